@@ -1,0 +1,66 @@
+# Two commands for a person: `make run` and `make test`. Each does its own set-up; a second call
+# finds it done. The virtual environment is the only thing written outside of git's sight.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := $(shell find sdmtop -name '*.py')
+
+.PHONY: run test check lint types imports unit bench schema lock clean
+.DEFAULT_GOAL := run
+
+# Some environments set PYTHONDONTWRITEBYTECODE: without compiled files the console starts four
+# times slower, so compiling is a step of its own.
+unexport PYTHONDONTWRITEBYTECODE
+
+run: $(VENV)/compiled
+	@$(BIN)/sdmtop $(ARGS)
+
+test: check
+	$(BIN)/pytest -m tty
+
+check: lint types imports unit
+
+lint: $(VENV)/compiled
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/compiled
+	$(BIN)/mypy
+
+imports: $(VENV)/compiled
+	$(BIN)/lint-imports
+
+unit: $(VENV)/compiled
+	$(BIN)/pytest -m "not tty" -n auto
+
+bench: $(VENV)/compiled
+	$(BIN)/python -m benchmarks
+
+schema: $(VENV)/compiled
+	$(BIN)/python -m tests.test_schema
+
+$(VENV)/installed: requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --upgrade "$$(grep '^pip==' requirements.lock)"
+	$(BIN)/pip install --quiet --disable-pip-version-check --compile --requirement requirements.lock
+	$(BIN)/pip uninstall --quiet --yes setuptools
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
+	touch $@
+
+$(VENV)/compiled: $(VENV)/installed $(SOURCES)
+	@$(BIN)/python -m compileall -q sdmtop
+	@touch $@
+
+# Resolves the newest versions that pyproject.toml allows and writes them down.
+lock:
+	rm -rf $(VENV)/lock && $(PYTHON) -m venv $(VENV)/lock
+	$(VENV)/lock/bin/pip install --quiet --upgrade pip
+	$(VENV)/lock/bin/pip install --quiet --group dev .
+	$(VENV)/lock/bin/pip install --quiet hatchling==1.33.0 editables
+	(echo "# Exact versions, made by 'make lock'."; $(VENV)/lock/bin/pip freeze --all \
+	  | grep -Ev '^(sdmtop|setuptools)\b' | LC_ALL=C sort --ignore-case) > requirements.lock
+	rm -rf $(VENV)/lock
+
+clean:
+	rm -rf $(VENV) .hypothesis .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,3 @@
+"""sdmtop: an inspector and control console for shared-domain mediated devices."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""The hosts: the running kernel, a capture, and (its room waiting) the simulator."""

@@ -1,0 +1,139 @@
+"""What a host is: files, handles and events.
+
+Paths are absolute and as on the host itself (`/sys/...`), in the form that `os.fsdecode` gives.
+Every error is an `OSError` with the errno that the kernel would give.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING, Protocol
+
+from sdmtop.backends.limits import READ_LIMIT
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sdmtop.model import Backend
+
+class Kept(Protocol):
+    """Files kept open to be read again and again: one `pread` each instead of open, read, close."""
+
+    def changed(self, indices: Sequence[int] | None = None) -> list[tuple[int, bytes | OSError]]:
+        """Read the files (all, or those at `indices`) and return those that differ from before.
+
+        The first call returns all. A file that fails returns its error once, until it changes.
+        """
+
+    def close(self) -> None:
+        """Give the descriptors back."""
+
+
+class Event(Protocol):
+    """A uevent: what happened to which device."""
+
+    @property
+    def action(self) -> str:
+        """`add`, `remove`, `bind`, `unbind`, `change`, `online`, `offline`, `move`."""
+
+    @property
+    def subsystem(self) -> str:
+        """`pci`, `vfio`, `vfio-dev`, `mdev`, `cpu`, ..."""
+
+    @property
+    def path(self) -> str:
+        """The sysfs path of the device, `/sys/devices/...`."""
+
+
+class Events(Protocol):
+    """The host's stream of uevents."""
+
+    def fileno(self) -> int:
+        """A descriptor that is readable while an event waits."""
+
+    def drain(self) -> list[Event]:
+        """The events that have come, without waiting."""
+
+    def close(self) -> None:
+        """Stop listening."""
+
+
+class Host(Protocol):
+    """A host as readers see it. Reading never changes it."""
+
+    @property
+    def url(self) -> str:
+        """What `--host` was, in full."""
+
+    @property
+    def backend(self) -> Backend:
+        """Which kind of host this is."""
+
+    @property
+    def reading(self) -> str:
+        """The path of the read under way, or the last one: what a watchdog names as stuck."""
+
+    def read(self, path: str, limit: int = READ_LIMIT) -> bytes:
+        """The first `limit` bytes of a file."""
+
+    def read_at(self, path: str, offset: int, size: int) -> bytes:
+        """Bytes of a seekable file (PCI configuration space); short at its end."""
+
+    def look(
+        self, directory: str, files: Sequence[str], links: Sequence[str] = ()
+    ) -> list[bytes | OSError]:
+        """Several files and symbolic links of one directory, errors in their place.
+
+        Contents of `files`, then targets of `links` as bytes. Raises only if the directory itself
+        cannot be opened. This is the fast path: one path walk for all.
+        """
+
+    def list(self, path: str) -> list[str]:
+        """The names in a directory, in no particular order."""
+
+    def readlink(self, path: str) -> str:
+        """The target of a symbolic link, as written."""
+
+    def keep(self, paths: Sequence[str]) -> Kept:
+        """Keep files open for repeated reading. A path that cannot be opened is retried."""
+
+    def device_number(self, path: str) -> int:
+        """`st_rdev` of a node below /dev, following links (also `/proc/PID/fd/N`)."""
+
+    def kernel_log(self) -> list[bytes]:
+        """The records of `/dev/kmsg`, oldest first, as the kernel formats them."""
+
+    def events(self) -> Events | None:
+        """A stream of uevents, or None where the host has none (then one polls)."""
+
+    def close(self) -> None:
+        """Give everything back."""
+
+
+def open_host(url: str) -> Host:
+    """The host that a `--host` URL names.
+
+    Raises `ValueError` (a sentence) for a URL that names no kind of host, `OSError` for one that
+    cannot be opened.
+    """
+    kind, _, rest = url.partition(":")
+    if kind == "auto" and not rest:
+        return _open_linux("")
+    if kind == "linux":
+        return _open_linux(rest)
+    if kind == "capture" and rest:
+        from sdmtop.backends.capture import CaptureHost
+
+        return CaptureHost(rest)
+    if kind == "sim":
+        raise ValueError("the simulator is not in this version: use linux: or capture:PATH")
+    raise ValueError(f"no such host {url!r}: use auto, linux:, linux:/other/root or capture:PATH")
+
+
+def _open_linux(root: str) -> Host:
+    from sdmtop.backends.linux import LinuxHost
+
+    if root and not os.path.isdir(root + "/sys"):
+        raise OSError(errno.ENOENT, "no directory sys in it", root)
+    return LinuxHost(root)

@@ -1,0 +1,214 @@
+"""The running kernel, or another root that looks like one (`linux:/other/root`).
+
+This module is on the path of the first paint: what is not needed for that is imported late.
+"""
+
+from __future__ import annotations
+
+import os
+
+from sdmtop.backends.limits import READ_LIMIT, SIDE_EFFECTS, refuse_side_effects
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Literal
+
+    from sdmtop.backends.base import Events
+
+# O_NONBLOCK: a FIFO in a foreign root must not hang us, and it means nothing to sysfs.
+_FILE = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+_DIRECTORY = os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY
+_PAGE = 4096
+_LOG_RECORD = 8192
+_LOG_RECORDS = 100_000
+
+
+class LinuxHost:
+    """Files of a kernel, read with as few system calls as they can be."""
+
+    backend: Literal["linux"] = "linux"
+
+    def __init__(self, root: str = "") -> None:
+        self._root = root.rstrip("/")
+        self.url = f"linux:{self._root}"
+        self.reading = ""
+
+    @property
+    def is_this_machine(self) -> bool:
+        """Whether this is the running kernel, whose events and processes we can see."""
+        return not self._root
+
+    def read(self, path: str, limit: int = READ_LIMIT) -> bytes:
+        """See `Host.read`."""
+        refuse_side_effects(path)
+        self.reading = path
+        fd = os.open(self._root + path, _FILE)
+        try:
+            return _read_all(fd, limit)
+        finally:
+            os.close(fd)
+
+    def read_at(self, path: str, offset: int, size: int) -> bytes:
+        """See `Host.read_at`."""
+        refuse_side_effects(path)
+        self.reading = path
+        fd = os.open(self._root + path, _FILE)
+        try:
+            return os.pread(fd, size, offset)
+        finally:
+            os.close(fd)
+
+    def look(
+        self, directory: str, files: Sequence[str], links: Sequence[str] = ()
+    ) -> list[bytes | OSError]:
+        """See `Host.look`."""
+        if not SIDE_EFFECTS.isdisjoint(files):
+            for name in files:
+                refuse_side_effects(f"{directory}/{name}")
+        self.reading = directory
+        open_, read, close, readlink = os.open, os.read, os.close, os.readlink
+        found: list[bytes | OSError] = []
+        directory_fd = open_(self._root + directory, _DIRECTORY)
+        try:
+            for name in files:
+                try:
+                    fd = open_(name, _FILE, dir_fd=directory_fd)
+                except OSError as error:
+                    found.append(error)
+                    continue
+                try:
+                    found.append(read(fd, _PAGE))
+                except OSError as error:
+                    found.append(error)
+                finally:
+                    close(fd)
+            for name in links:
+                try:
+                    found.append(os.fsencode(readlink(name, dir_fd=directory_fd)))
+                except OSError as error:
+                    found.append(error)
+        finally:
+            close(directory_fd)
+        return found
+
+    def list(self, path: str) -> list[str]:
+        """See `Host.list`."""
+        self.reading = path
+        return os.listdir(self._root + path)
+
+    def readlink(self, path: str) -> str:
+        """See `Host.readlink`."""
+        self.reading = path
+        return os.readlink(self._root + path)
+
+    def keep(self, paths: Sequence[str]) -> KeptFiles:
+        """See `Host.keep`."""
+        for path in paths:
+            refuse_side_effects(path)
+        return KeptFiles(self, self._root, paths)
+
+    def device_number(self, path: str) -> int:
+        """See `Host.device_number`."""
+        self.reading = path
+        return os.stat(self._root + path).st_rdev
+
+    def kernel_log(self) -> list[bytes]:
+        """See `Host.kernel_log`. Opening it anew starts at the oldest record."""
+        self.reading = "/dev/kmsg"
+        fd = os.open(f"{self._root}/dev/kmsg", _FILE)
+        records: list[bytes] = []
+        try:
+            while len(records) < _LOG_RECORDS:
+                try:
+                    record = os.read(fd, _LOG_RECORD)
+                except BlockingIOError:
+                    break
+                except BrokenPipeError:
+                    continue  # Overwritten while we read: the next read finds the oldest left.
+                if not record:
+                    break
+                records.append(record)
+        finally:
+            os.close(fd)
+        return records
+
+    def events(self) -> Events | None:
+        """See `Host.events`: udev's own, or the kernel's where udev is not running."""
+        if not self.is_this_machine:
+            return None
+        from sdmtop.backends.udev import listen
+
+        return listen()
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+
+class KeptFiles:
+    """Files kept open, each read again with one `pread` at offset 0 (see `base.Kept`)."""
+
+    def __init__(self, host: LinuxHost, root: str, paths: Sequence[str]) -> None:
+        self._host = host
+        self._root = root
+        self._paths = list(paths)
+        self._fds = [-1] * len(paths)
+        self._last: list[bytes | int | None] = [None] * len(paths)
+        _allow_descriptors(len(paths))
+
+    def changed(self, indices: Sequence[int] | None = None) -> list[tuple[int, bytes | OSError]]:
+        """See `base.Kept.changed`."""
+        pread, fds, last, paths, host = os.pread, self._fds, self._last, self._paths, self._host
+        changes: list[tuple[int, bytes | OSError]] = []
+        for index in range(len(fds)) if indices is None else indices:
+            host.reading = paths[index]
+            try:
+                fd = fds[index]
+                if fd < 0:
+                    fd = fds[index] = os.open(self._root + paths[index], _FILE)
+                data = pread(fd, _PAGE, 0)
+            except OSError as error:
+                self._drop(index)
+                if last[index] != error.errno:
+                    last[index] = error.errno
+                    changes.append((index, error))
+            else:
+                if data != last[index]:
+                    last[index] = data
+                    changes.append((index, data))
+        return changes
+
+    def close(self) -> None:
+        """See `base.Kept.close`."""
+        for index in range(len(self._fds)):
+            self._drop(index)
+
+    def _drop(self, index: int) -> None:
+        fd, self._fds[index] = self._fds[index], -1
+        if fd >= 0:
+            os.close(fd)
+
+
+def _read_all(fd: int, limit: int) -> bytes:
+    """Up to `limit` bytes: procfs hands out a page or so at a time."""
+    data = os.read(fd, min(limit, READ_LIMIT))
+    if not data or len(data) == limit:
+        return data
+    parts, size = [data], len(data)
+    while size < limit:
+        data = os.read(fd, min(limit - size, READ_LIMIT))
+        if not data:
+            break
+        parts.append(data)
+        size += len(data)
+    return b"".join(parts)
+
+
+def _allow_descriptors(count: int) -> None:
+    """Raise the soft limit of open files as far as needed and allowed."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = min(count + 1024, hard)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -1,0 +1,160 @@
+"""Devices of any bus: what their directory in sysfs says of them.
+
+On the path of the first paint: facts come as dictionaries (the fields of `model.Device`), because
+importing the records costs more than the paint.
+"""
+
+import errno
+import posixpath
+
+from sdmtop.readers.sysfs import follow, is_absent, name_of, number, word
+from sdmtop.text import fact
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from sdmtop.backends.base import Host
+    from sdmtop.readers.unknowns import Unknowns
+
+PCI = "/sys/bus/pci/devices"
+
+# `uevent` carries driver, class and ids in one read; the files of the same names are not opened.
+_FILES = ("uevent", "numa_node", "power_state", "irq", "sriov_totalvfs")
+_LINKS = ("driver", "iommu_group", "iommu", "physfn")
+_WHAT = ("driver, class and ids", "NUMA node", "power state", "legacy interrupt", "SR-IOV size",
+         "driver", "IOMMU group", "IOMMU unit", "physical function")  # fmt: skip
+
+
+def pci_paths(host: "Host") -> "Iterator[tuple[str, str]]":
+    """(address, sysfs path) of every PCI device, in no particular order.
+
+    Raises `OSError` when the bus cannot be listed. Source: `/sys/bus/pci/devices`, links whose
+    names are the addresses.
+    """
+    addresses = host.list(PCI)
+    for address, link in zip(addresses, host.look(PCI, (), addresses), strict=True):
+        if isinstance(link, bytes):
+            yield address, follow(PCI, link.decode("utf-8", "surrogateescape"))
+
+
+def device_facts(host: "Host", address: str, path: str, unknowns: "Unknowns") -> "dict[str, Any]":
+    """The fields of `model.Device` that the device's own directory tells, at `path`.
+
+    Empty when the directory is gone (a device that was pulled while we read). Not among the
+    fields: `name`, `pasid` and `sdmdev`, which other readers know. Besides them: `power_state`,
+    and `driver_known`, False where an unbind is under way or the link could not be read.
+    """
+    try:
+        answers = host.look(path, _FILES, _LINKS)
+    except OSError as error:
+        if not is_absent(error):
+            unknowns.note(path, error, "everything about this device")
+        return {}
+    uevent, numa_node, power_state, irq, totalvfs, driver, group, iommu, physfn = answers
+    for file, answer, what in zip((*_FILES, *_LINKS), answers, _WHAT, strict=True):
+        if answer.__class__ is not bytes:
+            unknowns.note_failure(f"{path}/{file}", answer, what)
+
+    text = b"\n" + uevent if isinstance(uevent, bytes) else b""
+    vendor, _, device = _field(text, b"\nPCI_ID=").partition(b":")
+    driver_name = name_of(driver)
+    moving = driver_name is None and bool(_field(text, b"\nDRIVER="))
+    if moving:
+        what = "driver: an unbind has begun and waits for a holder to let go"
+        unknowns.note(f"{path}/driver", OSError(errno.EBUSY, what), what)
+    numa = number(numa_node)
+    total = number(totalvfs)
+    return {
+        "address": fact(address),
+        "bus": _bus(host, path),
+        "path": fact(path),
+        "parent": _parent(path),
+        "group": number(name_of(group) or ""),
+        "iommu": name_of(iommu),
+        "driver": driver_name,
+        "driver_known": not moving and (isinstance(driver, bytes) or is_absent(driver)),
+        "driver_override": None if moving else _override(host, path, unknowns),
+        "vendor": _hex(vendor, 4),
+        "device": _hex(device, 4),
+        "class_": _hex(_field(text, b"\nPCI_CLASS="), 6),
+        "numa_node": None if numa == -1 else numa,
+        "irqs": _irqs(host, path, irq, unknowns),
+        "sriov": (total, _vfs(host, path, unknowns)) if total else None,
+        "physfn": name_of(physfn),
+        "power_state": word(power_state),
+    }
+
+
+def _field(uevent: bytes, key: bytes) -> bytes:
+    """The value of a `KEY=` line; empty where there is none."""
+    start = uevent.find(key)
+    if start < 0:
+        return b""
+    start += len(key)
+    end = uevent.find(b"\n", start)
+    return uevent[start:end] if end >= 0 else uevent[start:]
+
+
+def _hex(digits: bytes, width: int) -> str | None:
+    """Hexadecimal digits of a uevent as sysfs spells them: `0x`, lower case, zero-padded."""
+    try:
+        return f"{int(digits, 16):#0{width + 2}x}"
+    except ValueError:
+        return None
+
+
+def _bus(host: "Host", path: str) -> str | None:
+    """The bus: told by the path for a PCI device, by the `subsystem` link for others."""
+    if _is_pci_address(posixpath.basename(path)):
+        return "pci"
+    try:
+        return fact(posixpath.basename(host.readlink(f"{path}/subsystem")))
+    except OSError:
+        return None
+
+
+def _is_pci_address(name: str) -> bool:
+    return name[-2:-1] == "." and name.count(":") == 2
+
+
+def _parent(path: str) -> str | None:
+    """The device above: None below a host bridge, or below a directory that is no device."""
+    name = posixpath.basename(posixpath.dirname(path))
+    if name.startswith("pci") or name in ("platform", "virtual", "system", "devices"):
+        return None
+    return fact(name)
+
+
+def _override(host: "Host", path: str, unknowns: "Unknowns") -> str | None:
+    """`driver_override`; reading it takes the device lock on kernels up to 6.1."""
+    file = f"{path}/driver_override"
+    try:
+        override = word(host.read(file))
+    except OSError as error:
+        unknowns.note_failure(file, error, "driver override")
+        return None
+    return None if override == "(null)" else override
+
+
+def _irqs(
+    host: "Host", path: str, legacy: "bytes | OSError", unknowns: "Unknowns"
+) -> tuple[int, ...]:
+    """Linux interrupt numbers: the MSI vectors, or the one legacy line."""
+    try:
+        vectors = host.list(f"{path}/msi_irqs")
+    except OSError as error:
+        unknowns.note_failure(f"{path}/msi_irqs", error, "MSI vectors")
+        line = number(legacy)
+        return (line,) if line else ()
+    return tuple(sorted(int(vector) for vector in vectors if vector.isdecimal()))
+
+
+def _vfs(host: "Host", path: str, unknowns: "Unknowns") -> int:
+    """How many VFs exist: their links, since reading `sriov_numvfs` takes the device lock."""
+    try:
+        return sum(name.startswith("virtfn") for name in host.list(path))
+    except OSError as error:
+        unknowns.note(path, error, "virtual functions")
+        return 0

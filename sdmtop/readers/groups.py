@@ -1,0 +1,114 @@
+"""IOMMU groups: `/sys/kernel/iommu_groups`.
+
+`group_facts` and `group_ids` are on the path of the first paint: light imports only.
+"""
+
+from sdmtop.readers.sysfs import is_absent, names, word
+from sdmtop.text import fact
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Literal
+
+    from sdmtop.backends.base import Host
+    from sdmtop.readers.unknowns import Unknowns
+
+GROUPS = "/sys/kernel/iommu_groups"
+EMULATED = "vfio-noiommu"
+"""The `name` of a group that has no IOMMU behind it: noiommu devices, and every mdev of today."""
+
+_MANAGED = frozenset({"pcieport", "pci-stub", "fsl_mc_dprc"})
+
+_FILES = ("type", "reserved_regions", "name")
+_WHAT = ("domain type", "reserved regions", "group name")
+
+
+def group_ids(host: "Host", unknowns: "Unknowns") -> "list[int]":
+    """The numbers of all groups, sorted. None at all means: no IOMMU driver is active."""
+    try:
+        return sorted(int(name) for name in names(host, GROUPS) if name.isdecimal())
+    except OSError as error:
+        unknowns.note(GROUPS, error, "all IOMMU groups")
+        return []
+
+
+def group_facts(host: "Host", id_: int, unknowns: "Unknowns") -> "dict[str, Any]":
+    """`id`, `domain_type`, `reserved_regions` (bytes), `name`, `members` (link names) of a group.
+
+    Empty when the group is gone (its last device was pulled while we read).
+    """
+    path = f"{GROUPS}/{id_}"
+    try:
+        answers = host.look(path, _FILES)
+    except OSError as error:
+        if not is_absent(error):
+            unknowns.note(path, error, "everything about this group")
+        return {}
+    for file, answer, what in zip(_FILES, answers, _WHAT, strict=True):
+        if answer.__class__ is not bytes:
+            unknowns.note_failure(f"{path}/{file}", answer, what)
+    try:
+        members = names(host, f"{path}/devices")
+    except OSError as error:
+        unknowns.note(f"{path}/devices", error, "devices of this group")
+        members = []
+    type_, regions, name = answers
+    return {
+        "id": id_,
+        "domain_type": word(type_),
+        "reserved_regions": regions if isinstance(regions, bytes) else b"",
+        "name": word(name),
+        "members": members,
+    }
+
+
+def is_vfio(driver: str) -> bool:
+    """Whether a driver hands its device to VFIO: vfio-pci, mlx5_vfio_pci, vfio-platform, ..."""
+    return "vfio" in driver
+
+
+def uses_dma(driver: str) -> bool:
+    """Whether a bound driver owns the group: all but those with `driver_managed_dma`."""
+    return driver not in _MANAGED and not is_vfio(driver)
+
+
+def viability(
+    drivers: "dict[str, str | None]", unread: "set[str]", *, emulated: bool
+) -> "tuple[bool | None, str | None]":
+    """Whether VFIO could take the group, and why not.
+
+    `drivers` is member -> bound driver, `unread` the members whose driver cannot be told. The
+    kernel's rule: no member may be bound to a driver that uses the DMA API.
+    """
+    if not drivers:
+        return None, "the group has no device"
+    if emulated:
+        return True, None
+    culprits = [
+        f"{member} is bound to {driver}"
+        for member, driver in drivers.items()
+        if driver is not None and uses_dma(driver)
+    ]
+    if culprits:
+        return False, "; ".join(culprits)
+    if not unread.isdisjoint(drivers):
+        return None, f"cannot tell the driver of {', '.join(sorted(unread & drivers.keys()))}"
+    return True, None
+
+
+def owner(drivers: "dict[str, str | None]") -> "Literal['kernel', 'vfio', 'free']":
+    """Who the bound drivers say owns the group; a claim without a driver leaves no trace."""
+    bound = [driver for driver in drivers.values() if driver is not None]
+    if any(map(uses_dma, bound)):
+        return "kernel"
+    return "vfio" if any(map(is_vfio, bound)) else "free"
+
+
+def regions(text: bytes) -> "tuple[tuple[str, str, str], ...]":
+    """(start, end, type) of each line of `reserved_regions`; lines of another form are left out."""
+    found = []
+    for line in text.split(b"\n"):
+        parts = line.split()
+        if len(parts) == 3:
+            found.append((fact(parts[0]), fact(parts[1]), fact(parts[2])))
+    return tuple(found)

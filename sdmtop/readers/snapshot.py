@@ -1,0 +1,391 @@
+"""Joins what the readers found into one Snapshot.
+
+A `Reading` holds the parts of a host and can read each of them again by itself, so that the
+sampler reads only what may have changed. Each part has its own `Unknowns`: reading it again
+replaces them. `read_snapshot` is one use of it: every part once.
+"""
+
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from msgspec.structs import replace
+
+from sdmtop.backends.base import Host
+from sdmtop.model import (
+    AttachedDomain,
+    Device,
+    DevicePasid,
+    HostInfo,
+    Interrupt,
+    IommuGroup,
+    IommuUnit,
+    MdevType,
+    Pasid,
+    Process,
+    ReservedRegion,
+    Sdmdev,
+    SdmdevParams,
+    SdmdevState,
+    Snapshot,
+    Sriov,
+)
+from sdmtop.readers.config_space import read_capabilities
+from sdmtop.readers.devices import device_facts, pci_paths
+from sdmtop.readers.groups import (
+    EMULATED,
+    GROUPS,
+    group_facts,
+    group_ids,
+    owner,
+    regions,
+    uses_dma,
+    viability,
+)
+from sdmtop.readers.holders import Holdings, read_holders
+from sdmtop.readers.host import read_host
+from sdmtop.readers.idxd import read_idxd
+from sdmtop.readers.intel_debugfs import Translation, read_translation
+from sdmtop.readers.interrupts import read_interrupts
+from sdmtop.readers.iommu_units import read_iommu_units
+from sdmtop.readers.mdev import read_mdev_types, read_mdevs
+from sdmtop.readers.names import Names
+from sdmtop.readers.pasids import read_pasids
+from sdmtop.readers.sdmdev import parent_paths, read_sdmdev_parents
+from sdmtop.readers.sysfs import natural, target
+from sdmtop.readers.uacce import read_uacce
+from sdmtop.readers.unknowns import Unknowns
+from sdmtop.readers.vfio import Node, read_nodes
+from sdmtop.text import fact
+
+_UNTOLD = AttachedDomain(type=None, evidence="unknown")
+_EMULATED_DOMAIN = AttachedDomain(type="emulated", evidence="known")
+_BLOCKED = AttachedDomain(type="blocked", evidence="known")
+
+
+def read_snapshot(host: Host, *, read_only: bool = True) -> Snapshot:
+    """One reading of everything. Raises nothing on content: see `Snapshot.unknown`."""
+    reading = Reading(host, read_only=read_only)
+    reading.read_all()
+    return reading.snapshot()
+
+
+class Reading:
+    """The parts of a host as they were last read, by the name of the reader's subsystem."""
+
+    def __init__(self, host: Host, *, read_only: bool = True, names: Names | None = None) -> None:
+        self.host = host
+        self.names = names or Names()
+        self.read_only = read_only
+        self.info = HostInfo(
+            name=None, kernel=None, backend=host.backend, cpus=None, read_only=read_only
+        )
+        self.units: tuple[IommuUnit, ...] = ()
+        self.devices: dict[str, Device] = {}
+        self.groups: dict[int, IommuGroup] = {}
+        self.mdev_types: tuple[MdevType, ...] = ()
+        self.sdmdevs: tuple[Sdmdev, ...] = ()
+        self.nodes: tuple[Node, ...] = ()
+        self.holdings: Holdings | None = None
+        self.translation: Translation | None = None
+        self.pasids: tuple[Pasid, ...] = ()
+        self.interrupts: tuple[Interrupt, ...] = ()
+        self._emulated: set[int] = set()
+        self._undriven: set[str] = set()
+        self._paths: dict[str, str] = {}
+        self._parents: Mapping[str, SdmdevParams] = {}
+        self._regions: dict[bytes, tuple[ReservedRegion, ...]] = {}
+        self._unknowns: dict[str, Unknowns] = {}
+
+    def read_all(self) -> None:
+        """Every part, in the order in which they need each other."""
+        self.read_host()
+        self.read_topology()
+        self.read_devices()
+        self.read_queues()
+        self.read_holders()
+        self.read_domains()
+        self.read_interrupts()
+
+    # -- the parts ---------------------------------------------------------------------------
+
+    def read_host(self) -> None:
+        """Name, kernel, CPUs; and the IOMMU units, which change as seldom."""
+        unknowns = self._begin("host")
+        self.info = read_host(self.host, unknowns, read_only=self.read_only)
+        self.units = read_iommu_units(self.host, unknowns)
+
+    def read_topology(self) -> None:
+        """Which groups and devices there are, and who is in which group; no facts of devices.
+
+        Raises nothing; devices that are gone are forgotten.
+        """
+        unknowns = self._begin("topology")
+        self._parents = read_sdmdev_parents(self.host, unknowns)
+        self._paths = dict(parent_paths(self.host, unknowns))
+        try:
+            self._paths.update(pci_paths(self.host))
+        except OSError as error:
+            unknowns.note("/sys/bus/pci/devices", error, "all PCI devices")
+        groups: dict[int, IommuGroup] = {}
+        self._emulated.clear()
+        for id_ in group_ids(self.host, unknowns):
+            facts = group_facts(self.host, id_, unknowns)
+            if facts:
+                groups[id_] = self._group(facts, unknowns)
+        self.groups = groups
+        for gone in self.devices.keys() - self._paths.keys():
+            del self.devices[gone]
+
+    def read_devices(self, only: Iterable[str] | None = None) -> None:
+        """The facts of all devices of the topology, or of some of them."""
+        unknowns = self._unknowns["devices"] if only is not None else self._begin("devices")
+        for address in self._paths if only is None else only:
+            path = self._paths.get(address)
+            device = self._device(address, path, unknowns) if path else None
+            if device is None:
+                self.devices.pop(address, None)
+            else:
+                self.devices[address] = device
+
+    def read_queues(self) -> None:
+        """mdev types, and all that a process can hold: sdmdevs, mdevs, uacce and IDXD queues."""
+        unknowns = self._begin("queues")
+        self.mdev_types = read_mdev_types(self.host, unknowns)
+        self.sdmdevs = (
+            *read_mdevs(self.host, unknowns),
+            *(
+                replace(queue, group=self._group_of(queue.parent))
+                for queue in (*read_uacce(self.host, unknowns), *read_idxd(self.host, unknowns))
+            ),
+        )
+        self.nodes = read_nodes(self.host, unknowns)
+
+    def read_holders(self) -> None:
+        """Who holds the nodes, by descriptor or by mapping; wants `read_queues` before it."""
+        self.holdings = read_holders(self.host, self.nodes, self._begin("holders"))
+
+    def read_domains(self) -> None:
+        """What Intel's debugfs tells of domains, and the live PASIDs."""
+        unknowns = self._begin("domains")
+        self.translation = read_translation(self.host, unknowns)
+        self.pasids = read_pasids(self.host, unknowns, self.translation, self.sdmdevs)
+
+    def read_interrupts(self) -> None:
+        """All rows of `/proc/interrupts`, joined to the devices read before."""
+        of_irq = {irq: address for address, device in self.devices.items() for irq in device.irqs}
+        self.interrupts = read_interrupts(self.host, self._begin("interrupts"), of_irq)
+
+    # -- the join ----------------------------------------------------------------------------
+
+    def snapshot(self) -> Snapshot:
+        """The parts, joined and sorted."""
+        sdmdevs = self._joined_sdmdevs()
+        shared: dict[int, list[str]] = {}
+        by_parent: dict[str, list[str]] = {}
+        for queue in sdmdevs:
+            if queue.domain_of is not None:
+                shared.setdefault(queue.domain_of, []).append(queue.id)
+            if queue.kind == "sdmdev" and queue.parent is not None:
+                by_parent.setdefault(queue.parent, []).append(queue.id)
+        unknowns = [entry for part in self._unknowns.values() for entry in part.entries()]
+        holdings = self.holdings
+        return Snapshot(
+            taken_at=_now(),
+            host=self.info,
+            iommu_units=self.units,
+            groups=tuple(
+                self._joined_group(group, tuple(sorted(shared.get(id_, ()), key=natural)))
+                for id_, group in self.groups.items()
+            ),
+            devices=tuple(self.devices[key] for key in sorted(self.devices, key=natural)),
+            mdev_types=self.mdev_types,
+            sdmdevs=sdmdevs,
+            pasids=self.pasids,
+            interrupts=self._joined_interrupts(by_parent),
+            processes=self._processes(holdings),
+            unknown=tuple(sorted(unknowns, key=lambda entry: (entry.path, entry.what))),
+        )
+
+    def _begin(self, part: str) -> Unknowns:
+        unknowns = self._unknowns[part] = Unknowns()
+        return unknowns
+
+    def _group(self, facts: dict[str, Any], unknowns: Unknowns) -> IommuGroup:
+        id_: int = facts["id"]
+        members = []
+        for name in facts["members"]:
+            address = name
+            if name not in self._paths:
+                # Not a PCI device: another bus, an mdev, or a link renamed after a collision.
+                address = self._resolve(f"{GROUPS}/{id_}/devices/{name}", unknowns) or name
+            members.append(fact(address))
+        if facts["name"] == EMULATED:
+            self._emulated.add(id_)
+        text = facts["reserved_regions"]
+        if text not in self._regions:
+            self._regions[text] = tuple(
+                ReservedRegion(start=start, end=end, type=type_)
+                for start, end, type_ in regions(text)
+            )
+        members.sort(key=natural)
+        return IommuGroup(
+            id=id_,
+            domain_type=facts["domain_type"],
+            attached=_UNTOLD,
+            owner="free",
+            viable=None,
+            viability_reason=None,
+            reserved_regions=self._regions[text],
+            devices=tuple(members),
+            shared_by=(),
+        )
+
+    def _resolve(self, link: str, unknowns: Unknowns) -> str | None:
+        """The true name behind a group's link; its path is remembered unless it is an mdev."""
+        try:
+            path = target(self.host, link)
+        except OSError as error:
+            unknowns.note(link, error, "which device this is")
+            return None
+        name = path[path.rfind("/") + 1 :]
+        try:
+            subsystem = self.host.readlink(f"{path}/subsystem")
+        except OSError:
+            subsystem = ""  # A pending removal leaves no such link: see readers/mdev.py.
+        if subsystem and not subsystem.endswith("/mdev"):
+            self._paths.setdefault(name, path)
+        return name
+
+    def _device(self, address: str, path: str, unknowns: Unknowns) -> Device | None:
+        facts = device_facts(self.host, address, path, unknowns)
+        if not facts:
+            return None
+        power_state = facts.pop("power_state")
+        if facts.pop("driver_known"):
+            self._undriven.discard(facts["address"])
+        else:
+            self._undriven.add(facts["address"])
+        sriov = facts.pop("sriov")
+        return Device(
+            name=self.names.device(facts["vendor"], facts["device"]),
+            pasid=self._pasid_capability(facts, path, power_state, unknowns),
+            sriov=Sriov(total=sriov[0], vfs=sriov[1]) if sriov else None,
+            sdmdev=self._parents.get(address),
+            **facts,
+        )
+
+    def _pasid_capability(
+        self, facts: dict[str, Any], path: str, power_state: str | None, unknowns: Unknowns
+    ) -> DevicePasid | None:
+        if facts["bus"] != "pci":
+            return None
+        if facts["physfn"] is not None and facts["physfn"] in self._paths:
+            # A VF has no PASID capability of its own: it uses its PF's.
+            path = self._paths[facts["physfn"]]
+        return read_capabilities(self.host, path, power_state, unknowns).pasid
+
+    def _group_of(self, address: str | None) -> int | None:
+        device = self.devices.get(address) if address is not None else None
+        return device.group if device is not None else None
+
+    def _joined_group(self, group: IommuGroup, shared_by: tuple[str, ...]) -> IommuGroup:
+        emulated = group.id in self._emulated
+        drivers = {
+            address: device.driver if (device := self.devices.get(address)) else None
+            for address in group.devices
+        }
+        viable, reason = viability(drivers, self._undriven, emulated=emulated)
+        return replace(
+            group,
+            owner=owner(drivers),
+            viable=viable,
+            viability_reason=reason,
+            attached=self._attached(group, drivers, emulated=emulated),
+            shared_by=shared_by,
+        )
+
+    def _attached(
+        self, group: IommuGroup, drivers: Mapping[str, str | None], *, emulated: bool
+    ) -> AttachedDomain:
+        """What is attached now (design.md, Truth): from debugfs, else from who owns the group."""
+        if emulated:
+            return _EMULATED_DOMAIN
+        if self.translation is not None:
+            listed = {self.translation.lists(address) for address in group.devices}
+            if listed == {False}:
+                return _BLOCKED
+        held = self._held(group.id)
+        if any(driver is not None and uses_dma(driver) for driver in drivers.values()):
+            return AttachedDomain(type=group.domain_type, evidence="inferred")
+        if held is None or not self._undriven.isdisjoint(drivers):
+            return _UNTOLD
+        type_ = "unmanaged" if held else group.domain_type
+        return AttachedDomain(type=type_, evidence="inferred" if type_ else "unknown")
+
+    def _held(self, group: int) -> bool | None:
+        """Whether a process holds the group's node or the cdev of one of its devices."""
+        answers: list[bool | None] = [False]
+        for node in self.nodes:
+            if self.holdings is not None and node.group == group:
+                holders = self.holdings.holders(node.path)
+                answers.append(None if holders is None else bool(holders))
+        return True if True in answers else None if None in answers else False
+
+    def _joined_sdmdevs(self) -> tuple[Sdmdev, ...]:
+        found = [self._joined_sdmdev(queue) for queue in self.sdmdevs]
+        return tuple(sorted(found, key=lambda queue: natural(queue.id)))
+
+    def _joined_sdmdev(self, queue: Sdmdev) -> Sdmdev:
+        holders: tuple[int, ...] | None = ()
+        for node in self.nodes:
+            if self.holdings is None or not _is_node_of(node, queue):
+                continue
+            these = self.holdings.holders(node.path)
+            if these is None:
+                holders = None
+                break
+            holders = tuple(sorted({*(holders or ()), *these}))
+        return replace(queue, holders=holders, state=self._state(queue, holders))
+
+    def _state(self, queue: Sdmdev, holders: tuple[int, ...] | None) -> SdmdevState | None:
+        """idle, held, started or orphan (sdmdev.md section 8); None when it cannot be told.
+
+        An mdev takes its queue at create, so one that nobody holds is an orphan; a uacce or IDXD
+        queue takes it at open, so one that nobody holds is idle.
+        """
+        if holders is None or self.holdings is None:
+            return None
+        allocated_at_create = queue.kind in ("sdmdev", "mdev")
+        if not holders:
+            return "orphan" if allocated_at_create else "idle"
+        if not allocated_at_create or self.holdings.device_open(queue.id):
+            return "started"
+        return "held"
+
+    def _joined_interrupts(self, by_parent: Mapping[str, list[str]]) -> tuple[Interrupt, ...]:
+        if not by_parent:
+            return self.interrupts
+        return tuple(
+            replace(row, shared_by=tuple(by_parent[row.device]))
+            if row.device is not None and row.device in by_parent
+            else row
+            for row in self.interrupts
+        )
+
+    @staticmethod
+    def _processes(holdings: Holdings | None) -> tuple[Process, ...]:
+        return holdings.processes if holdings is not None else ()
+
+
+def _is_node_of(node: Node, queue: Sdmdev) -> bool:
+    if queue.kind in ("sdmdev", "mdev"):
+        return node.device == queue.id or (node.kind == "group" and node.group == queue.group)
+    return node.device == queue.id
+
+
+def _now() -> str:
+    """RFC 3339, UTC, to the millisecond."""
+    seconds = time.time()
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+    return f"{stamp}.{int(seconds * 1000) % 1000:03d}Z"

@@ -1,0 +1,93 @@
+"""How sysfs says things: paths, words, numbers, and files that are not there.
+
+On the path of the first paint: light imports only.
+"""
+
+import errno
+import posixpath
+
+from sdmtop.text import fact, line
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sdmtop.backends.base import Host
+
+ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR})
+"""What "this kernel, driver or device has no such file" looks like."""
+
+
+def is_absent(error: OSError) -> bool:
+    """Whether the error means that there is no such file, as opposed to one that fails."""
+    return error.errno in ABSENT
+
+
+def target(host: "Host", link: str) -> str:
+    """The absolute path that a symbolic link names, one hop, by text.
+
+    Sysfs links are relative, to real directories: text is enough, and touches no file.
+    """
+    return follow(posixpath.dirname(link), host.readlink(link))
+
+
+def follow(directory: str, link_text: str) -> str:
+    """The absolute path that a link in `directory` with this text names."""
+    return posixpath.normpath(posixpath.join(directory, link_text))
+
+
+def word(answer: "bytes | OSError") -> str | None:
+    """A one-line attribute as a fact; None where it is empty or could not be read."""
+    if isinstance(answer, OSError):
+        return None
+    return line(answer) or None
+
+
+def name_of(answer: "bytes | OSError") -> str | None:
+    """The last part of a link's target, as a fact; None where there is no link."""
+    if isinstance(answer, OSError):
+        return None
+    return fact(answer[answer.rfind(b"/") + 1 :]) or None
+
+
+def number(answer: "bytes | str | OSError", base: int = 10) -> int | None:
+    """A number attribute; None where it could not be read or is not a number."""
+    if isinstance(answer, OSError):
+        return None
+    try:
+        return int(answer, base)
+    except ValueError:
+        return None
+
+
+def names(host: "Host", directory: str) -> "list[str]":
+    """The names in a directory; none where there is no such directory.
+
+    Raises `OSError` for a directory that is there and cannot be read.
+    """
+    try:
+        return host.list(directory)
+    except OSError as error:
+        if is_absent(error):
+            return []
+        raise
+
+
+def natural(name: str) -> "tuple[tuple[bool, int, str], ...]":
+    """A sort key: numbers as numbers, and PCI addresses by their hexadecimal fields."""
+    parts = name.replace(".", ":").split(":")
+    if len(parts) == 4 and all(parts):
+        try:
+            return tuple((False, int(part, 16), "") for part in parts)
+        except ValueError:
+            pass
+    key: list[tuple[bool, int, str]] = []
+    start = 0
+    while start < len(name):
+        end = start
+        digits = "0" <= name[start] <= "9"
+        while end < len(name) and ("0" <= name[end] <= "9") == digits:
+            end += 1
+        text = name[start:end]
+        # Beyond 18 digits it is no number that anyone counts, and int() would refuse 4,301.
+        key.append((False, int(text), "") if digits and end - start < 19 else (True, 0, text))
+        start = end
+    return tuple(key)

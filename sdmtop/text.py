@@ -1,0 +1,89 @@
+"""Text from outside: bytes of the kernel's into facts, facts into something fit to print.
+
+Two steps, because they answer two questions. `fact` keeps every bit of information (a name that
+is not UTF-8 must survive a round trip through JSON); `printable` gives up fidelity for safety
+(no control character, no bidi or zero-width trick may reach a terminal).
+
+This module is on the path of the first paint: it imports nothing.
+"""
+
+
+def fact(raw: bytes | str) -> str:
+    r"""The text of a fact: UTF-8 as it is, any other byte as ``\xNN``.
+
+    Accepts bytes, or a file name as `os` gives it (surrogateescape). A backslash that could be
+    mistaken for such an escape is itself escaped, so that `original` can undo this exactly.
+    """
+    if isinstance(raw, bytes):
+        text = raw.decode("utf-8", "surrogateescape")
+    else:
+        text = raw
+    if text.isascii() and "\\x" not in text:
+        return text
+    return "".join(
+        f"\\x{ord(char) - 0xDC00:02x}" if "\udc80" <= char <= "\udcff" else char
+        for char in text.replace("\\x", "\\x5cx")
+    )
+
+
+def original(text: str) -> bytes:
+    """The bytes that `fact` was given."""
+    raw = text.encode("utf-8")
+    head, *rest = raw.split(b"\\x")
+    return head + b"".join(bytes((int(part[:2], 16),)) + part[2:] for part in rest)
+
+
+def line(raw: bytes) -> str:
+    """The fact in a one-line attribute: without the newline and the blanks around it."""
+    return fact(raw.strip())
+
+
+def printable(text: str) -> str:
+    """The text with every character that is not plainly visible replaced by an escape.
+
+    `str.isprintable` is the rule: it refuses controls, bidi and zero-width format characters,
+    surrogates, private use, unassigned code points, and blanks that are not a space.
+    """
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else _escape(char) for char in text)
+
+
+def _escape(char: str) -> str:
+    code = ord(char)
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def width(text: str) -> int:
+    """Terminal cells that printable text takes."""
+    return len(text) if text.isascii() else sum(map(_char_width, text))
+
+
+def fit(text: str, cells: int) -> str:
+    """Exactly `cells` cells of the text: padded, or cut with an ellipsis that says so."""
+    if text.isascii():
+        # A 64 KiB name costs no more than the cells that are shown of it.
+        return text.ljust(cells) if len(text) <= cells else text[: max(cells - 1, 0)] + "…"[:cells]
+    taken, used = [], 0
+    room = cells if width(text) <= cells else cells - 1
+    for char in text:
+        wide = _char_width(char)
+        if used + wide > room:
+            taken.append("…" if used < cells else "")
+            used += 1
+            break
+        taken.append(char)
+        used += wide
+    return "".join(taken) + " " * (cells - used)
+
+
+def _char_width(char: str) -> int:
+    if char.isascii():
+        return 1
+    from unicodedata import category, east_asian_width
+
+    if category(char) in ("Mn", "Me"):
+        return 0
+    return 2 if east_asian_width(char) in "WF" else 1
