@@ -20,8 +20,8 @@ SdmdevKind = Literal["sdmdev", "mdev", "uacce", "idxd"]
 SdmdevState = Literal["idle", "held", "started", "orphan"]
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Base of all records: immutable, by keyword, outside the cyclic collector.
+class Record(msgspec.Struct, frozen=True, gc=False):
+    """Base of all records: immutable, and outside the cyclic collector.
 
     `gc=False` is safe because a frozen record can only hold what existed before it, so no cycle
     can form; at 8,192 devices it keeps the collector from walking every record.
@@ -199,7 +199,7 @@ class Unknown(Record):
     what: str
 
 
-class Snapshot(Record):
+class Snapshot(Record, kw_only=True):
     """One reading of a host. Lists are sorted by their key, numbers as numbers."""
 
     schema: Literal["sdmtop.snapshot/1"] = SCHEMA

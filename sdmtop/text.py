@@ -79,6 +79,12 @@ def fit(text: str, cells: int) -> str:
     return "".join(taken) + " " * (cells - used)
 
 
+def cell(text: str, cells: int) -> str:
+    """Exactly `cells` cells of text from outside, safe to print, however long it is."""
+    # Of a 64 KiB name only the head is looked at; combining characters take no cell of their own.
+    return fit(printable(text[: 4 * cells]), cells)
+
+
 def _char_width(char: str) -> int:
     if char.isascii():
         return 1

@@ -6,8 +6,6 @@ Every error is an `OSError` with the errno that the kernel would give.
 
 from __future__ import annotations
 
-import errno
-import os
 from typing import TYPE_CHECKING, Protocol
 
 from sdmtop.backends.limits import READ_LIMIT
@@ -74,6 +72,9 @@ class Host(Protocol):
     def reading(self) -> str:
         """The path of the read under way, or the last one: what a watchdog names as stuck."""
 
+    avoid: frozenset[str]
+    """Paths whose reading hangs: refused with ETIMEDOUT until the set is changed."""
+
     def read(self, path: str, limit: int = READ_LIMIT) -> bytes:
         """The first `limit` bytes of a file."""
 
@@ -118,22 +119,14 @@ def open_host(url: str) -> Host:
     cannot be opened.
     """
     kind, _, rest = url.partition(":")
-    if kind == "auto" and not rest:
-        return _open_linux("")
-    if kind == "linux":
-        return _open_linux(rest)
+    if kind == "linux" or url == "auto":
+        from sdmtop.backends.linux import open_linux
+
+        return open_linux(rest)
     if kind == "capture" and rest:
         from sdmtop.backends.capture import CaptureHost
 
         return CaptureHost(rest)
     if kind == "sim":
-        raise ValueError("the simulator is not in this version: use linux: or capture:PATH")
-    raise ValueError(f"no such host {url!r}: use auto, linux:, linux:/other/root or capture:PATH")
-
-
-def _open_linux(root: str) -> Host:
-    from sdmtop.backends.linux import LinuxHost
-
-    if root and not os.path.isdir(root + "/sys"):
-        raise OSError(errno.ENOENT, "no directory sys in it", root)
-    return LinuxHost(root)
+        raise ValueError("the simulator is not in this version; use linux: or capture:PATH")
+    raise ValueError("no such kind of host; use auto, linux:, linux:/other/root or capture:PATH")

@@ -5,6 +5,7 @@ This module is on the path of the first paint: what is not needed for that is im
 
 from __future__ import annotations
 
+import errno
 import os
 
 from sdmtop.backends.limits import READ_LIMIT, SIDE_EFFECTS, refuse_side_effects
@@ -24,6 +25,16 @@ _LOG_RECORD = 8192
 _LOG_RECORDS = 100_000
 
 
+def open_linux(root: str) -> LinuxHost:
+    """The running kernel (`root` empty) or a root that looks like one.
+
+    Raises `OSError` for a root in which there is no `sys` directory.
+    """
+    if root:
+        os.listdir(f"{root}/sys")
+    return LinuxHost(root)
+
+
 class LinuxHost:
     """Files of a kernel, read with as few system calls as they can be."""
 
@@ -32,7 +43,14 @@ class LinuxHost:
     def __init__(self, root: str = "") -> None:
         self._root = root.rstrip("/")
         self.url = f"linux:{self._root}"
-        self.reading = ""
+        self.avoid: frozenset[str] = frozenset()
+        self._at = ("", "")
+
+    @property
+    def reading(self) -> str:
+        """See `Host.reading`."""
+        directory, name = self._at
+        return f"{directory}/{name}" if name else directory
 
     @property
     def is_this_machine(self) -> bool:
@@ -42,7 +60,7 @@ class LinuxHost:
     def read(self, path: str, limit: int = READ_LIMIT) -> bytes:
         """See `Host.read`."""
         refuse_side_effects(path)
-        self.reading = path
+        self.enter(path)
         fd = os.open(self._root + path, _FILE)
         try:
             return _read_all(fd, limit)
@@ -52,7 +70,7 @@ class LinuxHost:
     def read_at(self, path: str, offset: int, size: int) -> bytes:
         """See `Host.read_at`."""
         refuse_side_effects(path)
-        self.reading = path
+        self.enter(path)
         fd = os.open(self._root + path, _FILE)
         try:
             return os.pread(fd, size, offset)
@@ -66,12 +84,17 @@ class LinuxHost:
         if not SIDE_EFFECTS.isdisjoint(files):
             for name in files:
                 refuse_side_effects(f"{directory}/{name}")
-        self.reading = directory
+        self.enter(directory)
+        avoid = self.avoid
         open_, read, close, readlink = os.open, os.read, os.close, os.readlink
         found: list[bytes | OSError] = []
         directory_fd = open_(self._root + directory, _DIRECTORY)
         try:
             for name in files:
+                self._at = (directory, name)
+                if avoid and f"{directory}/{name}" in avoid:
+                    found.append(_hung(f"{directory}/{name}"))
+                    continue
                 try:
                     fd = open_(name, _FILE, dir_fd=directory_fd)
                 except OSError as error:
@@ -94,12 +117,12 @@ class LinuxHost:
 
     def list(self, path: str) -> list[str]:
         """See `Host.list`."""
-        self.reading = path
+        self.enter(path)
         return os.listdir(self._root + path)
 
     def readlink(self, path: str) -> str:
         """See `Host.readlink`."""
-        self.reading = path
+        self.enter(path)
         return os.readlink(self._root + path)
 
     def keep(self, paths: Sequence[str]) -> KeptFiles:
@@ -110,12 +133,12 @@ class LinuxHost:
 
     def device_number(self, path: str) -> int:
         """See `Host.device_number`."""
-        self.reading = path
+        self.enter(path)
         return os.stat(self._root + path).st_rdev
 
     def kernel_log(self) -> list[bytes]:
         """See `Host.kernel_log`. Opening it anew starts at the oldest record."""
-        self.reading = "/dev/kmsg"
+        self.enter("/dev/kmsg")
         fd = os.open(f"{self._root}/dev/kmsg", _FILE)
         records: list[bytes] = []
         try:
@@ -144,6 +167,12 @@ class LinuxHost:
     def close(self) -> None:
         """Nothing is held open."""
 
+    def enter(self, path: str) -> None:
+        """Say what is being read, for the watchdog; keep off what is known to hang."""
+        self._at = (path, "")
+        if path in self.avoid:
+            raise _hung(path)
+
 
 class KeptFiles:
     """Files kept open, each read again with one `pread` at offset 0 (see `base.Kept`)."""
@@ -158,11 +187,13 @@ class KeptFiles:
 
     def changed(self, indices: Sequence[int] | None = None) -> list[tuple[int, bytes | OSError]]:
         """See `base.Kept.changed`."""
-        pread, fds, last, paths, host = os.pread, self._fds, self._last, self._paths, self._host
+        pread, fds, last, paths, enter = (
+            os.pread, self._fds, self._last, self._paths, self._host.enter,
+        )  # fmt: skip
         changes: list[tuple[int, bytes | OSError]] = []
         for index in range(len(fds)) if indices is None else indices:
-            host.reading = paths[index]
             try:
+                enter(paths[index])
                 fd = fds[index]
                 if fd < 0:
                     fd = fds[index] = os.open(self._root + paths[index], _FILE)
@@ -187,6 +218,10 @@ class KeptFiles:
         fd, self._fds[index] = self._fds[index], -1
         if fd >= 0:
             os.close(fd)
+
+
+def _hung(path: str) -> OSError:
+    return OSError(errno.ETIMEDOUT, "an earlier read of it has not returned", path)
 
 
 def _read_all(fd: int, limit: int) -> bytes:

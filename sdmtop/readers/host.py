@@ -1,29 +1,31 @@
-"""The box itself: name, kernel release, CPUs."""
+"""The box itself: name, kernel release, CPUs. On the path of the first paint."""
 
-from sdmtop.backends.base import Host
-from sdmtop.model import HostInfo
-from sdmtop.readers.unknowns import Unknowns
 from sdmtop.text import line
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
-def read_host(host: Host, unknowns: Unknowns, *, read_only: bool) -> HostInfo:
-    """The `host` object of the snapshot.
+    from sdmtop.backends.base import Host
+    from sdmtop.readers.unknowns import Unknowns
+
+
+def host_facts(host: "Host", unknowns: "Unknowns") -> "dict[str, Any]":
+    """The fields of `model.HostInfo` that the host itself tells.
 
     Sources: `/proc/sys/kernel/{hostname,osrelease}`, `/proc/version` where a capture has only
     that, `/sys/devices/system/cpu/online`.
     """
-    name = _first_line(host, unknowns, "/proc/sys/kernel/hostname", "host name")
     cpus = _first_line(host, unknowns, "/sys/devices/system/cpu/online", "online CPUs")
-    return HostInfo(
-        name=name,
-        kernel=kernel_release(host, unknowns),
-        backend=host.backend,
-        cpus=count_of_list(cpus) if cpus else None,
-        read_only=read_only,
-    )
+    return {
+        "name": _first_line(host, unknowns, "/proc/sys/kernel/hostname", "host name"),
+        "kernel": kernel_release(host, unknowns),
+        "backend": host.backend,
+        "cpus": count_of_list(cpus) if cpus else None,
+    }
 
 
-def kernel_release(host: Host, unknowns: Unknowns) -> str | None:
+def kernel_release(host: "Host", unknowns: "Unknowns") -> str | None:
     """`uname -r` of the host."""
     release = _first_line(host, unknowns, "/proc/sys/kernel/osrelease", "kernel release")
     if release is None:
@@ -44,7 +46,7 @@ def count_of_list(text: str) -> int | None:
     return count
 
 
-def _first_line(host: Host, unknowns: Unknowns, path: str, what: str) -> str | None:
+def _first_line(host: "Host", unknowns: "Unknowns", path: str, what: str) -> str | None:
     try:
         return line(host.read(path, 4096).split(b"\n", 1)[0]) or None
     except OSError as error:

@@ -31,7 +31,7 @@ from sdmtop.model import (
     Sriov,
 )
 from sdmtop.readers.config_space import read_capabilities
-from sdmtop.readers.devices import device_facts, pci_paths
+from sdmtop.readers.devices import PCI, device_facts, pci_paths
 from sdmtop.readers.groups import (
     EMULATED,
     GROUPS,
@@ -43,7 +43,7 @@ from sdmtop.readers.groups import (
     viability,
 )
 from sdmtop.readers.holders import Holdings, read_holders
-from sdmtop.readers.host import read_host
+from sdmtop.readers.host import host_facts
 from sdmtop.readers.idxd import read_idxd
 from sdmtop.readers.intel_debugfs import Translation, read_translation
 from sdmtop.readers.interrupts import read_interrupts
@@ -63,9 +63,9 @@ _EMULATED_DOMAIN = AttachedDomain(type="emulated", evidence="known")
 _BLOCKED = AttachedDomain(type="blocked", evidence="known")
 
 
-def read_snapshot(host: Host, *, read_only: bool = True) -> Snapshot:
+def read_snapshot(host: Host) -> Snapshot:
     """One reading of everything. Raises nothing on content: see `Snapshot.unknown`."""
-    reading = Reading(host, read_only=read_only)
+    reading = Reading(host)
     reading.read_all()
     return reading.snapshot()
 
@@ -73,14 +73,15 @@ def read_snapshot(host: Host, *, read_only: bool = True) -> Snapshot:
 class Reading:
     """The parts of a host as they were last read, by the name of the reader's subsystem."""
 
-    def __init__(self, host: Host, *, read_only: bool = True, names: Names | None = None) -> None:
+    def __init__(self, host: Host, names: Names | None = None) -> None:
         self.host = host
         self.names = names or Names()
-        self.read_only = read_only
         self.info = HostInfo(
-            name=None, kernel=None, backend=host.backend, cpus=None, read_only=read_only
+            name=None, kernel=None, backend=host.backend, cpus=None, read_only=True
         )
         self.units: tuple[IommuUnit, ...] = ()
+        self.paths: dict[str, str] = {}
+        self.pci: frozenset[str] = frozenset()
         self.devices: dict[str, Device] = {}
         self.groups: dict[int, IommuGroup] = {}
         self.mdev_types: tuple[MdevType, ...] = ()
@@ -92,7 +93,6 @@ class Reading:
         self.interrupts: tuple[Interrupt, ...] = ()
         self._emulated: set[int] = set()
         self._undriven: set[str] = set()
-        self._paths: dict[str, str] = {}
         self._parents: Mapping[str, SdmdevParams] = {}
         self._regions: dict[bytes, tuple[ReservedRegion, ...]] = {}
         self._unknowns: dict[str, Unknowns] = {}
@@ -112,7 +112,7 @@ class Reading:
     def read_host(self) -> None:
         """Name, kernel, CPUs; and the IOMMU units, which change as seldom."""
         unknowns = self._begin("host")
-        self.info = read_host(self.host, unknowns, read_only=self.read_only)
+        self.info = HostInfo(**host_facts(self.host, unknowns), read_only=True)
         self.units = read_iommu_units(self.host, unknowns)
 
     def read_topology(self) -> None:
@@ -122,11 +122,14 @@ class Reading:
         """
         unknowns = self._begin("topology")
         self._parents = read_sdmdev_parents(self.host, unknowns)
-        self._paths = dict(parent_paths(self.host, unknowns))
+        self.paths = dict(parent_paths(self.host, unknowns))
         try:
-            self._paths.update(pci_paths(self.host))
+            pci = dict(pci_paths(self.host))
         except OSError as error:
-            unknowns.note("/sys/bus/pci/devices", error, "all PCI devices")
+            unknowns.note(PCI, error, "all PCI devices")
+            pci = {}
+        self.pci = frozenset(pci)
+        self.paths.update(pci)
         groups: dict[int, IommuGroup] = {}
         self._emulated.clear()
         for id_ in group_ids(self.host, unknowns):
@@ -134,18 +137,19 @@ class Reading:
             if facts:
                 groups[id_] = self._group(facts, unknowns)
         self.groups = groups
-        for gone in self.devices.keys() - self._paths.keys():
+        for gone in self.devices.keys() - self.paths.keys():
             del self.devices[gone]
 
     def read_devices(self, only: Iterable[str] | None = None) -> None:
         """The facts of all devices of the topology, or of some of them."""
         unknowns = self._unknowns["devices"] if only is not None else self._begin("devices")
-        for address in self._paths if only is None else only:
-            path = self._paths.get(address)
+        for address in self.paths if only is None else only:
+            path = self.paths.get(address)
             device = self._device(address, path, unknowns) if path else None
             if device is None:
                 self.devices.pop(address, None)
-            else:
+            elif self.devices.get(address) != device:
+                # An equal record is not kept: the old one is shared with earlier snapshots.
                 self.devices[address] = device
 
     def read_queues(self) -> None:
@@ -175,6 +179,16 @@ class Reading:
         """All rows of `/proc/interrupts`, joined to the devices read before."""
         of_irq = {irq: address for address, device in self.devices.items() for irq in device.irqs}
         self.interrupts = read_interrupts(self.host, self._begin("interrupts"), of_irq)
+
+    def note_log(self, error: OSError) -> None:
+        """Remember that the kernel log could not be read."""
+        self._begin("log").note("/dev/kmsg", error, "IOMMU faults: the kernel log is for root")
+
+    @property
+    def overrides_are_free(self) -> bool:
+        """Whether reading `driver_override` takes no device lock: since a kernel after 6.1."""
+        release = (self.info.kernel or "").split(".")
+        return tuple(int(part) if part.isdecimal() else 0 for part in release[:2]) > (6, 1)
 
     # -- the join ----------------------------------------------------------------------------
 
@@ -216,7 +230,7 @@ class Reading:
         members = []
         for name in facts["members"]:
             address = name
-            if name not in self._paths:
+            if name not in self.paths:
                 # Not a PCI device: another bus, an mdev, or a link renamed after a collision.
                 address = self._resolve(f"{GROUPS}/{id_}/devices/{name}", unknowns) or name
             members.append(fact(address))
@@ -254,7 +268,7 @@ class Reading:
         except OSError:
             subsystem = ""  # A pending removal leaves no such link: see readers/mdev.py.
         if subsystem and not subsystem.endswith("/mdev"):
-            self._paths.setdefault(name, path)
+            self.paths.setdefault(name, path)
         return name
 
     def _device(self, address: str, path: str, unknowns: Unknowns) -> Device | None:
@@ -280,9 +294,9 @@ class Reading:
     ) -> DevicePasid | None:
         if facts["bus"] != "pci":
             return None
-        if facts["physfn"] is not None and facts["physfn"] in self._paths:
+        if facts["physfn"] is not None and facts["physfn"] in self.paths:
             # A VF has no PASID capability of its own: it uses its PF's.
-            path = self._paths[facts["physfn"]]
+            path = self.paths[facts["physfn"]]
         return read_capabilities(self.host, path, power_state, unknowns).pasid
 
     def _group_of(self, address: str | None) -> int | None:

@@ -1,0 +1,267 @@
+"""What to read when: a policy without threads, so that a test can drive it by hand.
+
+Topology is read on events; what sends no event is polled; counters are read every tick. A
+Collector belongs to one thread and dies with it when a read hangs.
+"""
+
+import time
+from collections.abc import Sequence
+
+from sdmtop.backends.base import Event, Host, Kept
+from sdmtop.counters import CounterRing, Counters
+from sdmtop.model import Detail, Record, Snapshot
+from sdmtop.readers.details import read_details
+from sdmtop.readers.devices import PCI
+from sdmtop.readers.groups import GROUPS
+from sdmtop.readers.irq_counters import IrqTotals
+from sdmtop.readers.kernel_log import read_faults
+from sdmtop.readers.names import Names
+from sdmtop.readers.snapshot import Reading
+from sdmtop.timeline import Happening, Timeline, differences
+
+SMALL = 512
+"""Devices up to which everything is read before anything is shown."""
+
+POLL = 4.0
+"""Seconds between polls of what sends no event: overrides, domain types, queues, holders."""
+
+SLOW = 10.0
+"""Seconds between readings that cost the kernel something: debugfs, all interrupts, the log."""
+
+SWEEP = 60.0
+"""Seconds in which every device is read again, a slice a tick, in case an event was lost."""
+
+_KEPT = 8192
+"""Files that are kept open for the poll at most; a host with more is left to the sweep."""
+
+
+class Sample(Record, gc=True):
+    """What the screen shows: a snapshot, the counters, and what happened so far.
+
+    `details` are those of the object that was asked for (its TARGET first); `complete` is False
+    while the facts of devices are still being read; `read_at` is the time of each part in seconds
+    since the epoch.
+    """
+
+    snapshot: Snapshot
+    counters: Counters
+    happenings: tuple[Happening, ...]
+    details: tuple[str, tuple[Detail, ...]] | None
+    complete: bool
+    read_at: dict[str, float]
+
+
+class Collector:
+    """The parts of a host, each as fresh as it needs to be."""
+
+    def __init__(
+        self,
+        host: Host,
+        timeline: Timeline,
+        *,
+        names: Names | None = None,
+    ) -> None:
+        self._host = host
+        self._timeline = timeline
+        self._reading = Reading(host, names)
+        self._totals = IrqTotals(host)
+        self._ring = CounterRing()
+        self._kept: Kept | None = None
+        self._kept_paths: list[str] = []
+        self._snapshot: Snapshot | None = None
+        self._details: tuple[str, tuple[Detail, ...]] | None = None
+        self._complete = False
+        self._due: dict[str, float] = {}
+        self._read_at: dict[str, float] = {}
+        self._swept = 0
+        self._log_seconds = -1.0
+
+    @property
+    def small(self) -> bool:
+        """Whether all can be read at once without anybody having to wait."""
+        return len(self._reading.paths) <= SMALL
+
+    def read_outline(self) -> None:
+        """The least that a tree can be drawn from: units, groups, and who is in which."""
+        self._reading.read_host()
+        self._reading.read_topology()
+        self._reading.read_queues()
+        self._note("host", "topology", "queues")
+
+    def read_rest(self, now: float) -> None:
+        """Everything else, once."""
+        reading = self._reading
+        reading.read_devices()
+        reading.read_queues()
+        reading.read_holders()
+        reading.read_domains()
+        reading.read_interrupts()
+        self._note("devices", "queues", "holders", "domains", "interrupts")
+        self._complete = True
+        self._read_log()
+        self._keep()
+        for task in ("poll", "slow"):
+            self._due[task] = now + (POLL if task == "poll" else SLOW)
+        self._join()
+
+    def tick(self, now: float, events: Sequence[Event] = (), wanted: str | None = None) -> bool:
+        """One beat: read what is due; returns whether anything is different."""
+        changed = self._follow(events) if events else False
+        if self._totals.update():
+            self._ring.add(now, self._totals.values())
+            changed = True
+        if self._due["poll"] <= now:
+            self._due["poll"] = now + POLL
+            changed |= self._poll()
+        if self._due["slow"] <= now:
+            self._due["slow"] = now + SLOW
+            changed |= self._slow()
+        changed |= self._sweep()
+        changed |= self._look_at(wanted)
+        return changed
+
+    def sample(self) -> Sample:
+        """The host as it is known now."""
+        if self._snapshot is None:
+            self._join()
+        assert self._snapshot is not None
+        return Sample(
+            snapshot=self._snapshot,
+            counters=self._ring.view(),
+            happenings=self._timeline.all(),
+            details=self._details,
+            complete=self._complete,
+            read_at=dict(self._read_at),
+        )
+
+    # -- parts ---------------------------------------------------------------------------------
+
+    def _follow(self, events: Sequence[Event]) -> bool:
+        """Read again what the events are about: the topology, and the devices they name."""
+        self._reading.read_topology()
+        known = self._reading.paths
+        named = {name for event in events for name in event.path.split("/") if name in known}
+        fresh = known.keys() - self._reading.devices.keys()
+        self._reading.read_devices(named | fresh)
+        self._reading.read_queues()
+        self._reading.read_holders()
+        self._reading.read_interrupts()
+        self._note("topology", "devices", "queues", "holders", "interrupts")
+        self._keep()
+        return self._join()
+
+    def _poll(self) -> bool:
+        """What sends no event."""
+        changed = self._poll_kept()
+        if self._appeared():
+            return self._follow(())
+        before = self._reading.sdmdevs, self._reading.mdev_types
+        self._reading.read_queues()
+        held = self._reading.holdings
+        self._reading.read_holders()
+        self._note("queues", "holders")
+        changed |= before != (self._reading.sdmdevs, self._reading.mdev_types)
+        changed |= held != self._reading.holdings
+        return self._join() if changed else False
+
+    def _poll_kept(self) -> bool:
+        """Domain types and driver overrides."""
+        fresh = self._kept.changed() if self._kept is not None else []
+        if not fresh:
+            return False
+        overrides = [index - len(self._reading.groups) for index, _ in fresh]
+        if min(overrides) < 0:
+            self._reading.read_topology()
+            self._note("topology")
+        addresses = list(self._reading.paths)
+        self._reading.read_devices(addresses[index] for index in overrides if index >= 0)
+        return True
+
+    def _appeared(self) -> bool:
+        """Whether there are other groups or devices than we know (where no event tells)."""
+        try:
+            addresses = set(self._host.list(PCI))
+            groups = set(self._host.list(GROUPS))
+        except OSError:
+            return False  # Noted as unknown by the reading of the topology itself.
+        return addresses != self._reading.pci or groups != set(map(str, self._reading.groups))
+
+    def _slow(self) -> bool:
+        before = (self._reading.pasids, self._reading.units, self._reading.info)
+        rows = self._reading.interrupts
+        self._reading.read_host()
+        self._reading.read_domains()
+        self._reading.read_interrupts()
+        self._note("host", "domains", "interrupts")
+        logged = self._read_log()
+        after = (self._reading.pasids, self._reading.units, self._reading.info)
+        if before == after and rows == self._reading.interrupts:
+            return logged
+        return self._join() or logged
+
+    def _sweep(self) -> bool:
+        """Read the next slice of devices again."""
+        addresses = list(self._reading.devices)
+        if not addresses:
+            return False
+        size = max(1, round(len(addresses) / SWEEP))
+        start = self._swept % len(addresses)
+        self._swept = start + size
+        part = addresses[start : start + size]
+        before = [self._reading.devices[address] for address in part]
+        self._reading.read_devices(part)
+        if before == [self._reading.devices.get(address) for address in part]:
+            return False
+        return self._join()
+
+    def _look_at(self, wanted: str | None) -> bool:
+        """The details of the object that the inspector shows."""
+        if wanted is None or self._snapshot is None:
+            return False
+        if self._details is not None and self._details[0] == wanted:
+            return False
+        self._details = (wanted, read_details(self._host, self._snapshot, wanted))
+        return True
+
+    def _read_log(self) -> bool:
+        """IOMMU faults that the kernel has logged since we looked last."""
+        try:
+            faults = read_faults(self._host)
+        except OSError as error:
+            self._reading.note_log(error)
+            return False
+        fresh = [fault for fault in faults if fault.seconds > self._log_seconds]
+        for fault in fresh:
+            self._timeline.add("fault", fault.device, fault.text)
+            self._log_seconds = max(self._log_seconds, fault.seconds)
+        return bool(fresh)
+
+    def _keep(self) -> None:
+        """Keep open what can change without an event, unless it is the same as before."""
+        paths = [f"{GROUPS}/{id_}/type" for id_ in self._reading.groups]
+        if self._reading.overrides_are_free:
+            paths += [f"{path}/driver_override" for path in self._reading.paths.values()]
+        if len(paths) > _KEPT:
+            paths = []
+        if paths == self._kept_paths:
+            return
+        if self._kept is not None:
+            self._kept.close()
+        self._kept_paths = paths
+        self._kept = self._host.keep(paths)
+        self._kept.changed()
+
+    def _join(self) -> bool:
+        """Make the snapshot anew; returns True, for it is only called after a change."""
+        new = self._reading.snapshot()
+        if self._snapshot is not None and self._complete:
+            for happening in differences(self._snapshot, new, time.time()):
+                self._timeline.append(happening)
+        self._snapshot = new
+        self._details = None
+        return True
+
+    def _note(self, *parts: str) -> None:
+        now = time.time()
+        self._read_at.update(dict.fromkeys(parts, now))
+

@@ -1,0 +1,152 @@
+"""The first paint: header, the visible lines of the tree, footer, before Textual is imported.
+
+It reads only what it shows, with the readers' own functions, and formats it with the formatter of
+`snapshot --format tree`. The records are not used: importing msgspec takes longer than all this.
+On the path of the first paint, of course.
+"""
+
+import os
+import sys
+
+from sdmtop.headline import NO_IOMMU_HELP, headline, iommu_kind
+from sdmtop.layout import tree_columns, tree_rows
+from sdmtop.outline import Outline, heading, render
+from sdmtop.readers.devices import device_facts, pci_paths
+from sdmtop.readers.groups import GROUPS, group_facts, group_ids, owner
+from sdmtop.readers.host import host_facts
+from sdmtop.readers.sysfs import follow, name_of, names, natural
+from sdmtop.text import fact
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from sdmtop.backends.base import Host
+    from sdmtop.readers.unknowns import Unknowns
+
+_Record = type(sys.implementation)  # types.SimpleNamespace, without importing types
+_MDEVS = "/sys/bus/mdev/devices"
+
+
+class _LaterUnknowns:
+    """Failures met at a glance are not kept: the full reading meets and tells them again."""
+
+    def note(self, path: str, error: OSError, what: str) -> None:
+        """Do nothing."""
+
+    def note_failure(self, path: str, answer: "bytes | OSError", what: str) -> None:
+        """Do nothing."""
+
+
+class Glance:
+    """A host's visible lines, read as they are asked for."""
+
+    def __init__(self, host: "Host") -> None:
+        self._host = host
+        self._unknowns: Unknowns = _LaterUnknowns()  # type: ignore[assignment]
+        self._paths: dict[str, str] = {}
+        self._devices: dict[str, Any] = {}
+
+    def lines(self, columns: int, rows: int) -> "list[str]":
+        """At most `rows` lines of the tree, `columns` wide, below its headings."""
+        found = [heading(columns)]
+        outline = self._outline()
+        for line in outline.lines():
+            if len(found) >= rows:
+                break
+            found.append(render(outline.cells(line), line.depth, columns))
+        return found
+
+    def host(self) -> "dict[str, Any]":
+        """The facts of the box itself."""
+        return host_facts(self._host, self._unknowns)
+
+    def units(self) -> "list[str]":
+        """The names of the IOMMU units."""
+        try:
+            return sorted(names(self._host, "/sys/class/iommu"), key=natural)
+        except OSError:
+            return []
+
+    def _outline(self) -> Outline:
+        try:
+            self._paths = dict(pci_paths(self._host))
+        except OSError:
+            self._paths = {}
+        return Outline(self._groups(), self._device, self._loose(), self._queues(), {})
+
+    def _groups(self) -> "Iterator[Any]":
+        for id_ in group_ids(self._host, self._unknowns):
+            facts = group_facts(self._host, id_, self._unknowns)
+            members = sorted(map(fact, facts.pop("members", ())), key=natural)
+            drivers = {
+                member: device.driver if (device := self._device(member)) else None
+                for member in members
+            }
+            if facts:
+                yield _Record(**facts, devices=members, owner=owner(drivers), shared_by=())
+
+    def _loose(self) -> "Iterator[str]":
+        for address in sorted(self._paths, key=natural):
+            device = self._device(address)
+            if device is not None and device.group is None:
+                yield address
+
+    def _device(self, address: str) -> "Any":
+        if address not in self._devices:
+            path = self._paths.get(address)
+            facts = device_facts(self._host, address, path, self._unknowns) if path else {}
+            self._devices[address] = _Record(**facts, name=None) if facts else None
+        return self._devices[address]
+
+    def _queues(self) -> "dict[str, list[Any]]":
+        """Every mdev under its parent, told by its path alone."""
+        found: dict[str, list[Any]] = {}
+        try:
+            uuids = sorted(names(self._host, _MDEVS))
+            links = self._host.look(_MDEVS, (), uuids) if uuids else []
+        except OSError:
+            return found
+        for uuid, link in zip(uuids, links, strict=True):
+            if isinstance(link, bytes):
+                path = follow(_MDEVS, os.fsdecode(link))
+                found.setdefault(path.split("/")[-2], []).append(self._queue(uuid, path))
+        return found
+
+    def _queue(self, uuid: str, path: str) -> "Any":
+        try:
+            group, type_ = self._host.look(path, (), ("iommu_group", "mdev_type"))
+        except OSError:
+            group = type_ = OSError()
+        number = name_of(group)
+        return _Record(
+            id=fact(uuid),
+            kind="mdev",
+            type=name_of(type_),
+            state="…",
+            group=int(number) if number and number.isdecimal() else None,
+            domain_of=None,
+            holders=(),
+        )
+
+
+def first_frame(host: "Host", columns: int, rows: int) -> "list[str]":
+    """The whole screen: header, tree, footer; each line at most `columns` wide."""
+    glance = Glance(host)
+    units = glance.units()
+    box = glance.host()
+    head = headline(
+        name=box["name"],
+        kernel=box["kernel"],
+        iommu=iommu_kind(units),
+        backend=box["backend"],
+        read_only=True,
+        state="starting",
+        width=columns,
+    )
+    help_ = [] if units else [text[:columns] for text in NO_IOMMU_HELP]
+    room = tree_rows(columns, rows) - len(help_)
+    body = [*help_, *glance.lines(tree_columns(columns), room)]
+    body += [""] * (rows - 2 - len(body))
+    return [f"\x1b[7m{head}\x1b[0m", *body, " q quit  ? help"[:columns]]

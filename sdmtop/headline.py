@@ -1,0 +1,56 @@
+"""The header: which host this is, what its IOMMU is, and whether we may change it.
+
+On the path of the first paint: light imports only.
+"""
+
+from sdmtop.text import fit, printable
+
+_BADGES = {"linux": "REAL", "simulator": "SIM", "capture": "CAPTURE"}
+_KINDS = (
+    ("dmar", "intel"),
+    ("ivhd", "amd"),
+    ("smmu3.", "arm-smmu-v3"),
+    ("smmu.", "arm-smmu"),
+)
+
+NO_IOMMU = "none"
+NO_IOMMU_HELP = (
+    "No IOMMU is active: no group has been made, so nothing can be shared or passed through.",
+    "Firmware: enable VT-d, AMD-Vi or SMMU. Kernel: boot with intel_iommu=on (or amd_iommu=on).",
+    "Devices and interrupts are shown below. To see sharing at work, try: sdmtop --host sim:",
+)
+
+
+def iommu_kind(units: "list[str]") -> str:
+    """What the names in `/sys/class/iommu` say: `intel x2`, `amd`, `virtio`, or `none`."""
+    if not units:
+        return NO_IOMMU
+    kinds: dict[str, int] = {}
+    for unit in units:
+        kind = next((kind for prefix, kind in _KINDS if unit.startswith(prefix)), None)
+        if kind is None:
+            # virtio-iommu is named after its PCI function; all others carry their own name.
+            kind = "virtio" if unit.count(":") == 2 else unit.rstrip("0123456789.x")
+        kinds[kind] = kinds.get(kind, 0) + 1
+    return ", ".join(f"{kind} x{count}" if count > 1 else kind for kind, count in kinds.items())
+
+
+def headline(
+    *,
+    name: str | None,
+    kernel: str | None,
+    iommu: str,
+    backend: str,
+    read_only: bool,
+    state: str,
+    width: int,
+) -> str:
+    """One line of `width` cells; `state` (clock, refresh) stands at its right end."""
+    armed = "READ-ONLY" if read_only else "ARMED"
+    left = printable(
+        f" sdmtop  {name or '?'}  Linux {kernel or '?'}  IOMMU {iommu}"
+        f"  [{_BADGES.get(backend, backend)}] [{armed}]"
+    )
+    right = f"{state} "
+    room = max(width - len(right) - 1, 0)
+    return fit(f"{fit(left, room)} {right}", width)

@@ -1,0 +1,64 @@
+"""More facts about one object, read only while it is looked at."""
+
+from sdmtop.backends.base import Host
+from sdmtop.model import Detail, Device, Snapshot
+from sdmtop.readers.config_space import capability_details
+from sdmtop.readers.iommu_units import unit_details
+from sdmtop.readers.sysfs import word
+
+# file -> what it tells an operator; all read without taking a lock or waking the device.
+_DEVICE_FILES = {
+    "power_state": "D0 is awake; reading the configuration space would wake the others",
+    "reset_method": "how the kernel can reset it, in the order of trying",
+    "enable": "how many drivers have enabled it",
+    "local_cpulist": "CPUs near to it",
+    "current_link_speed": "PCIe speed now",
+    "current_link_width": "PCIe lanes now",
+    "subsystem_vendor": "PCI subsystem vendor id",
+    "subsystem_device": "PCI subsystem device id",
+    "revision": "PCI revision",
+    "msi_bus": "0: MSI is forbidden here and below",
+}
+
+
+def read_details(host: Host, snapshot: Snapshot, key: str) -> tuple[Detail, ...]:
+    """The details of the device or group that a TARGET names; empty for any other.
+
+    Raises nothing: what cannot be read is left out here, and is in the snapshot's `unknown`.
+    """
+    kind, _, rest = key.partition("/")
+    if kind == "group":
+        members = {
+            address for group in snapshot.groups if str(group.id) == rest for address in group.devices
+        }
+        units = {device.iommu for device in snapshot.devices if device.address in members}
+        return _of_units(host, snapshot, units)
+    for device in snapshot.devices:
+        if device.address == key:
+            return (*_of_device(host, device), *_of_units(host, snapshot, {device.iommu}))
+    return ()
+
+
+def _of_units(host: Host, snapshot: Snapshot, names: set[str | None]) -> tuple[Detail, ...]:
+    return tuple(
+        detail
+        for unit in snapshot.iommu_units
+        if unit.name in names
+        for detail in unit_details(host, unit)
+    )
+
+
+def _of_device(host: Host, device: Device) -> tuple[Detail, ...]:
+    try:
+        answers = host.look(device.path, tuple(_DEVICE_FILES))
+    except OSError:
+        return ()
+    found = [
+        Detail(name=file, value=value, path=f"{device.path}/{file}", meaning=meaning)
+        for (file, meaning), answer in zip(_DEVICE_FILES.items(), answers, strict=True)
+        if (value := word(answer)) is not None
+    ]
+    if device.bus == "pci":
+        power = next((detail.value for detail in found if detail.name == "power_state"), None)
+        found += capability_details(host, device.path, power)
+    return tuple(found)

@@ -1,0 +1,153 @@
+"""Runs a Collector in a thread of its own, and notices when a read does not return.
+
+The thread is a daemon and never joined: a read of sysfs can hang for good. `watch`, called from
+outside by whoever shows the result, finds such a read, leaves its thread behind, and starts
+another that keeps off the path until it answers.
+"""
+
+import os
+import select
+import threading
+import time
+from collections.abc import Callable
+
+from sdmtop.backends.base import Events, Host
+from sdmtop.collector import Collector, Sample
+from sdmtop.model import Record
+from sdmtop.readers.names import Names
+from sdmtop.text import fact
+from sdmtop.timeline import Timeline
+
+DEADLINE = 2.0
+"""Seconds that one read may take before it counts as hung."""
+
+_SETTLE = 0.1
+"""Seconds to wait after a uevent for the rest of its chain: a bind sends several."""
+
+
+class Stall(Record):
+    """Reads that do not return: their paths, and for how many seconds the oldest has hung."""
+
+    paths: tuple[str, ...]
+    seconds: float
+
+
+class Sampler:
+    """Keeps a Sample of a host up to date.
+
+    `publish` gets each new Sample in the reading thread, and only when something has changed.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        publish: Callable[[Sample], None],
+        *,
+        interval: float = 1.0,
+        names: Names | None = None,
+    ) -> None:
+        self.host = host
+        self.interval = interval
+        self.timeline = Timeline()
+        self._publish = publish
+        self._names = names or Names()
+        self._generation = 0
+        self._wanted: str | None = None
+        self._busy = False
+        self._suspect = ("", 0.0)
+        self._hung: dict[str, float] = {}
+        self._lock = threading.Lock()
+        self._woken, self._waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+
+    def start(self) -> None:
+        """Begin to read."""
+        self._generation += 1
+        self._busy = False
+        threading.Thread(
+            target=self._run, args=(self._generation,), name="sdmtop-sampler", daemon=True
+        ).start()
+
+    def stop(self) -> None:
+        """Read no more. Does not wait for the thread, which may hang in the kernel."""
+        self._generation += 1
+        self._wake()
+
+    def show_details(self, key: str | None) -> None:
+        """Read the details of this object (a TARGET) as well."""
+        if key != self._wanted:
+            self._wanted = key
+            self._wake()
+
+    def watch(self) -> Stall | None:
+        """The watchdog, to be called every second or two; the reads that hang now, if any."""
+        now = time.monotonic()
+        path = self.host.reading if self._busy else ""
+        if path != self._suspect[0]:
+            self._suspect = (path, now)
+        elif path and now - self._suspect[1] >= DEADLINE:
+            with self._lock:
+                self._hung[path] = self._suspect[1]
+                self.host.avoid = frozenset(self._hung)
+            self._suspect = ("", now)
+            self.timeline.add("trouble", None, f"{fact(path)} does not answer: left alone")
+            self.start()
+        with self._lock:
+            if not self._hung:
+                return None
+            seconds = now - min(self._hung.values())
+            return Stall(paths=tuple(fact(path) for path in sorted(self._hung)), seconds=seconds)
+
+    def _wake(self) -> None:
+        try:
+            os.write(self._waker, b"x")
+        except BlockingIOError:
+            return  # The pipe is full of wake-ups already.
+
+    def _run(self, generation: int) -> None:
+        """One generation of the thread; when it has hung and returns, it is no longer the one."""
+        collector = Collector(
+            self.host, self.timeline, names=self._names
+        )
+        events = self.host.events()
+        self._busy = True
+        collector.read_outline()
+        if not collector.small and self._is_current(generation):
+            self._publish(collector.sample())
+        collector.read_rest(time.monotonic())
+        changed = collector.tick(time.monotonic(), (), self._wanted) or True
+        due = time.monotonic() + self.interval
+        while self._is_current(generation):
+            if changed:
+                self._publish(collector.sample())
+            self._busy = False
+            arrived = self._wait(events, due)
+            now = time.monotonic()
+            if now >= due:
+                due = now + self.interval
+            self._busy = True
+            changed = collector.tick(now, events.drain() if events and arrived else (), self._wanted)
+        if events is not None:
+            events.close()
+
+    def _is_current(self, generation: int) -> bool:
+        if generation == self._generation:
+            return True
+        with self._lock:
+            # This thread was left behind in a read, and that read has now returned.
+            self._hung.clear()
+            self.host.avoid = frozenset()
+        return False
+
+    def _wait(self, events: Events | None, due: float) -> bool:
+        """Sleep until the next tick, a wake-up or a uevent; whether there was a uevent."""
+        poll = select.poll()
+        poll.register(self._woken, select.POLLIN)
+        if events is not None:
+            poll.register(events.fileno(), select.POLLIN)
+        ready = [fd for fd, _ in poll.poll(max(0.0, due - time.monotonic()) * 1000)]
+        if self._woken in ready:
+            os.read(self._woken, 4096)
+        if events is None or events.fileno() not in ready:
+            return False
+        time.sleep(_SETTLE)
+        return True

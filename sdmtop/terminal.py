@@ -1,0 +1,65 @@
+"""The terminal before the console has it: taken over early, given back whatever happens.
+
+On the path of the first paint: light imports only.
+"""
+
+import os
+import signal
+import sys
+import termios
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import FrameType
+    from typing import NoReturn
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+"""Signals that end the program; each must leave a clean terminal and its own exit status."""
+
+_ENTER = "\x1b[?1049h\x1b[?25l\x1b[H"
+_LEAVE = "\x1b[?7h\x1b[?1049l\x1b[?25h"
+_SYNC = "\x1b[?2026h", "\x1b[?2026l"
+
+
+class Terminal:
+    """A terminal in its alternate screen, keys unechoed and unbuffered, to be handed over."""
+
+    def __init__(self) -> None:
+        """Take the terminal over.
+
+        Raises `termios.error` (from termios) where standard input is no terminal.
+        """
+        self.input = sys.__stdin__.fileno() if sys.__stdin__ else 0
+        self.output = sys.__stdout__.fileno() if sys.__stdout__ else 1
+        self.original = termios.tcgetattr(self.input)
+        self.columns, self.rows = os.get_terminal_size(self.output)
+        for number in SIGNALS:
+            signal.signal(number, self._die)
+        attributes = termios.tcgetattr(self.input)
+        # What is typed before the console listens waits in the kernel's queue, a key at a time.
+        attributes[3] &= ~(termios.ECHO | termios.ICANON | termios.IEXTEN | termios.ISIG)
+        attributes[0] &= ~(termios.IXON | termios.ICRNL)
+        termios.tcsetattr(self.input, termios.TCSANOW, attributes)
+        self._write(_ENTER)
+
+    def paint(self, lines: "list[str]") -> None:
+        """Show a full screen: one string a row, each as wide as the screen at most."""
+        body = "\x1b[K\r\n".join(lines[: self.rows])
+        self._write(f"{_SYNC[0]}\x1b[H{body}\x1b[K{_SYNC[1]}")
+
+    def restore(self) -> None:
+        """Give the terminal back as it was."""
+        termios.tcsetattr(self.input, termios.TCSANOW, self.original)
+        self._write(_LEAVE)
+
+    def _write(self, text: str) -> None:
+        data = text.encode("utf-8", "replace")
+        while data:
+            data = data[os.write(self.output, data) :]
+
+    def _die(self, number: int, _frame: "FrameType | None") -> "NoReturn":
+        try:
+            self.restore()
+        except (OSError, termios.error):
+            pass  # The terminal is gone (SIGHUP): nothing to give back.
+        os._exit(128 + number)

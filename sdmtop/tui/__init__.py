@@ -1,0 +1,1 @@
+"""The console: panes, keys and screens on Textual. Reads no file and starts no process."""

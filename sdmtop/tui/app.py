@@ -1,0 +1,309 @@
+"""The console. The app only wires: samples to panes, keys to panes, signals to a clean exit."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar
+
+from textual import events
+from textual.app import App, ComposeResult, SystemCommand
+from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical
+from textual.message import Message
+from textual.screen import Screen
+from textual.widgets import Input
+
+from sdmtop.collector import Sample
+from sdmtop.headline import NO_IOMMU_HELP, headline, iommu_kind
+from sdmtop.layout import EVENT_ROWS, LEAST, TALL, WIDE, tree_columns
+from sdmtop.sampler import Sampler, Stall
+from sdmtop.terminal import SIGNALS
+from sdmtop.tui.bars import Bar
+from sdmtop.tui.commands import COMMANDS, bindings, footer
+from sdmtop.tui.lines import LinesPane
+from sdmtop.tui.panes import Events, Inspector, Interrupts, Pasids
+from sdmtop.tui.tree import TreePane
+
+PANES = ("tree", "inspector", "pasids", "interrupts", "events")
+
+_WATCHDOG = 2.0
+"""Seconds between two looks of the watchdog; each costs a wake-up."""
+
+
+class Console(App[None]):
+    """The console on one host, whose samples come from a Sampler."""
+
+    CSS = f"""
+    #header {{ text-style: bold; background: $primary; }}
+    #body {{ height: 1fr; }}
+    #side {{ width: 1fr; }}
+    #inspector {{ height: 1fr; }}
+    #pasids {{ height: 5; }}
+    #interrupts {{ height: 1fr; }}
+    #events {{ height: {EVENT_ROWS}; }}
+    #filter {{ display: none; border: none; height: 1; padding: 0 1; }}
+    #filter.-open {{ display: block; }}
+    .help {{ display: none; }}
+    .help.-shown {{ display: block; }}
+    .-narrow #side, .-narrow #events, .-low #events {{ display: none; }}
+    .-narrow #tree {{ width: 1fr; }}
+    .-narrow.-side #tree {{ display: none; }}
+    .-narrow.-side #side {{ display: block; }}
+    .-narrow.-side #side LinesPane {{ display: none; height: 1fr; }}
+    .-narrow.-side #side .-front {{ display: block; }}
+    .-alone #body {{ display: none; }}
+    .-alone #events {{ display: block; height: 1fr; }}
+    #room {{ display: none; }}
+    .-tiny > * {{ display: none; }}
+    .-tiny #room {{ display: block; }}
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings()]
+    ENABLE_COMMAND_PALETTE = True
+    TITLE = "sdmtop"
+
+    class Fresh(Message):
+        """A new sample has been read. A newer one replaces it in the queue."""
+
+        def __init__(self, sample: Sample) -> None:
+            super().__init__()
+            self.sample = sample
+
+        def can_replace(self, message: Message) -> bool:
+            """Only the newest sample is worth showing."""
+            return isinstance(message, Console.Fresh)
+
+    def __init__(self, make_sampler: Callable[[Callable[[Sample], None]], Sampler], **options: Any):
+        super().__init__(**options)
+        self.sampler = make_sampler(self._publish)
+        self.sample: Sample | None = None
+        self.paused_at: float | None = None
+        self._stall: Stall | None = None
+
+    # -- structure -----------------------------------------------------------------------------
+
+    def compose(self) -> ComposeResult:
+        """Header, help for a host without IOMMU, the panes, footer."""
+        yield Bar(id="header")
+        for number, _ in enumerate(NO_IOMMU_HELP):
+            bar = Bar(id=f"help-{number}")
+            bar.add_class("help")
+            yield bar
+        with Horizontal(id="body"):
+            yield TreePane(id="tree")
+            with Vertical(id="side"):
+                yield Inspector(id="inspector")
+                yield Pasids(id="pasids")
+                yield Interrupts(id="interrupts")
+        yield Events(id="events")
+        yield Input(id="filter", placeholder="text to find; enter keeps it, esc clears it")
+        yield Bar(id="footer")
+        yield Bar(id="room")
+
+    def on_mount(self) -> None:
+        """Start reading, and make every way to die leave a clean terminal."""
+        self.query_one("#tree").focus()
+        self._arrange(self.size.width, self.size.height)
+        for number, text in enumerate(NO_IOMMU_HELP):
+            self.query_one(f"#help-{number}", Bar).show(f" {text}")
+        if not self.is_headless:
+            loop = asyncio.get_running_loop()
+            for number in SIGNALS:
+                loop.add_signal_handler(number, self._die, number)
+        self.set_interval(_WATCHDOG, self._watch)
+        self.sampler.start()
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Give the panes the room that there is now."""
+        self._arrange(event.size.width, event.size.height)
+
+    def _arrange(self, columns: int, rows: int) -> None:
+        screen = self.screen_stack[0]
+        tiny = columns < LEAST[0] or rows < LEAST[1]
+        narrow = columns < WIDE
+        screen.set_class(tiny, "-tiny")
+        screen.set_class(narrow, "-narrow")
+        screen.set_class(rows < TALL, "-low")
+        room = f" sdmtop needs {LEAST[0]}x{LEAST[1]}; this is {columns}x{rows}  (q quits)"
+        screen.query_one("#room", Bar).show(room)
+        if not narrow:
+            screen.query_one("#tree").styles.width = tree_columns(columns)
+            screen.remove_class("-side", "-alone")
+        else:
+            screen.query_one("#tree").styles.width = "1fr"
+        screen.query_one("#footer", Bar).show(footer(columns))
+        self._show_header()
+
+    # -- samples -------------------------------------------------------------------------------
+
+    def _publish(self, sample: Sample) -> None:
+        """Called in the sampler's thread."""
+        self.post_message(self.Fresh(sample))
+
+    def on_console_fresh(self, message: Fresh) -> None:
+        """Take a new sample, and show it unless the view is frozen."""
+        self.sample = message.sample
+        if self.paused_at is None:
+            self._show()
+        else:
+            self._show_header()
+
+    def _show(self) -> None:
+        sample = self.sample
+        if sample is None:
+            return
+        self._tree.show(sample)
+        self._show_sides(sample)
+        missing = not sample.snapshot.iommu_units and not sample.snapshot.groups
+        for bar in self.screen_stack[0].query(".help"):
+            bar.set_class(missing, "-shown")
+        self._show_header()
+
+    def _show_sides(self, sample: Sample) -> None:
+        target = self._tree.cursor
+        self.sampler.show_details(target)
+        for kind in (Inspector, Pasids, Interrupts, Events):
+            self.screen_stack[0].query_one(kind).show(sample, target)
+
+    def _show_header(self) -> None:
+        sample = self.sample
+        if sample is None:
+            return
+        host = sample.snapshot.host
+        header = self.screen_stack[0].query_one("#header", Bar)
+        header.show(
+            headline(
+                name=host.name,
+                kernel=host.kernel,
+                iommu=iommu_kind([unit.name for unit in sample.snapshot.iommu_units]),
+                backend=host.backend,
+                read_only=host.read_only,
+                state=self._state(sample),
+                width=self.size.width,
+            )
+        )
+
+    def _state(self, sample: Sample) -> str:
+        """How fresh the screen is. No seconds: a clock that ticks would draw when nothing does."""
+        if self._stall is not None:
+            more = f" and {len(self._stall.paths) - 1} more" if len(self._stall.paths) > 1 else ""
+            return f"STALE {self._stall.seconds:.0f}s: {self._stall.paths[0]}{more}"
+        if self.paused_at is not None:
+            return f"PAUSED, behind {time.monotonic() - self.paused_at:.0f} s"
+        clock = time.strftime("%H:%M")
+        return f"{clock} every {self.sampler.interval:g}s" if sample.complete else "reading"
+
+    def _watch(self) -> None:
+        self._stall = self.sampler.watch()
+        self._show_header()
+
+    def on_lines_pane_selected(self, message: LinesPane.Selected) -> None:
+        """Show what is selected in the tree."""
+        if message.pane is self._tree and self.sample is not None:
+            self._show_sides(self.sample)
+
+    # -- keys ----------------------------------------------------------------------------------
+
+    @property
+    def _tree(self) -> TreePane:
+        return self.screen_stack[0].query_one(TreePane)
+
+    def action_leave(self) -> None:
+        """Quit."""
+        self.sampler.stop()
+        self.exit()
+
+    def action_help(self) -> None:
+        """Show keys and words."""
+        from sdmtop.tui.help import HelpScreen
+
+        self.push_screen(HelpScreen())
+
+    def action_filter(self) -> None:
+        """Ask for a text to find."""
+        field = self.query_one("#filter", Input)
+        field.add_class("-open")
+        field.value = self._tree.filter
+        field.focus()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Find while it is typed."""
+        self._tree.find(event.value)
+
+    def on_input_submitted(self, _event: Input.Submitted) -> None:
+        """Keep the filter and go back to the tree."""
+        self._close_filter()
+
+    def on_key(self, event: events.Key) -> None:
+        """Esc clears the filter."""
+        if event.key == "escape" and (self._tree.filter or self._filter_is_open):
+            self._tree.find("")
+            self._close_filter()
+            event.stop()
+
+    @property
+    def _filter_is_open(self) -> bool:
+        return self.query_one("#filter", Input).has_class("-open")
+
+    def _close_filter(self) -> None:
+        self.query_one("#filter", Input).remove_class("-open")
+        self._tree.focus()
+
+    def action_sort(self) -> None:
+        """Sort the pane that has the focus, or the tree."""
+        interrupts = self.query_one(Interrupts)
+        if self.focused is interrupts and self.sample is not None:
+            interrupts.toggle_order()
+            interrupts.show(self.sample, self._tree.cursor)
+        else:
+            self._tree.next_order()
+
+    def action_fold(self) -> None:
+        """Fold or unfold in the tree."""
+        self._tree.fold()
+
+    def action_pause(self) -> None:
+        """Freeze the view; reading goes on."""
+        self.paused_at = time.monotonic() if self.paused_at is None else None
+        if self.paused_at is None:
+            self._show()
+        else:
+            self._show_header()
+
+    def action_origin(self) -> None:
+        """Show where values were read."""
+        self.query_one(Inspector).toggle_origins()
+
+    def action_copy(self) -> None:
+        """Copy the name of the selected line."""
+        if self._tree.cursor is not None:
+            self.copy_to_clipboard(self._tree.cursor)
+            self.notify("copied over OSC 52", markup=False, timeout=2)
+
+    def action_pane(self, name: str) -> None:
+        """Go to a pane; on a narrow terminal it takes the place of the tree."""
+        screen = self.screen
+        pane = screen.query_one(f"#{name}", LinesPane)
+        if screen.has_class("-narrow") or (screen.has_class("-low") and name == "events"):
+            screen.set_class(name not in ("tree", "events"), "-side")
+            screen.set_class(name == "events", "-alone")
+            for other in screen.query("#side LinesPane"):
+                other.set_class(other is pane, "-front")
+        else:
+            screen.remove_class("-alone")
+        pane.focus()
+        pane.call_after_refresh(pane.redraw)
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """The palette: the registry, and nothing else."""
+        del screen
+        for command in COMMANDS:
+            if command.id != "palette":
+                action = command.action
+                yield SystemCommand(
+                    command.title, command.help, lambda action=action: self.run_action(action)
+                )
+
+    def _die(self, number: int) -> None:
+        """A signal: leave as with `q`, but say so in the exit status."""
+        self.sampler.stop()
+        self.exit(return_code=128 + number)

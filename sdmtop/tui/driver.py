@@ -1,0 +1,80 @@
+"""Textual's terminal driver with three habits changed.
+
+It sleeps until there is input instead of waking ten times a second, it takes over a terminal that
+is already in its alternate screen without clearing it, and it notices when the terminal is gone.
+"""
+
+import os
+import select
+import sys
+from codecs import getincrementaldecoder
+from typing import Any
+
+from textual._xterm_parser import XTermParser
+from textual.drivers.linux_driver import LinuxDriver
+
+from sdmtop.terminal import Terminal
+
+_ESCAPE_SECONDS = 0.1
+"""How long a lone ESC may be the beginning of a longer sequence (Textual's own value)."""
+
+_ENTER_ALTERNATE_SCREEN = "\x1b[?1049h"
+
+
+class ConsoleDriver(LinuxDriver):
+    """A driver for a terminal that `sdmtop.terminal` has taken over."""
+
+    terminal: Terminal | None = None
+    """The terminal, set before the app starts; None lets Textual take it over by itself."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        # Standard error may be a log file; what decided for the console is standard output.
+        self._file = sys.__stdout__ or self._file
+        self._waker = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+
+    def start_application_mode(self) -> None:
+        """Take over; remember the attributes from before the first paint, not after it."""
+        super().start_application_mode()
+        if self.terminal is not None:
+            self.attrs_before = self.terminal.original
+
+    def write(self, data: str) -> None:
+        """Write to the terminal, but do not enter the screen again that we are in."""
+        # Some terminals clear on a second switch, and the first paint would blink.
+        if data != _ENTER_ALTERNATE_SCREEN or self.terminal is None:
+            super().write(data)
+
+    def disable_input(self) -> None:
+        """Stop reading keys; the input thread is woken instead of waited for."""
+        os.eventfd_write(self._waker, 1)
+        super().disable_input()
+
+    def run_input_thread(self) -> None:
+        """Feed what is typed to the app, asleep while nothing is."""
+        parser = XTermParser(self._debug)
+        decode = getincrementaldecoder("utf-8")("replace").decode
+        poll = select.poll()
+        poll.register(self.fileno, select.POLLIN)
+        poll.register(self._waker, select.POLLIN)
+        timeout: float | None = None
+        while not self.exit_event.is_set():
+            ready = dict(poll.poll(timeout))
+            timeout = None
+            if self.fileno in ready:
+                data = self._read_input()
+                if data is None:
+                    self._app.call_from_thread(self._app.exit, return_code=129)
+                    return
+                for event in parser.feed(decode(data)):
+                    self.process_message(event)
+                timeout = _ESCAPE_SECONDS * 1000
+            for event in parser.tick():
+                self.process_message(event)
+
+    def _read_input(self) -> bytes | None:
+        """What was typed; None when the terminal is gone."""
+        try:
+            return os.read(self.fileno, 4096) or None
+        except OSError:
+            return None

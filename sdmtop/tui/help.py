@@ -1,0 +1,41 @@
+"""The help page, made from the registry of commands."""
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from sdmtop.tui.commands import help_lines
+
+_MARKS = (
+    ("REAL / CAPTURE", "the running kernel, or a saved one"),
+    ("READ-ONLY / ARMED", "whether this program may change the host"),
+    ("?", "a fact that could not be read: the inspector says why"),
+    ("kernel / vfio / free", "who owns a group, told by the drivers bound in it"),
+    ("bound / vf / unbound", "a device with a driver; a virtual function with one; without"),
+    ("orphan", "an mdev that holds a queue while no process holds it"),
+)
+
+
+class HelpScreen(ModalScreen[None]):
+    """Keys and words."""
+
+    CSS = """
+    HelpScreen { align: center middle; }
+    HelpScreen VerticalScroll {
+        width: 76; max-width: 100%; height: auto; max-height: 100%;
+        border: round $primary; background: $surface; padding: 0 1;
+    }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [("escape,q,question_mark", "dismiss", "Close")]
+
+    def compose(self) -> ComposeResult:
+        """One scrolling page."""
+        lines = [("Keys", ""), *help_lines(), ("", ""), ("Words", ""), *_MARKS]
+        text = "\n".join(f"{left:<22} {right}".rstrip() for left, right in lines)
+        with VerticalScroll():
+            yield Static(Content(text))

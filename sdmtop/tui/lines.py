@@ -1,0 +1,221 @@
+"""A pane of lines drawn on demand, one of the line API of Textual.
+
+Only what is visible is asked for, and only what differs from what stands on the screen is drawn
+again; how many lines there are does not matter. The selection is a key, never a row number.
+"""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.geometry import Region, Size
+from textual.message import Message
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+Span = tuple[str, str]
+"""Printable text, and the name of its style (see `LinesPane.COMPONENT_CLASSES`)."""
+
+Content = tuple[Span, ...]
+
+
+class LinesPane(ScrollView, can_focus=True):
+    """A heading that stays, and lines below it that scroll.
+
+    A pane says what its lines are: `keys` in order, and the `content` of one.
+    """
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "lines--heading",
+        "lines--cursor",
+        "lines--plain",
+        "lines--dim",
+        "lines--good",
+        "lines--warn",
+        "lines--bad",
+        "lines--accent",
+    }
+
+    DEFAULT_CSS = """
+    LinesPane {
+        overflow-x: hidden;
+        overflow-y: auto;
+        scrollbar-size-vertical: 1;
+        & .lines--heading { background: $panel; color: $text; text-style: bold; }
+        &:focus .lines--heading { background: $primary; color: $text; text-style: bold; }
+        & .lines--cursor { background: $boost; text-style: bold; }
+        &:focus .lines--cursor { background: $secondary 60%; text-style: bold; }
+        & .lines--plain { color: $text; }
+        & .lines--dim { color: $text-muted; }
+        & .lines--good { color: $text-success; }
+        & .lines--warn { color: $text-warning; }
+        & .lines--bad { color: $text-error; text-style: bold; }
+        & .lines--accent { color: $text-accent; }
+    }
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up,k", "move(-1)", "Up", show=False),
+        Binding("down,j", "move(1)", "Down", show=False),
+        Binding("pageup", "page(-1)", "Page up", show=False),
+        Binding("pagedown", "page(1)", "Page down", show=False),
+        Binding("home", "edge(-1)", "Top", show=False),
+        Binding("end,G", "edge(1)", "Bottom", show=False),
+    ]
+
+    class Selected(Message):
+        """The selection of a pane has moved to another key."""
+
+        def __init__(self, pane: "LinesPane", key: str) -> None:
+            super().__init__()
+            self.pane = pane
+            self.key = key
+
+    def __init__(self, *, id: str) -> None:  # noqa: A002 (Textual's own word)
+        super().__init__(id=id)
+        self.keys: Sequence[str] = ()
+        self.cursor: str | None = None
+        self._rows: dict[str, int] = {}
+        self._drawn: dict[int, tuple[int, Content]] = {}
+        self._rich_styles: dict[str, Style] = {}
+
+    # -- what a pane says ----------------------------------------------------------------------
+
+    def title(self) -> str:
+        """The heading."""
+        raise NotImplementedError
+
+    def content(self, key: str) -> Content:
+        """The spans of one line."""
+        raise NotImplementedError
+
+    # -- what a pane is told -------------------------------------------------------------------
+
+    def show_keys(self, keys: Sequence[str]) -> None:
+        """Have these lines from now on; the selection stays with its key while that exists."""
+        if keys != self.keys:
+            row = self._rows.get(self.cursor or "", 0)
+            self.keys = keys
+            self._rows = {key: index for index, key in enumerate(keys)}
+            self._set_height()
+            if self.cursor not in self._rows:
+                # What was selected is gone: its neighbour is selected, and that is announced.
+                self._select(keys[min(row, len(keys) - 1)] if keys else None)
+        self.redraw()
+
+    def redraw(self) -> None:
+        """Draw again the visible lines whose content is not what stands on the screen."""
+        if not self.is_attached or not self.display:
+            return
+        width = self._line_width
+        for y in range(self.size.height):
+            row, content = self._at(y)
+            if self._drawn.get(y) != (row, content):
+                self.refresh(Region(0, y, width, 1))
+
+    def select(self, key: str) -> bool:
+        """Move the selection to a key and into view; False if there is no such line."""
+        if key not in self._rows:
+            return False
+        self._select(key)
+        return True
+
+    # -- drawing -------------------------------------------------------------------------------
+
+    def render_line(self, y: int) -> Strip:
+        """One line of the screen (Textual's line API)."""
+        row, content = self._at(y)
+        self._drawn[y] = (row, content)
+        width = self._line_width
+        base = self._style("heading" if row == -1 else "plain")
+        if row >= 0 and self.keys[row] == self.cursor:
+            base += self._style("cursor")
+        segments = [
+            Segment(text, base if name == "plain" else base + self._foreground(name))
+            for text, name in content
+        ]
+        return Strip(segments).adjust_cell_length(width, base)
+
+    def notify_style_update(self) -> None:
+        """Forget the styles of the old theme."""
+        super().notify_style_update()
+        self._rich_styles.clear()
+
+    def on_resize(self, _event: events.Resize) -> None:
+        """Forget what stood where."""
+        self._drawn.clear()
+        self._set_height()
+
+    def _at(self, y: int) -> tuple[int, Content]:
+        """(row, content) at a line of the widget; row -1 is the heading, -2 nothing."""
+        if y == 0:
+            return -1, ((self.title(), "plain"),)
+        row = self.scroll_offset.y + y - 1
+        if row >= len(self.keys):
+            return -2, ()
+        return row, self.content(self.keys[row])
+
+    @property
+    def _line_width(self) -> int:
+        return self.scrollable_content_region.width
+
+    def _set_height(self) -> None:
+        self.virtual_size = Size(self._line_width, len(self.keys) + 1)
+
+    def _style(self, name: str) -> Style:
+        style = self._rich_styles.get(name)
+        if style is None:
+            style = self.get_component_rich_style(f"lines--{name}")
+            self._rich_styles[name] = style
+        return style
+
+    def _foreground(self, name: str) -> Style:
+        """A style without its background, to lie upon the cursor's."""
+        style = self._style(name)
+        return Style(color=style.color, bold=style.bold, dim=style.dim)
+
+    # -- moving --------------------------------------------------------------------------------
+
+    def action_move(self, step: int) -> None:
+        """Move the selection by so many lines."""
+        self._move_to(self._rows.get(self.cursor or "", -1 if step > 0 else 0) + step)
+
+    def action_page(self, step: int) -> None:
+        """Move the selection by a screenful."""
+        self.action_move(step * max(self.size.height - 2, 1))
+
+    def action_edge(self, side: int) -> None:
+        """Move the selection to the first or the last line."""
+        self._move_to(0 if side < 0 else len(self.keys) - 1)
+
+    def on_click(self, event: events.Click) -> None:
+        """Select the line that was clicked."""
+        row = self.scroll_offset.y + event.y - 1
+        if event.y > 0 and row < len(self.keys):
+            self._select(self.keys[row])
+
+    def _move_to(self, row: int) -> None:
+        if self.keys:
+            self._select(self.keys[min(max(row, 0), len(self.keys) - 1)])
+
+    def _select(self, key: str | None) -> None:
+        if key == self.cursor:
+            return
+        old, self.cursor = self.cursor, key
+        for changed in (old, key):
+            y = self._rows.get(changed or "", -2) - self.scroll_offset.y + 1
+            if 0 < y < self.size.height:
+                self.refresh(Region(0, y, self._line_width, 1))
+        if key is not None:
+            self._scroll_into_view(self._rows[key])
+            self.post_message(self.Selected(self, key))
+
+    def _scroll_into_view(self, row: int) -> None:
+        first, height = self.scroll_offset.y, max(self.size.height - 1, 1)
+        if row < first:
+            self.scroll_to(y=row, animate=False)
+        elif row >= first + height:
+            self.scroll_to(y=row - height + 1, animate=False)

@@ -1,0 +1,29 @@
+"""Starts the console on a terminal that shows the first paint already."""
+
+import gc
+import os
+
+from sdmtop.backends.base import Host
+from sdmtop.sampler import Sampler
+from sdmtop.terminal import Terminal
+from sdmtop.tui.app import Console
+from sdmtop.tui.driver import ConsoleDriver
+
+
+def run_console(terminal: Terminal, host: Host, interval: float) -> int:
+    """Run until the operator or a signal ends it; the exit status."""
+    # Read before the app is made: Textual takes NO_COLOR out of the environment.
+    plain = "NO_COLOR" in os.environ or os.environ.get("TERM") in ("linux", "xterm", "screen", "vt100")
+    ConsoleDriver.terminal = terminal
+    console = Console(
+        lambda publish: Sampler(host, publish, interval=interval),
+        driver_class=ConsoleDriver,
+    )
+    if plain:
+        console.theme = "ansi-dark"
+    # What was imported is never garbage; what a refresh makes seldom is.
+    gc.freeze()
+    gc.enable()
+    gc.set_threshold(50_000, 20, 100)
+    console.run()
+    return console.return_code or 0

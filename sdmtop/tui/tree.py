@@ -1,0 +1,158 @@
+"""The tree pane: group -> parent -> sdmdev, with folding, filter and order."""
+
+from collections.abc import Iterable, Sequence
+
+from sdmtop.collector import Sample
+from sdmtop.model import Device
+from sdmtop.outline import NO_GROUP, Line, Outline, heading, render
+from sdmtop.report import outline
+from sdmtop.tui.lines import Content, LinesPane
+from sdmtop.tui.panes import rate_text
+
+ORDERS = ("number", "irq/s", "driver", "state")
+"""What the tree can be sorted by; groups stay whole."""
+
+_STYLES = {
+    "vfio": "accent",
+    "held": "good",
+    "started": "good",
+    "orphan": "warn",
+    "stuck": "bad",
+    "unbound": "dim",
+}
+
+
+class TreePane(LinesPane):
+    """The lines of the newest sample, as far as they are unfolded and match the filter."""
+
+    def __init__(self, *, id: str) -> None:  # noqa: A002 (Textual's own word)
+        super().__init__(id=id)
+        self.filter = ""
+        self.order = ORDERS[0]
+        self._folded: set[str] = set()
+        self._sample: Sample | None = None
+        self._outline: Outline | None = None
+        self._lines: dict[str, Line] = {}
+        self._members: dict[str, list[Device]] = {}
+        self._parents: set[str | None] = set()
+
+    def title(self) -> str:
+        """Column headings; the order and the filter where they are not the usual ones."""
+        notes = [f"sort {self.order}"] if self.order != ORDERS[0] else []
+        notes += [f"filter {self.filter}"] if self.filter else []
+        note = f"[{', '.join(notes)}] " if notes else ""
+        return note + heading(max(self.size.width - len(note), 0))
+
+    def content(self, key: str) -> Content:
+        """The line as `snapshot --format tree` prints it, with its interrupt rate."""
+        line = self._lines[key]
+        assert self._outline is not None
+        cells = self._outline.cells(line, rate_text(self._rate(key)))
+        fold = "▸" if key in self._folded else "▾" if key in self._parents else " "
+        text = render(cells, line.depth, max(self.size.width - 2, 0))
+        return ((f"{fold} ", "dim"), (text, _STYLES.get(cells[2], "plain")))
+
+    def show(self, sample: Sample) -> None:
+        """Show a newer sample."""
+        old, self._sample = self._sample, sample
+        if old is None or old.snapshot is not sample.snapshot:
+            self._outline = outline(sample.snapshot)
+            self._lines = {line.key: line for line in self._outline.lines()}
+            self._parents = {line.parent for line in self._lines.values()}
+            self._members = _members(sample.snapshot.devices)
+            self.arrange()
+        elif self.order == "irq/s":
+            self.arrange()
+        else:
+            self.redraw()
+
+    def arrange(self) -> None:
+        """Decide anew which lines are seen, and in which order."""
+        lines: Iterable[Line] = self._lines.values()
+        if self.order != ORDERS[0]:
+            lines = self._sorted(lines)
+        if self.filter:
+            lines = self._matching(list(lines))
+        if self._folded:
+            lines = self._unfolded(lines)
+        self.show_keys([line.key for line in lines])
+
+    def fold(self) -> None:
+        """Fold or unfold the selected line; on a line without children, its parent."""
+        line = self._lines.get(self.cursor or "")
+        key = line.key if line and line.key in self._parents else line.parent if line else None
+        if key is None:
+            return
+        self._folded ^= {key}
+        self.select(key)
+        self.arrange()
+
+    def next_order(self) -> None:
+        """Sort by the next of `ORDERS`."""
+        self.order = ORDERS[(ORDERS.index(self.order) + 1) % len(ORDERS)]
+        self.arrange()
+
+    def find(self, text: str) -> None:
+        """Show only lines that contain this text, with what they hang below."""
+        self.filter = text
+        self.arrange()
+
+    def _rate(self, key: str) -> float | None:
+        """Interrupts a second of a device, or of all devices of a group."""
+        if self._sample is None:
+            return None
+        members = self._members.get(key, ())
+        return self._sample.counters.rates(irq for device in members for irq in device.irqs)
+
+    def _sorted(self, lines: Iterable[Line]) -> list[Line]:
+        """Groups, and the devices in each, by the order chosen; ties stay as they were."""
+        children: dict[str | None, list[Line]] = {}
+        for line in lines:
+            children.setdefault(line.parent, []).append(line)
+        found: list[Line] = []
+
+        def walk(parent: str | None) -> None:
+            for line in sorted(children.get(parent, ()), key=self._sort_key):
+                found.append(line)
+                walk(line.key)
+
+        walk(None)
+        return found
+
+    def _sort_key(self, line: Line) -> tuple[float, str]:
+        if self.order == "irq/s":
+            return (-(self._rate(line.key) or 0.0), "")
+        assert self._outline is not None
+        return (0.0, self._outline.cells(line)[1 if self.order == "driver" else 2])
+
+    def _matching(self, lines: Sequence[Line]) -> list[Line]:
+        assert self._outline is not None
+        wanted = self.filter.casefold()
+        shown: set[str | None] = set()
+        for line in reversed(lines):
+            text = " ".join(self._outline.cells(line)).casefold()
+            if line.key in shown or wanted in text:
+                shown.update((line.key, line.parent))
+        return [line for line in lines if line.key in shown]
+
+    def _unfolded(self, lines: Iterable[Line]) -> list[Line]:
+        hidden: set[str | None] = set()
+        found = []
+        for line in lines:
+            if line.parent in hidden:
+                hidden.add(line.key)
+                continue
+            found.append(line)
+            if line.key in self._folded:
+                hidden.add(line.key)
+        return found
+
+
+def _members(devices: Iterable[Device]) -> dict[str, list[Device]]:
+    """The devices behind each line that can have a rate."""
+    found: dict[str, list[Device]] = {}
+    for device in devices:
+        found[device.address] = [device]
+        group = NO_GROUP if device.group is None else f"group/{device.group}"
+        found.setdefault(group, []).append(device)
+    return found
