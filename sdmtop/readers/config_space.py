@@ -199,7 +199,7 @@ def _pasid_details(bits: Bits | None) -> list[_Words]:
     able, on = bits.capability, bits.control
     return [
         ("PASID enabled", _yes(on & 1), "Whether a driver has switched PASIDs on"),
-        ("PASID width", f"{able >> 8 & 0x1F} bits", "How many address spaces it can tell apart"),
+        ("PASID width", f"{able >> 8 & 0x1F}-bit", "How many address spaces it can tell apart"),
         ("PASID execute", _able_on(able & 2, on & 2), "It may ask for permission to execute"),
         ("PASID privileged", _able_on(able & 4, on & 4), "It may make privileged requests"),
     ]

@@ -178,10 +178,10 @@ def _pids(host: Host, unknowns: Unknowns, path: str) -> tuple[int, ...]:
                 answer = error
             unknowns.note_failure(file, answer, what)
             pid = number(answer)
-            if pid is not None:
+            if pid is not None and pid > 0:
                 found.add(pid)
             elif isinstance(answer, bytes):
-                unknowns.note(file, OSError(errno.EINVAL, "not a number"), what)
+                unknowns.note(file, OSError(errno.EINVAL, "no process id"), what)
     return tuple(sorted(found))
 
 

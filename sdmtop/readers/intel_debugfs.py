@@ -133,7 +133,7 @@ def read_translation(host: Host, unknowns: Unknowns) -> Translation | None:
     if truncated:
         cut = OSError(errno.EFBIG, "cut short")
         unknowns.note(TABLES, cut, f"{_WHAT}: all after the first {len(text)} bytes")
-    behind = {unit: unit_devices(host, unknowns, unit) for unit in units}
+    behind = {fact(unit): unit_devices(host, unknowns, unit) for unit in units}
     return Translation(rows, behind, truncated=truncated)
 
 

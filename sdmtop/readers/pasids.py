@@ -133,7 +133,7 @@ def _of_sva_driver(host: Host, unknowns: Unknowns) -> Iterable[Pasid]:
         if pasid is None:
             unknowns.note(path, OSError(errno.EINVAL, "not a number"), what)
         elif pasid > 0:
-            yield Pasid(pasid=pasid, device=fact(device), process=None, source=path)
+            yield Pasid(pasid=pasid, device=fact(device), process=None, source=fact(path))
 
 
 def _note_idxd(unknowns: Unknowns, queues: Iterable[Sdmdev]) -> None:
