@@ -4,20 +4,26 @@ On the path of the first paint: light imports only.
 """
 
 import os
-import signal
 import sys
 import termios
+
+# `signal` wraps these in enumerations, which costs a tenth of the first paint.
+import _signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import FrameType
     from typing import NoReturn
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+SIGNALS = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, _signal.SIGQUIT)
 """Signals that end the program; each must leave a clean terminal and its own exit status."""
 
 _ENTER = "\x1b[?1049h\x1b[?25l\x1b[H"
-_LEAVE = "\x1b[?7h\x1b[?1049l\x1b[?25h"
+# All that Textual may have switched on, in case a signal comes while it is about to take over.
+_LEAVE = (
+    "\x1b[?1000l\x1b[?1003l\x1b[?1015l\x1b[?1006l\x1b[?1016l\x1b[?1004l\x1b[?2004l\x1b[?2048l"
+    "\x1b[<u\x1b[?7h\x1b[?1049l\x1b[?25h"
+)
 _SYNC = "\x1b[?2026h", "\x1b[?2026l"
 
 
@@ -34,7 +40,7 @@ class Terminal:
         self.original = termios.tcgetattr(self.input)
         self.columns, self.rows = os.get_terminal_size(self.output)
         for number in SIGNALS:
-            signal.signal(number, self._die)
+            _signal.signal(number, self._die)
         attributes = termios.tcgetattr(self.input)
         # What is typed before the console listens waits in the kernel's queue, a key at a time.
         attributes[3] &= ~(termios.ECHO | termios.ICANON | termios.IEXTEN | termios.ISIG)
@@ -57,9 +63,13 @@ class Terminal:
         while data:
             data = data[os.write(self.output, data) :]
 
-    def _die(self, number: int, _frame: "FrameType | None") -> "NoReturn":
+    def abandon(self, status: int) -> "NoReturn":
+        """End the program at once, leaving the terminal as it was."""
         try:
             self.restore()
         except (OSError, termios.error):
-            pass  # The terminal is gone (SIGHUP): nothing to give back.
-        os._exit(128 + number)
+            pass  # The terminal is gone: there is nothing to give back.
+        os._exit(status)
+
+    def _die(self, number: int, _frame: "FrameType | None") -> "NoReturn":
+        self.abandon(128 + number)

@@ -1,8 +1,10 @@
 """The console. The app only wires: samples to panes, keys to panes, signals to a clean exit."""
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable, Iterable
+from signal import SIGHUP
 from typing import Any, ClassVar
 
 from textual import events
@@ -25,6 +27,9 @@ from sdmtop.tui.panes import Events, Inspector, Interrupts, Pasids
 from sdmtop.tui.tree import TreePane
 
 PANES = ("tree", "inspector", "pasids", "interrupts", "events")
+
+_PATIENCE = 0.15
+"""Seconds that leaving may take: a lost terminal can block the thread that writes to it."""
 
 _WATCHDOG = 2.0
 """Seconds between two looks of the watchdog; each costs a wake-up."""
@@ -72,12 +77,19 @@ class Console(App[None]):
             """Only the newest sample is worth showing."""
             return isinstance(message, Console.Fresh)
 
-    def __init__(self, make_sampler: Callable[[Callable[[Sample], None]], Sampler], **options: Any):
+    def __init__(
+        self,
+        make_sampler: Callable[[Callable[[Sample], None]], Sampler],
+        force: Callable[[int], None] | None = None,
+        **options: Any,
+    ) -> None:
+        """Make the app; `force` ends the program when leaving in good order takes too long."""
         super().__init__(**options)
         self.sampler = make_sampler(self._publish)
         self.sample: Sample | None = None
         self.paused_at: float | None = None
         self._stall: Stall | None = None
+        self._force = force
 
     # -- structure -----------------------------------------------------------------------------
 
@@ -108,7 +120,7 @@ class Console(App[None]):
         if not self.is_headless:
             loop = asyncio.get_running_loop()
             for number in SIGNALS:
-                loop.add_signal_handler(number, self._die, number)
+                loop.add_signal_handler(number, self._leave, 128 + number)
         self.set_interval(_WATCHDOG, self._watch)
         self.sampler.start()
 
@@ -209,8 +221,11 @@ class Console(App[None]):
 
     def action_leave(self) -> None:
         """Quit."""
-        self.sampler.stop()
-        self.exit()
+        self._leave(0)
+
+    def terminal_lost(self) -> None:
+        """The terminal is gone: so are we."""
+        self._leave(128 + SIGHUP)
 
     def action_help(self) -> None:
         """Show keys and words."""
@@ -303,7 +318,11 @@ class Console(App[None]):
                     command.title, command.help, lambda action=action: self.run_action(action)
                 )
 
-    def _die(self, number: int) -> None:
-        """A signal: leave as with `q`, but say so in the exit status."""
+    def _leave(self, status: int) -> None:
+        """End in good order; by force if that takes longer than a person would wait."""
         self.sampler.stop()
-        self.exit(return_code=128 + number)
+        if self._force is not None:
+            timer = threading.Timer(_PATIENCE, self._force, (status,))
+            timer.daemon = True
+            timer.start()
+        self.exit(return_code=status)

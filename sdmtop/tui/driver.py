@@ -8,12 +8,15 @@ import os
 import select
 import sys
 from codecs import getincrementaldecoder
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from textual._xterm_parser import XTermParser
 from textual.drivers.linux_driver import LinuxDriver
 
 from sdmtop.terminal import Terminal
+
+if TYPE_CHECKING:
+    from sdmtop.tui.app import Console
 
 _ESCAPE_SECONDS = 0.1
 """How long a lone ESC may be the beginning of a longer sequence (Textual's own value)."""
@@ -24,6 +27,7 @@ _ENTER_ALTERNATE_SCREEN = "\x1b[?1049h"
 class ConsoleDriver(LinuxDriver):
     """A driver for a terminal that `sdmtop.terminal` has taken over."""
 
+    _app: "Console"
     terminal: Terminal | None = None
     """The terminal, set before the app starts; None lets Textual take it over by itself."""
 
@@ -64,7 +68,7 @@ class ConsoleDriver(LinuxDriver):
             if self.fileno in ready:
                 data = self._read_input()
                 if data is None:
-                    self._app.call_from_thread(self._app.exit, return_code=129)
+                    self._loop.call_soon_threadsafe(self._app.terminal_lost)
                     return
                 for event in parser.feed(decode(data)):
                     self.process_message(event)

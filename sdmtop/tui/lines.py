@@ -57,6 +57,9 @@ class LinesPane(ScrollView, can_focus=True):
     }
     """
 
+    marks_always = False
+    """Whether the selection is seen without the focus as well."""
+
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up,k", "move(-1)", "Up", show=False),
         Binding("down,j", "move(1)", "Down", show=False),
@@ -131,7 +134,7 @@ class LinesPane(ScrollView, can_focus=True):
         self._drawn[y] = (row, content)
         width = self._line_width
         base = self._style("heading" if row == -1 else "plain")
-        if row >= 0 and self.keys[row] == self.cursor:
+        if row >= 0 and self.keys[row] == self.cursor and (self.marks_always or self.has_focus):
             base += self._style("cursor")
         segments = [
             Segment(text, base if name == "plain" else base + self._foreground(name))

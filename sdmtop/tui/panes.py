@@ -11,7 +11,9 @@ from sdmtop.timeline import Happening
 from sdmtop.tui.lines import Content, LinesPane
 
 SPARK = " ▁▂▃▄▅▆▇█"
-SPARK_CELLS = 12
+
+_ROOMY = 60
+"""Columns of the interrupts pane from which it shows affinity and a longer history."""
 
 _KIND_STYLES = {
     "added": ("+", "good"),
@@ -81,7 +83,7 @@ class Pasids(SamplePane):
     def title(self) -> str:
         """How many, and the columns."""
         count = len(self.sample.snapshot.pasids) if self.sample else 0
-        return f"3 PASIDs ({count})  PASID DEVICE PROCESS SOURCE"
+        return f"3  PASID {'DEVICE':<14} {'PROCESS':<8} SOURCE ({count})"
 
     def make_keys(self, sample: Sample) -> Sequence[str]:
         """A line a PASID and device, or the reasons why none is known."""
@@ -89,8 +91,8 @@ class Pasids(SamplePane):
         self._pasids = {f"{pasid.pasid} {pasid.device} {pasid.source}": pasid for pasid in pasids}
         if self._pasids:
             return list(self._pasids)
-        reasons = [entry.what for entry in sample.snapshot.unknown if "PASID" in entry.what]
-        return [f"- {reason}" for reason in reasons] or ["- no live PASID is known on this host"]
+        reasons = {entry.what for entry in sample.snapshot.unknown if "PASID" in entry.what}
+        return [f"- {reason}" for reason in sorted(reasons)] or ["- no live PASID is known here"]
 
     def content(self, key: str) -> Content:
         """PASID, device, process, source."""
@@ -114,7 +116,9 @@ class Interrupts(SamplePane):
     def title(self) -> str:
         """The columns, and how they are sorted."""
         order = "by rate" if self.by_rate else "by number"
-        return f"4 Interrupts ({order})  IRQ     /s  HISTORY            TOTAL CPUS  WHO"
+        affinity = f"{'CPUS':<6}" if self.size.width >= _ROOMY else ""
+        history = "HISTORY".ljust(self._spark_cells)
+        return f"4 IRQ        /S {history} {'TOTAL':>10} {affinity}WHO ({order})"
 
     def make_keys(self, sample: Sample) -> Sequence[str]:
         """A line an interrupt."""
@@ -133,14 +137,19 @@ class Interrupts(SamplePane):
         rate = self._rate(row)
         mark = "▸" if self.target and row.device == self.target else " "
         who = f"{row.device or ''} {', '.join(row.actions)}".strip()
+        affinity = f"{cell(row.affinity or '', 5)} " if self.size.width >= _ROOMY else ""
         return (
-            (f"{mark}{cell(row.irq, 5)}", "accent"),
-            (f"{rate_text(rate):>7} ", "plain" if rate else "dim"),
+            (f"{mark}{cell(row.irq, 6)} ", "accent"),
+            (f"{rate_text(rate):>6} ", "plain" if rate else "dim"),
             (f"{self._spark(row)} ", "good"),
-            (f"{self._total(row):>12} ", "plain"),
-            (f"{cell(row.affinity or '', 5)} ", "dim"),
-            (cell(who, max(self.size.width - 46, 0)), "plain"),
+            (f"{self._total(row):>10} ", "plain"),
+            (affinity, "dim"),
+            (cell(who, max(self.size.width - 28 - self._spark_cells - len(affinity), 0)), "plain"),
         )
+
+    @property
+    def _spark_cells(self) -> int:
+        return 16 if self.size.width >= _ROOMY else 8
 
     def toggle_order(self) -> None:
         """Sort by rate, or by number again."""
@@ -159,8 +168,9 @@ class Interrupts(SamplePane):
 
     def _spark(self, row: Interrupt) -> str:
         if self.sample is None or not row.irq.isdecimal():
-            return " " * SPARK_CELLS
-        return sparkline(self.sample.counters.history(int(row.irq), SPARK_CELLS))
+            return " " * self._spark_cells
+        history = self.sample.counters.history(int(row.irq), self._spark_cells)
+        return sparkline(history, self._spark_cells)
 
 
 class Events(SamplePane):
@@ -211,11 +221,11 @@ def rate_text(rate: float | None) -> str:
     return f"{rate:.0f}G"
 
 
-def sparkline(rates: Sequence[float]) -> str:
-    """The rates as blocks, scaled to the highest, right-aligned in `SPARK_CELLS` cells."""
+def sparkline(rates: Sequence[float], cells: int) -> str:
+    """The rates as blocks, scaled to the highest, right-aligned in so many cells."""
     top = max(rates, default=0.0)
     if top <= 0:
-        return ("▁" * len(rates)).rjust(SPARK_CELLS)
+        return ("▁" * len(rates)).rjust(cells)
     steps = len(SPARK) - 1
     bars = (SPARK[max(round(rate / top * steps), 1)] for rate in rates)
-    return "".join(bars).rjust(SPARK_CELLS)
+    return "".join(bars).rjust(cells)

@@ -17,6 +17,7 @@ def run_console(terminal: Terminal, host: Host, interval: float) -> int:
     ConsoleDriver.terminal = terminal
     console = Console(
         lambda publish: Sampler(host, publish, interval=interval),
+        terminal.abandon,
         driver_class=ConsoleDriver,
     )
     if plain:

@@ -25,6 +25,8 @@ _STYLES = {
 class TreePane(LinesPane):
     """The lines of the newest sample, as far as they are unfolded and match the filter."""
 
+    marks_always = True
+
     def __init__(self, *, id: str) -> None:  # noqa: A002 (Textual's own word)
         super().__init__(id=id)
         self.filter = ""
