@@ -50,12 +50,12 @@ class Glance:
 
     def lines(self, columns: int, rows: int) -> "list[str]":
         """At most `rows` lines of the tree, `columns` wide, below its headings."""
-        found = [heading(columns)]
+        found = [f"  {heading(columns - 2)}"]
         outline = self._outline()
         for line in outline.lines():
             if len(found) >= rows:
                 break
-            found.append(render(outline.cells(line), line.depth, columns))
+            found.append(f"  {render(outline.cells(line), line.depth, columns - 2)}")
         return found
 
     def host(self) -> "dict[str, Any]":

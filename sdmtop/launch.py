@@ -11,7 +11,7 @@ from sdmtop import __version__
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from sdmtop.backends.base import Host
     from sdmtop.terminal import Terminal
@@ -82,8 +82,7 @@ def console(url: str, interval: float) -> int:
             from sdmtop.glance import first_frame
 
             terminal.paint(first_frame(host, terminal.columns, terminal.rows))
-        run_console = _import_console()
-        status = run_console(terminal, host, interval)
+        status = _run(terminal, host, interval)
     except BaseException:
         terminal.restore()
         raise
@@ -93,8 +92,8 @@ def console(url: str, interval: float) -> int:
     os._exit(status)
 
 
-def _import_console() -> "Callable[[Terminal, Host, float], int]":
-    """The console's entry, imported with as little work as can be."""
+def _run(terminal: "Terminal", host: "Host", interval: float) -> int:
+    """Import and run the console, with as little work as can be."""
     import gc
 
     # The collector would walk every class that Textual makes, several times over.
@@ -102,10 +101,14 @@ def _import_console() -> "Callable[[Terminal, Host, float], int]":
     # asyncio can do without TLS, and we never use it: 4 MiB and 5 ms less.
     sys.modules["ssl"] = None  # type: ignore[assignment]
     try:
+        from sdmtop.sampler import Sampler
+
+        sampler = Sampler(host, interval=interval)
+        sampler.start()  # It reads while Textual is imported.
         from sdmtop.tui.run import run_console
     finally:
         del sys.modules["ssl"]
-    return run_console
+    return run_console(terminal, sampler)
 
 
 def _on_a_terminal() -> bool:

@@ -33,15 +33,11 @@ class Stall(Record):
 
 
 class Sampler:
-    """Keeps a Sample of a host up to date.
-
-    `publish` gets each new Sample in the reading thread, and only when something has changed.
-    """
+    """Keeps a Sample of a host up to date, and makes a new one only when something has changed."""
 
     def __init__(
         self,
         host: Host,
-        publish: Callable[[Sample], None],
         *,
         interval: float = 1.0,
         names: Names | None = None,
@@ -49,7 +45,8 @@ class Sampler:
         self.host = host
         self.interval = interval
         self.timeline = Timeline()
-        self._publish = publish
+        self._latest: Sample | None = None
+        self._subscriber: Callable[[Sample], None] | None = None
         self._names = names or Names()
         self._generation = 0
         self._wanted: str | None = None
@@ -66,6 +63,14 @@ class Sampler:
         threading.Thread(
             target=self._run, args=(self._generation,), name="sdmtop-sampler", daemon=True
         ).start()
+
+    def subscribe(self, subscriber: Callable[[Sample], None]) -> None:
+        """Have each new Sample handed over, in the reading thread; the latest one at once."""
+        with self._lock:
+            self._subscriber = subscriber
+            latest = self._latest
+        if latest is not None:
+            subscriber(latest)
 
     def stop(self) -> None:
         """Read no more. Does not wait for the thread, which may hang in the kernel."""
@@ -96,6 +101,13 @@ class Sampler:
                 return None
             seconds = now - min(self._hung.values())
             return Stall(paths=tuple(fact(path) for path in sorted(self._hung)), seconds=seconds)
+
+    def _publish(self, sample: Sample) -> None:
+        with self._lock:
+            self._latest = sample
+            subscriber = self._subscriber
+        if subscriber is not None:
+            subscriber(sample)
 
     def _wake(self) -> None:
         try:

@@ -4,6 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from signal import SIGHUP
 from typing import Any, ClassVar
 
@@ -31,6 +32,9 @@ PANES = ("tree", "inspector", "pasids", "interrupts", "events")
 _PATIENCE = 0.15
 """Seconds that leaving may take: a lost terminal can block the thread that writes to it."""
 
+_BLANK = 1.0
+"""Seconds after which the panes are shown even if nothing has been read yet."""
+
 _WATCHDOG = 2.0
 """Seconds between two looks of the watchdog; each costs a wake-up."""
 
@@ -47,7 +51,6 @@ class Console(App[None]):
     #interrupts {{ height: 1fr; }}
     #events {{ height: {EVENT_ROWS}; }}
     #filter {{ display: none; border: none; height: 1; padding: 0 1; }}
-    #filter.-open {{ display: block; }}
     .help {{ display: none; }}
     .help.-shown {{ display: block; }}
     .-narrow #side, .-narrow #events, .-low #events {{ display: none; }}
@@ -79,17 +82,18 @@ class Console(App[None]):
 
     def __init__(
         self,
-        make_sampler: Callable[[Callable[[Sample], None]], Sampler],
+        sampler: Sampler,
         force: Callable[[int], None] | None = None,
         **options: Any,
     ) -> None:
-        """Make the app; `force` ends the program when leaving in good order takes too long."""
+        """Make the app for a sampler that has been started; `force` ends the program when leaving in good order takes too long."""
         super().__init__(**options)
-        self.sampler = make_sampler(self._publish)
+        self.sampler = sampler
         self.sample: Sample | None = None
         self.paused_at: float | None = None
         self._stall: Stall | None = None
         self._force = force
+        self._veil = ExitStack()
 
     # -- structure -----------------------------------------------------------------------------
 
@@ -107,9 +111,17 @@ class Console(App[None]):
                 yield Pasids(id="pasids")
                 yield Interrupts(id="interrupts")
         yield Events(id="events")
-        yield Input(id="filter", placeholder="text to find; enter keeps it, esc clears it")
+        yield Input(id="filter", select_on_focus=False, placeholder="text to find; enter keeps it, esc clears it")
         yield Bar(id="footer")
         yield Bar(id="room")
+
+    def on_load(self) -> None:
+        """Leave the first paint on the screen until there is something better to show."""
+        self._veil.enter_context(self.batch_update())
+
+    def _unveil(self) -> None:
+        self._veil.close()
+        self.screen_stack[0].refresh(layout=True)
 
     def on_mount(self) -> None:
         """Start reading, and make every way to die leave a clean terminal."""
@@ -122,7 +134,8 @@ class Console(App[None]):
             for number in SIGNALS:
                 loop.add_signal_handler(number, self._leave, 128 + number)
         self.set_interval(_WATCHDOG, self._watch)
-        self.sampler.start()
+        self.set_timer(_BLANK, self._unveil)
+        self.sampler.subscribe(self._publish)
 
     def on_resize(self, event: events.Resize) -> None:
         """Give the panes the room that there is now."""
@@ -153,6 +166,8 @@ class Console(App[None]):
 
     def on_console_fresh(self, message: Fresh) -> None:
         """Take a new sample, and show it unless the view is frozen."""
+        if self.sample is None:
+            self.call_after_refresh(self._unveil)
         self.sample = message.sample
         if self.paused_at is None:
             self._show()
@@ -236,9 +251,10 @@ class Console(App[None]):
     def action_filter(self) -> None:
         """Ask for a text to find."""
         field = self.query_one("#filter", Input)
-        field.add_class("-open")
         field.value = self._tree.filter
-        field.focus()
+        # At once, not at the next refresh: what is typed right after the key belongs here.
+        field.display = True
+        self.screen.set_focus(field)
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Find while it is typed."""
@@ -257,11 +273,11 @@ class Console(App[None]):
 
     @property
     def _filter_is_open(self) -> bool:
-        return self.query_one("#filter", Input).has_class("-open")
+        return self.query_one("#filter", Input).display
 
     def _close_filter(self) -> None:
-        self.query_one("#filter", Input).remove_class("-open")
-        self._tree.focus()
+        self.query_one("#filter", Input).display = False
+        self.screen.set_focus(self._tree)
 
     def action_sort(self) -> None:
         """Sort the pane that has the focus, or the tree."""

@@ -3,22 +3,22 @@
 import gc
 import os
 
-from sdmtop.backends.base import Host
 from sdmtop.sampler import Sampler
 from sdmtop.terminal import Terminal
 from sdmtop.tui.app import Console
 from sdmtop.tui.driver import ConsoleDriver
 
 
-def run_console(terminal: Terminal, host: Host, interval: float) -> int:
+def run_console(terminal: Terminal, sampler: Sampler) -> int:
     """Run until the operator or a signal ends it; the exit status."""
     # Read before the app is made: Textual takes NO_COLOR out of the environment.
     plain = "NO_COLOR" in os.environ or os.environ.get("TERM") in ("linux", "xterm", "screen", "vt100")
     ConsoleDriver.terminal = terminal
     console = Console(
-        lambda publish: Sampler(host, publish, interval=interval),
+        sampler,
         terminal.abandon,
         driver_class=ConsoleDriver,
+        ansi_color=plain or None,
     )
     if plain:
         console.theme = "ansi-dark"

@@ -43,7 +43,7 @@ class TreePane(LinesPane):
         notes = [f"sort {self.order}"] if self.order != ORDERS[0] else []
         notes += [f"filter {self.filter}"] if self.filter else []
         note = f"[{', '.join(notes)}] " if notes else ""
-        return note + heading(max(self.size.width - len(note), 0))
+        return f"  {note}{heading(max(self.size.width - len(note) - 2, 0))}"
 
     def content(self, key: str) -> Content:
         """The line as `snapshot --format tree` prints it, with its interrupt rate."""

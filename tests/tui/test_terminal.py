@@ -1,0 +1,230 @@
+"""What a person does, in a real terminal."""
+
+import os
+import re
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.tui.session import Session
+
+pytestmark = pytest.mark.tty
+
+ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> str:
+    """A small host in which nothing ever changes."""
+    sys_ = tmp_path / "sys"
+    devices = sys_ / "devices/pci0000:00"
+    for number in range(1, 9):
+        address = f"0000:00:{number:02x}.0"
+        (devices / address).mkdir(parents=True)
+        (devices / address / "uevent").write_text("PCI_CLASS=20000\nPCI_ID=8086:10D3\n")
+        group = sys_ / f"kernel/iommu_groups/{number}"
+        (group / "devices").mkdir(parents=True)
+        (group / "type").write_text("DMA\n")
+        (group / "reserved_regions").write_text("")
+        (group / "devices" / address).symlink_to(devices / address)
+        (devices / address / "iommu_group").symlink_to(group)
+    (sys_ / "bus/pci/devices").mkdir(parents=True)
+    for device in devices.iterdir():
+        link = sys_ / "bus/pci/devices" / device.name
+        link.symlink_to(f"../../../devices/pci0000:00/{device.name}")
+    (sys_ / "class/iommu/dmar0/intel-iommu").mkdir(parents=True)
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/stat").write_text("cpu 1\nintr 5 5 0\n")
+    (tmp_path / "proc/version").write_text("Linux version 6.12.0-test (x) y\n")
+    return f"linux:{tmp_path}"
+
+
+def test_the_console_shows_the_tree_and_q_leaves_a_clean_terminal(root: str) -> None:
+    with Session("--host", root) as session:
+        session.wait_for("Inspector")
+        assert "group 1" in session.text
+        assert "Linux 6.12.0-test" in session.text
+        session.type("q")
+        assert session.wait_for_exit() == 0
+        assert session.leftovers() == []
+
+
+def test_the_first_paint_is_the_tree_itself(root: str) -> None:
+    with Session("--host", root) as session:
+        session.wait_for("0000:00:08.0")
+        assert "Inspector" not in session.text
+
+
+def test_the_console_takes_over_without_a_blank_frame(root: str) -> None:
+    with Session("--host", root) as session:
+        session.wait_for("0000:00:08.0")
+        while "Inspector" not in session.text:
+            session.pump(0.002)
+            assert "0000:00:01.0" in session.text
+        assert session.output.count(b"\x1b[?1049h") == 1
+
+
+def test_keys_typed_before_the_console_is_there_are_not_lost(root: str) -> None:
+    with Session("--host", root) as session:
+        session.wait_for("0000:00:08.0")
+        session.type("jjj")
+        session.wait_for("Inspector  0000:00:02.0")
+
+
+@pytest.mark.parametrize("number", ENDINGS)
+def test_a_signal_leaves_a_clean_terminal_and_its_own_exit_status(
+    root: str, number: signal.Signals
+) -> None:
+    with Session("--host", root) as session:
+        session.wait_for("Inspector")
+        os.kill(session.pid, number)
+        assert session.wait_for_exit() == 128 + number
+        assert session.leftovers() == []
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.02, 0.1, 0.3])
+def test_a_signal_during_the_start_leaves_a_clean_terminal(root: str, delay: float) -> None:
+    with Session("--host", root) as session:
+        session.wait_for("group 1")
+        session.pump(delay)
+        os.kill(session.pid, signal.SIGTERM)
+        assert session.wait_for_exit() == 128 + signal.SIGTERM
+        assert session.leftovers() == []
+
+
+def test_ctrl_c_quits(root: str) -> None:
+    with Session("--host", root) as session:
+        session.wait_for("Inspector")
+        session.type("\x03")
+        assert session.wait_for_exit() == 0
+        assert session.leftovers() == []
+
+
+def test_when_the_terminal_goes_away_the_program_ends(root: str) -> None:
+    with Session("--host", root) as session:
+        session.wait_for("Inspector")
+        session.close()
+        assert session.wait_for_exit() == 128 + signal.SIGHUP
+
+
+CRASH = """
+import sys
+import sdmtop.tui.app as app
+def crash(self): raise RuntimeError("crash on purpose")
+app.Console.action_sort = crash
+from sdmtop.launch import main
+sys.exit(main())
+"""
+
+
+def test_a_crash_leaves_a_clean_terminal_and_exits_with_1(root: str) -> None:
+    with Session("--host", root, program=(sys.executable, "-c", CRASH)) as session:
+        session.wait_for("Inspector")
+        session.type("s")
+        assert session.wait_for_exit() == 1
+        assert session.leftovers() == []
+        assert b"crash on purpose" in session.output
+
+
+HANG = """
+import sys, time
+from sdmtop.backends.linux import LinuxHost
+read = LinuxHost.read
+def hang(self, path, limit=65536):
+    if path.endswith("0000:00:03.0/driver_override"):
+        self.enter(path)
+        time.sleep(3600)
+    return read(self, path, limit)
+LinuxHost.read = hang
+import sdmtop.glance
+sdmtop.glance.first_frame = lambda host, columns, rows: [""]
+from sdmtop.launch import main
+sys.exit(main())
+"""
+
+
+def test_a_read_that_hangs_is_named_and_the_screen_stays_alive(root: str) -> None:
+    with Session("--host", root, program=(sys.executable, "-c", HANG)) as session:
+        session.wait_for("STALE")
+        assert re.search(r"STALE \d+s: /sys/", session.text)
+        session.wait_for("Inspector")
+        session.wait_for("0000:00:03.0")
+        session.type("j")
+        session.wait_for("Inspector  0000:00:01.0")
+        session.type("q")
+        assert session.wait_for_exit() == 0
+        assert session.leftovers() == []
+
+
+def test_nothing_is_written_while_nothing_changes(root: str) -> None:
+    with Session("--host", root) as session:
+        session.wait_for("every 1s")
+        session.pump(1.5)
+        assert session.pump(3.0) == b""
+
+
+def test_a_storm_of_resizes_ends_with_the_right_picture(root: str) -> None:
+    with Session("--host", root) as session:
+        session.wait_for("Inspector")
+        for columns in range(30, 160, 7):
+            session.resize(columns, 12 + columns % 30)
+            session.pump(0.01)
+        session.resize(120, 40)
+        session.pump(1.0)
+        assert "group 1" in session.text
+        assert "q Quit" in session.text
+        session.type("q")
+        assert session.wait_for_exit() == 0
+
+
+def test_80x24_keeps_the_tree_and_gives_each_pane_a_key(root: str) -> None:
+    with Session("--host", root, size=(80, 24)) as session:
+        session.wait_for("q Quit")
+        assert "group 1" in session.text
+        assert "Inspector" not in session.text
+        session.type("2")
+        session.wait_for("Inspector")
+        session.type("4")
+        session.wait_for("IRQ")
+        session.type("5")
+        session.wait_for("Events")
+        session.type("1")
+        session.wait_for("group 1")
+
+
+def test_below_its_least_size_the_console_says_how_much_room_it_needs(root: str) -> None:
+    with Session("--host", root, size=(30, 8)) as session:
+        session.wait_for("sdmtop needs 40x10")
+        session.type("q")
+        assert session.wait_for_exit() == 0
+
+
+def test_no_color_is_respected(root: str) -> None:
+    with Session("--host", root, NO_COLOR="1") as session:
+        session.wait_for("Inspector")
+        session.pump(0.5)
+        colours = re.findall(rb"\x1b\[[0-9;]*\b(?:3[0-8]|4[0-8])[0-9;]*m", session.output)
+        assert colours == []
+
+
+def test_on_a_dumb_terminal_the_output_is_plain(root: str) -> None:
+    with Session("--host", root, TERM="dumb") as session:
+        assert session.wait_for_exit() == 0
+        assert b"\x1b" not in session.output
+        assert b"group 1" in session.output
+
+
+def test_the_filter_shows_only_what_matches_until_it_is_cleared(root: str) -> None:
+    with Session("--host", root) as session:
+        session.wait_for("Inspector")
+        session.type("/")
+        session.type("00:05")
+        session.type("\r")
+        session.wait_for("filter 00:05")
+        assert "0000:00:06.0" not in session.text
+        session.type("\x1b")
+        session.wait_for("0000:00:06.0")
+
+
