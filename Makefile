@@ -38,7 +38,7 @@ bench: $(VENV)/compiled
 	$(BIN)/python -m benchmarks
 
 schema: $(VENV)/compiled
-	$(BIN)/python -m tests.test_schema
+	$(BIN)/python -m sdmtop.schema > docs/snapshot.schema.json
 
 $(VENV)/installed: requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -27,7 +27,9 @@ def parser() -> argparse.ArgumentParser:
         parents=[common],
     )
     top.add_argument("--version", action="version", version=f"sdmtop {__version__}")
-    top.add_argument("--read-only", action="store_true", help="never change the host (so far it never does)")
+    top.add_argument(
+        "--read-only", action="store_true", help="never change the host (so far it never does)"
+    )
     top.add_argument(
         "--interval",
         type=_interval,

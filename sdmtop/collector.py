@@ -35,7 +35,7 @@ _KEPT = 8192
 """Files that are kept open for the poll at most; a host with more is left to the sweep."""
 
 
-class Sample(Record, gc=True):
+class Sample(Record, frozen=True, gc=True):
     """What the screen shows: a snapshot, the counters, and what happened so far.
 
     `details` are those of the object that was asked for (its TARGET first); `complete` is False
@@ -122,11 +122,8 @@ class Collector:
 
     def sample(self) -> Sample:
         """The host as it is known now."""
-        if self._snapshot is None:
-            self._join()
-        assert self._snapshot is not None
         return Sample(
-            snapshot=self._snapshot,
+            snapshot=self._snapshot or self._reading.snapshot(),
             counters=self._ring.view(),
             happenings=self._timeline.all(),
             details=self._details,
@@ -264,4 +261,3 @@ class Collector:
     def _note(self, *parts: str) -> None:
         now = time.time()
         self._read_at.update(dict.fromkeys(parts, now))
-

@@ -8,7 +8,7 @@ RING = 64
 
 _WRAP = 1 << 32
 _RESTART = 1 << 31
-"""A step forward this large is not a wrap but a count that began anew (another owner of the irq)."""
+"""A step this large is not a wrap but a count that began anew: the irq has another owner."""
 
 
 class Counters:
@@ -41,7 +41,9 @@ class Counters:
     def history(self, irq: int, count: int) -> list[float]:
         """The last `count` rates at most, oldest first."""
         last = len(self._at) - 1
-        return [self._rate(index, irq) or 0.0 for index in range(max(last - count + 1, 1), last + 1)]
+        return [
+            self._rate(index, irq) or 0.0 for index in range(max(last - count + 1, 1), last + 1)
+        ]
 
     def _rate(self, index: int, irq: int) -> float | None:
         if index < 1:

@@ -12,7 +12,7 @@ from sdmtop.headline import NO_IOMMU_HELP, headline, iommu_kind
 from sdmtop.layout import tree_columns, tree_rows
 from sdmtop.outline import Outline, heading, render
 from sdmtop.readers.devices import device_facts, pci_paths
-from sdmtop.readers.groups import GROUPS, group_facts, group_ids, owner
+from sdmtop.readers.groups import group_facts, group_ids, owner
 from sdmtop.readers.host import host_facts
 from sdmtop.readers.sysfs import follow, name_of, names, natural
 from sdmtop.text import fact
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sdmtop.backends.base import Host
     from sdmtop.readers.unknowns import Unknowns
 
-_Record = type(sys.implementation)  # types.SimpleNamespace, without importing types
+_Record: "Any" = type(sys.implementation)  # types.SimpleNamespace, without importing types
 _MDEVS = "/sys/bus/mdev/devices"
 
 

@@ -28,7 +28,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     """
 
 
-class HostInfo(Record):
+class HostInfo(Record, frozen=True):
     """The box itself."""
 
     name: str | None
@@ -38,7 +38,7 @@ class HostInfo(Record):
     read_only: bool
 
 
-class IommuUnit(Record):
+class IommuUnit(Record, frozen=True):
     """One IOMMU: `/sys/class/iommu/<name>`."""
 
     name: str
@@ -50,7 +50,7 @@ class IommuUnit(Record):
     devices: tuple[str, ...]
 
 
-class AttachedDomain(Record):
+class AttachedDomain(Record, frozen=True):
     """What is attached to a group now, which no sysfs file says (kernel-abi rule 1).
 
     `type` is the kernel's spelling of a domain type, `emulated` for the container of an mdev, or
@@ -61,7 +61,7 @@ class AttachedDomain(Record):
     evidence: Evidence
 
 
-class ReservedRegion(Record):
+class ReservedRegion(Record, frozen=True):
     """One line of `reserved_regions`; `start` and `end` (inclusive) as the kernel prints them."""
 
     start: str
@@ -69,7 +69,7 @@ class ReservedRegion(Record):
     type: str
 
 
-class IommuGroup(Record):
+class IommuGroup(Record, frozen=True):
     """`/sys/kernel/iommu_groups/<id>`. `domain_type` is the *default* domain."""
 
     id: int
@@ -83,7 +83,7 @@ class IommuGroup(Record):
     shared_by: tuple[str, ...]
 
 
-class DevicePasid(Record):
+class DevicePasid(Record, frozen=True):
     """PCI PASID capability; `max` is the number of PASIDs that the device can tell apart."""
 
     capable: bool
@@ -91,21 +91,21 @@ class DevicePasid(Record):
     max: int | None
 
 
-class Sriov(Record):
+class Sriov(Record, frozen=True):
     """A physical function: `total` VFs possible, `vfs` VFs that exist now."""
 
     total: int
     vfs: int
 
 
-class SdmdevParams(Record):
+class SdmdevParams(Record, frozen=True):
     """`<parent>/params/` of a parent in class `sdmdev` (reference: the RFC's sysfs ABI)."""
 
     iommu_type: int | None
     dma_flags: tuple[str, ...]
 
 
-class Device(Record, rename={"class_": "class"}):
+class Device(Record, frozen=True, rename={"class_": "class"}):
     """A device of any bus that sits in a group or is the parent of mediated devices."""
 
     address: str
@@ -128,7 +128,7 @@ class Device(Record, rename={"class_": "class"}):
     sdmdev: SdmdevParams | None
 
 
-class MdevType(Record):
+class MdevType(Record, frozen=True):
     """`<parent>/mdev_supported_types/<id>`."""
 
     parent: str
@@ -140,7 +140,7 @@ class MdevType(Record):
     instances: tuple[str, ...]
 
 
-class Sdmdev(Record):
+class Sdmdev(Record, frozen=True):
     """A queue that a process can hold: an sdmdev, a generic mdev, a uacce or an IDXD queue.
 
     `holders` is None when it cannot be told who holds it, and empty when nobody does.
@@ -158,7 +158,7 @@ class Sdmdev(Record):
     params: dict[str, str]
 
 
-class Pasid(Record):
+class Pasid(Record, frozen=True):
     """A PASID that is live on a device; `process` is None where no kernel file tells."""
 
     pasid: int
@@ -167,7 +167,7 @@ class Pasid(Record):
     source: str
 
 
-class Interrupt(Record):
+class Interrupt(Record, frozen=True):
     """A row of `/proc/interrupts`. `per_cpu` follows the CPUs of its header line."""
 
     irq: str
@@ -182,7 +182,7 @@ class Interrupt(Record):
     affinity: str | None
 
 
-class Process(Record):
+class Process(Record, frozen=True):
     """A process that holds a VFIO, iommufd, uacce or IDXD node, by descriptor or by mapping."""
 
     pid: int
@@ -191,7 +191,7 @@ class Process(Record):
     holds: tuple[str, ...]
 
 
-class Unknown(Record):
+class Unknown(Record, frozen=True):
     """A fact that could not be read: where, with which errno, and what it would have told."""
 
     path: str
@@ -199,7 +199,7 @@ class Unknown(Record):
     what: str
 
 
-class Snapshot(Record, kw_only=True):
+class Snapshot(Record, frozen=True, kw_only=True):
     """One reading of a host. Lists are sorted by their key, numbers as numbers."""
 
     schema: Literal["sdmtop.snapshot/1"] = SCHEMA
@@ -216,7 +216,7 @@ class Snapshot(Record, kw_only=True):
     unknown: tuple[Unknown, ...]
 
 
-class Detail(Record):
+class Detail(Record, frozen=True):
     """One more fact about a selected object, for the inspector; not part of the snapshot.
 
     `value` is ready to show, `path` is where it was read, `meaning` says in one line what it
@@ -229,7 +229,7 @@ class Detail(Record):
     meaning: str
 
 
-class Fault(Record):
+class Fault(Record, frozen=True):
     """A line of the kernel log in which an IOMMU reports a fault. `seconds` is since boot."""
 
     seconds: float

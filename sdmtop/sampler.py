@@ -25,7 +25,7 @@ _SETTLE = 0.1
 """Seconds to wait after a uevent for the rest of its chain: a bind sends several."""
 
 
-class Stall(Record):
+class Stall(Record, frozen=True):
     """Reads that do not return: their paths, and for how many seconds the oldest has hung."""
 
     paths: tuple[str, ...]
@@ -117,16 +117,15 @@ class Sampler:
 
     def _run(self, generation: int) -> None:
         """One generation of the thread; when it has hung and returns, it is no longer the one."""
-        collector = Collector(
-            self.host, self.timeline, names=self._names
-        )
+        collector = Collector(self.host, self.timeline, names=self._names)
         events = self.host.events()
         self._busy = True
         collector.read_outline()
         if not collector.small and self._is_current(generation):
             self._publish(collector.sample())
         collector.read_rest(time.monotonic())
-        changed = collector.tick(time.monotonic(), (), self._wanted) or True
+        collector.tick(time.monotonic(), (), self._wanted)
+        changed: bool = True
         due = time.monotonic() + self.interval
         while self._is_current(generation):
             if changed:
@@ -137,7 +136,9 @@ class Sampler:
             if now >= due:
                 due = now + self.interval
             self._busy = True
-            changed = collector.tick(now, events.drain() if events and arrived else (), self._wanted)
+            changed = collector.tick(
+                now, events.drain() if events and arrived else (), self._wanted
+            )
         if events is not None:
             events.close()
 

@@ -3,12 +3,11 @@
 On the path of the first paint: light imports only.
 """
 
+# `signal` wraps these in enumerations, which costs a tenth of the first paint.
+import _signal
 import os
 import sys
 import termios
-
-# `signal` wraps these in enumerations, which costs a tenth of the first paint.
-import _signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -14,10 +14,7 @@ def fact(raw: bytes | str) -> str:
     Accepts bytes, or a file name as `os` gives it (surrogateescape). A backslash that could be
     mistaken for such an escape is itself escaped, so that `original` can undo this exactly.
     """
-    if isinstance(raw, bytes):
-        text = raw.decode("utf-8", "surrogateescape")
-    else:
-        text = raw
+    text = raw.decode("utf-8", "surrogateescape") if isinstance(raw, bytes) else raw
     if text.isascii() and "\\x" not in text:
         return text
     return "".join(

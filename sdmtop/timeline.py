@@ -13,7 +13,7 @@ REMEMBERED = 500
 Kind = Literal["added", "removed", "changed", "fault", "trouble"]
 
 
-class Happening(Record):
+class Happening(Record, frozen=True):
     """One line of the events pane. `at` is seconds since the epoch, `key` the TARGET concerned."""
 
     at: float
@@ -95,7 +95,10 @@ def _queues(old: Snapshot, new: Snapshot) -> Iterator[_Change]:
     yield from _compare(before, after, _QUEUE_FIELDS, str, "{}")
     names = {process.pid: process.name for process in (*old.processes, *new.processes)}
     for id_, queue in after.items():
-        held, was = set(queue.holders or ()), set((before[id_].holders or ()) if id_ in before else ())
+        held, was = (
+            set(queue.holders or ()),
+            set((before[id_].holders or ()) if id_ in before else ()),
+        )
         for pid in sorted(held - was):
             yield "changed", id_, f"{id_}: now held by {names.get(pid) or '?'} {pid}"
         for pid in sorted(was - held):

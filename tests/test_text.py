@@ -4,7 +4,17 @@ from hypothesis import strategies as st
 from sdmtop.text import cell, fact, fit, line, original, printable, width
 
 HOSTILE = st.text(max_size=60) | st.sampled_from(
-    ["\x1b[31mred", "[/foo]", "a\u202eb", "z\u200dz", "\x9b1m", "e\u0301", "中文", "\ue000", "\udcff"]
+    [
+        "\x1b[31mred",
+        "[/foo]",
+        "a\u202eb",
+        "z\u200dz",
+        "\x9b1m",
+        "e\u0301",
+        "中文",
+        "\ue000",
+        "\udcff",
+    ]
 )
 
 

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Protocol
 from sdmtop.backends.limits import READ_LIMIT
 
 if TYPE_CHECKING:
+    import builtins
     from collections.abc import Sequence
 
     from sdmtop.model import Backend
+
 
 class Kept(Protocol):
     """Files kept open to be read again and again: one `pread` each instead of open, read, close."""
@@ -102,7 +104,7 @@ class Host(Protocol):
     def device_number(self, path: str) -> int:
         """`st_rdev` of a node below /dev, following links (also `/proc/PID/fd/N`)."""
 
-    def kernel_log(self) -> list[bytes]:
+    def kernel_log(self) -> builtins.list[bytes]:
         """The records of `/dev/kmsg`, oldest first, as the kernel formats them."""
 
     def events(self) -> Events | None:

@@ -12,6 +12,7 @@ from sdmtop.backends.limits import READ_LIMIT, SIDE_EFFECTS, refuse_side_effects
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import builtins
     from collections.abc import Sequence
     from typing import Literal
 
@@ -136,11 +137,11 @@ class LinuxHost:
         self.enter(path)
         return os.stat(self._root + path).st_rdev
 
-    def kernel_log(self) -> list[bytes]:
+    def kernel_log(self) -> builtins.list[bytes]:
         """See `Host.kernel_log`. Opening it anew starts at the oldest record."""
         self.enter("/dev/kmsg")
         fd = os.open(f"{self._root}/dev/kmsg", _FILE)
-        records: list[bytes] = []
+        records: builtins.list[bytes] = []
         try:
             while len(records) < _LOG_RECORDS:
                 try:

@@ -29,7 +29,10 @@ def read_details(host: Host, snapshot: Snapshot, key: str) -> tuple[Detail, ...]
     kind, _, rest = key.partition("/")
     if kind == "group":
         members = {
-            address for group in snapshot.groups if str(group.id) == rest for address in group.devices
+            address
+            for group in snapshot.groups
+            if str(group.id) == rest
+            for address in group.devices
         }
         units = {device.iommu for device in snapshot.devices if device.address in members}
         return _of_units(host, snapshot, units)

@@ -153,7 +153,7 @@ class Reading:
                 self.devices[address] = device
 
     def read_queues(self) -> None:
-        """mdev types, and all that a process can hold: sdmdevs, mdevs, uacce and IDXD queues."""
+        """Mdev types, and all that a process can hold: sdmdevs, mdevs, uacce and IDXD queues."""
         unknowns = self._begin("queues")
         self.mdev_types = read_mdev_types(self.host, unknowns)
         self.sdmdevs = (

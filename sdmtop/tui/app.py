@@ -86,7 +86,10 @@ class Console(App[None]):
         force: Callable[[int], None] | None = None,
         **options: Any,
     ) -> None:
-        """Make the app for a sampler that has been started; `force` ends the program when leaving in good order takes too long."""
+        """Make the app for a sampler that has been started.
+
+        `force` ends the program when leaving in good order takes too long.
+        """
         super().__init__(**options)
         self.sampler = sampler
         self.sample: Sample | None = None
@@ -111,7 +114,11 @@ class Console(App[None]):
                 yield Pasids(id="pasids")
                 yield Interrupts(id="interrupts")
         yield Events(id="events")
-        yield Input(id="filter", select_on_focus=False, placeholder="text to find; enter keeps it, esc clears it")
+        yield Input(
+            id="filter",
+            select_on_focus=False,
+            placeholder="text to find; enter keeps it, esc clears it",
+        )
         yield Bar(id="footer")
         yield Bar(id="room")
 
@@ -247,6 +254,11 @@ class Console(App[None]):
         from sdmtop.tui.help import HelpScreen
 
         self.push_screen(HelpScreen())
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """A slash is a letter like any other while a filter is typed or a page is open."""
+        del parameters
+        return action != "filter" or (len(self.screen_stack) == 1 and not self._filter_is_open)
 
     def action_filter(self) -> None:
         """Ask for a text to find."""

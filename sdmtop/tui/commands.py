@@ -49,7 +49,15 @@ _KEY_NAMES = {"question_mark": "?", "slash": "/"}
 def bindings() -> list[Binding]:
     """The commands as Textual bindings, each with its id."""
     return [
-        Binding(command.keys, command.action, command.title, id=command.id, show=command.footer)
+        Binding(
+            command.keys,
+            command.action,
+            command.title,
+            id=command.id,
+            show=command.footer,
+            # Acts before the next key is looked at: what is typed after `/` belongs to the filter.
+            priority=command.id == "filter",
+        )
         for command in COMMANDS
     ]
 

@@ -39,7 +39,7 @@ class ConsoleDriver(LinuxDriver):
 
     def start_application_mode(self) -> None:
         """Take over; remember the attributes from before the first paint, not after it."""
-        super().start_application_mode()
+        super().start_application_mode()  # type: ignore[no-untyped-call]
         if self.terminal is not None:
             self.attrs_before = self.terminal.original
 

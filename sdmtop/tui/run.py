@@ -12,7 +12,12 @@ from sdmtop.tui.driver import ConsoleDriver
 def run_console(terminal: Terminal, sampler: Sampler) -> int:
     """Run until the operator or a signal ends it; the exit status."""
     # Read before the app is made: Textual takes NO_COLOR out of the environment.
-    plain = "NO_COLOR" in os.environ or os.environ.get("TERM") in ("linux", "xterm", "screen", "vt100")
+    plain = "NO_COLOR" in os.environ or os.environ.get("TERM") in (
+        "linux",
+        "xterm",
+        "screen",
+        "vt100",
+    )
     ConsoleDriver.terminal = terminal
     console = Console(
         sampler,

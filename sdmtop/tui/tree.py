@@ -33,7 +33,7 @@ class TreePane(LinesPane):
         self.order = ORDERS[0]
         self._folded: set[str] = set()
         self._sample: Sample | None = None
-        self._outline: Outline | None = None
+        self._outline = Outline((), {}.get, (), {}, {})
         self._lines: dict[str, Line] = {}
         self._members: dict[str, list[Device]] = {}
         self._parents: set[str | None] = set()
@@ -48,7 +48,6 @@ class TreePane(LinesPane):
     def content(self, key: str) -> Content:
         """The line as `snapshot --format tree` prints it, with its interrupt rate."""
         line = self._lines[key]
-        assert self._outline is not None
         cells = self._outline.cells(line, rate_text(self._rate(key)))
         fold = "▸" if key in self._folded else "▾" if key in self._parents else " "
         text = render(cells, line.depth, max(self.size.width - 2, 0))
@@ -62,13 +61,13 @@ class TreePane(LinesPane):
             self._lines = {line.key: line for line in self._outline.lines()}
             self._parents = {line.parent for line in self._lines.values()}
             self._members = _members(sample.snapshot.devices)
-            self.arrange()
+            self.rearrange()
         elif self.order == "irq/s":
-            self.arrange()
+            self.rearrange()
         else:
             self.redraw()
 
-    def arrange(self) -> None:
+    def rearrange(self) -> None:
         """Decide anew which lines are seen, and in which order."""
         lines: Iterable[Line] = self._lines.values()
         if self.order != ORDERS[0]:
@@ -87,17 +86,17 @@ class TreePane(LinesPane):
             return
         self._folded ^= {key}
         self.select(key)
-        self.arrange()
+        self.rearrange()
 
     def next_order(self) -> None:
         """Sort by the next of `ORDERS`."""
         self.order = ORDERS[(ORDERS.index(self.order) + 1) % len(ORDERS)]
-        self.arrange()
+        self.rearrange()
 
     def find(self, text: str) -> None:
         """Show only lines that contain this text, with what they hang below."""
         self.filter = text
-        self.arrange()
+        self.rearrange()
 
     def _rate(self, key: str) -> float | None:
         """Interrupts a second of a device, or of all devices of a group."""
@@ -124,11 +123,9 @@ class TreePane(LinesPane):
     def _sort_key(self, line: Line) -> tuple[float, str]:
         if self.order == "irq/s":
             return (-(self._rate(line.key) or 0.0), "")
-        assert self._outline is not None
         return (0.0, self._outline.cells(line)[1 if self.order == "driver" else 2])
 
     def _matching(self, lines: Sequence[Line]) -> list[Line]:
-        assert self._outline is not None
         wanted = self.filter.casefold()
         shown: set[str | None] = set()
         for line in reversed(lines):

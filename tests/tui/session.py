@@ -125,7 +125,8 @@ class Session:
         if self.screen.alt:
             found.append("alternate screen")
         modes = {1000: "mouse", 1002: "mouse", 1003: "mouse", 1004: "focus", 1006: "mouse",
-                 1015: "mouse", 1016: "mouse", 2004: "paste", 2026: "sync", 2048: "resize"}  # fmt: skip
+                 1015: "mouse", 1016: "mouse", 2004: "paste", 2026: "sync",
+                 2048: "resize"}  # fmt: skip
         found += [name for mode, name in modes.items() if self.screen.private.get(mode)]
         found += [name for mode, name in ((25, "cursor"), (7, "wrap"))
                   if not self.screen.private.get(mode, True)]  # fmt: skip

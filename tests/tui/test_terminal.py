@@ -226,5 +226,3 @@ def test_the_filter_shows_only_what_matches_until_it_is_cleared(root: str) -> No
         assert "0000:00:06.0" not in session.text
         session.type("\x1b")
         session.wait_for("0000:00:06.0")
-
-
