@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from sdmtop.backends.limits import READ_LIMIT
+from sdmtop.backends.limits import PAGE, READ_LIMIT
 
 if TYPE_CHECKING:
     import builtins
@@ -98,8 +98,14 @@ class Host(Protocol):
     def readlink(self, path: str) -> str:
         """The target of a symbolic link, as written."""
 
-    def keep(self, paths: Sequence[str]) -> Kept:
-        """Keep files open for repeated reading. A path that cannot be opened is retried."""
+    def mode(self, path: str) -> int:
+        """`st_mode` of what is at a path itself, links not followed."""
+
+    def keep(self, paths: Sequence[str], limit: int = PAGE) -> Kept:
+        """Keep files open, to read up to `limit` bytes of each again and again.
+
+        A path that cannot be opened is tried anew each time.
+        """
 
     def device_number(self, path: str) -> int:
         """`st_rdev` of a node below /dev, following links (also `/proc/PID/fd/N`)."""

@@ -2,6 +2,9 @@
 
 import errno
 
+PAGE = 4096
+"""Bytes of a sysfs attribute at most."""
+
 READ_LIMIT = 64 * 1024
 """Bytes read from a file unless the caller says otherwise: a sysfs attribute is one page."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import os
 
-from sdmtop.backends.limits import READ_LIMIT, SIDE_EFFECTS, refuse_side_effects
+from sdmtop.backends.limits import PAGE, READ_LIMIT, SIDE_EFFECTS, refuse_side_effects
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 # O_NONBLOCK: a FIFO in a foreign root must not hang us, and it means nothing to sysfs.
 _FILE = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 _DIRECTORY = os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY
-_PAGE = 4096
 _LOG_RECORD = 8192
 _LOG_RECORDS = 100_000
 
@@ -102,7 +101,7 @@ class LinuxHost:
                     found.append(error)
                     continue
                 try:
-                    found.append(read(fd, _PAGE))
+                    found.append(read(fd, PAGE))
                 except OSError as error:
                     found.append(error)
                 finally:
@@ -126,11 +125,16 @@ class LinuxHost:
         self.enter(path)
         return os.readlink(self._root + path)
 
-    def keep(self, paths: Sequence[str]) -> KeptFiles:
+    def mode(self, path: str) -> int:
+        """See `Host.mode`."""
+        self.enter(path)
+        return os.lstat(self._root + path).st_mode
+
+    def keep(self, paths: Sequence[str], limit: int = PAGE) -> KeptFiles:
         """See `Host.keep`."""
         for path in paths:
             refuse_side_effects(path)
-        return KeptFiles(self, self._root, paths)
+        return KeptFiles(self, self._root, paths, limit)
 
     def device_number(self, path: str) -> int:
         """See `Host.device_number`."""
@@ -178,10 +182,11 @@ class LinuxHost:
 class KeptFiles:
     """Files kept open, each read again with one `pread` at offset 0 (see `base.Kept`)."""
 
-    def __init__(self, host: LinuxHost, root: str, paths: Sequence[str]) -> None:
+    def __init__(self, host: LinuxHost, root: str, paths: Sequence[str], limit: int) -> None:
         self._host = host
         self._root = root
         self._paths = list(paths)
+        self._limit = limit
         self._fds = [-1] * len(paths)
         self._last: list[bytes | int | None] = [None] * len(paths)
         _allow_descriptors(len(paths))
@@ -191,6 +196,7 @@ class KeptFiles:
         pread, fds, last, paths, enter = (
             os.pread, self._fds, self._last, self._paths, self._host.enter,
         )  # fmt: skip
+        limit = self._limit
         changes: list[tuple[int, bytes | OSError]] = []
         for index in range(len(fds)) if indices is None else indices:
             try:
@@ -198,7 +204,7 @@ class KeptFiles:
                 fd = fds[index]
                 if fd < 0:
                     fd = fds[index] = os.open(self._root + paths[index], _FILE)
-                data = pread(fd, _PAGE, 0)
+                data = pread(fd, limit, 0)
             except OSError as error:
                 self._drop(index)
                 if last[index] != error.errno:

@@ -4,6 +4,7 @@ Symbolic links resolve inside the tree and nowhere else; every access fails with
 the kernel would give.
 """
 
+import builtins
 import errno
 import os
 import stat
@@ -136,7 +137,7 @@ class TreeHost:
         """See `Host.device_number`: a tree has no device nodes."""
         raise _error(errno.EOPNOTSUPP, path)
 
-    def kernel_log(self) -> "list[bytes]":
+    def kernel_log(self) -> "builtins.list[bytes]":
         """See `Host.kernel_log`: the lines of the file `/dev/kmsg`, if there is one."""
         node = self._find("/dev/kmsg")
         if isinstance(node, dict):

@@ -46,7 +46,7 @@ from sdmtop.readers.holders import Holdings, read_holders
 from sdmtop.readers.host import host_facts
 from sdmtop.readers.idxd import read_idxd
 from sdmtop.readers.intel_debugfs import Translation, read_translation
-from sdmtop.readers.interrupts import read_interrupts
+from sdmtop.readers.interrupts import InterruptTable, read_interrupts
 from sdmtop.readers.iommu_units import read_iommu_units
 from sdmtop.readers.mdev import read_mdev_types, read_mdevs
 from sdmtop.readers.names import Names
@@ -92,6 +92,7 @@ class Reading:
         self.pasids: tuple[Pasid, ...] = ()
         self.interrupts: tuple[Interrupt, ...] = ()
         self._emulated: set[int] = set()
+        self._table = InterruptTable()
         self._undriven: set[str] = set()
         self._parents: Mapping[str, SdmdevParams] = {}
         self._regions: dict[bytes, tuple[ReservedRegion, ...]] = {}
@@ -178,7 +179,8 @@ class Reading:
     def read_interrupts(self) -> None:
         """All rows of `/proc/interrupts`, joined to the devices read before."""
         of_irq = {irq: address for address, device in self.devices.items() for irq in device.irqs}
-        self.interrupts = read_interrupts(self.host, self._begin("interrupts"), of_irq)
+        unknowns = self._begin("interrupts")
+        self.interrupts = read_interrupts(self.host, unknowns, of_irq, self._table)
 
     def note_log(self, error: OSError) -> None:
         """Remember that the kernel log could not be read."""
@@ -373,7 +375,7 @@ class Reading:
         allocated_at_create = queue.kind in ("sdmdev", "mdev")
         if not holders:
             return "orphan" if allocated_at_create else "idle"
-        if not allocated_at_create or self.holdings.device_open(queue.id):
+        if not allocated_at_create or self.holdings.device_open(queue.id, holders):
             return "started"
         return "held"
 

@@ -33,7 +33,7 @@ class TreePane(LinesPane):
         self.order = ORDERS[0]
         self._folded: set[str] = set()
         self._sample: Sample | None = None
-        self._outline = Outline((), {}.get, (), {}, {})
+        self._outline = Outline((), _no_device, (), {}, {})
         self._lines: dict[str, Line] = {}
         self._members: dict[str, list[Device]] = {}
         self._parents: set[str | None] = set()
@@ -145,6 +145,10 @@ class TreePane(LinesPane):
             if line.key in self._folded:
                 hidden.add(line.key)
         return found
+
+
+def _no_device(_address: str) -> Device | None:
+    return None
 
 
 def _members(devices: Iterable[Device]) -> dict[str, list[Device]]:

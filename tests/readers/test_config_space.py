@@ -3,8 +3,8 @@ import errno
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sdmtop.backends.tree import Failure, TreeHost
 
+from sdmtop.backends.tree import Failure, TreeHost
 from sdmtop.model import DevicePasid
 from sdmtop.readers.config_space import Capabilities, capability_details, read_capabilities
 from sdmtop.readers.unknowns import Unknowns

@@ -2,8 +2,8 @@ import errno
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sdmtop.backends.tree import Failure, Link, TreeHost
 
+from sdmtop.backends.tree import Failure, Link, TreeHost
 from sdmtop.readers.idxd import command_status, node_of, read_idxd
 from sdmtop.readers.unknowns import Unknowns
 

@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sdmtop.backends.tree import Failure, Link, TreeHost
 
 from sdmtop.backends.base import open_host
+from sdmtop.backends.tree import Failure, Link, TreeHost
 from sdmtop.readers.intel_debugfs import (
     TABLES,
     TABLES_LIMIT,

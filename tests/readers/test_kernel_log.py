@@ -3,8 +3,8 @@ import errno
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sdmtop.backends.tree import TreeHost
 
+from sdmtop.backends.tree import TreeHost
 from sdmtop.model import Fault
 from sdmtop.readers.kernel_log import FAULTS_KEPT, parse, read_faults
 

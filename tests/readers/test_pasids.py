@@ -3,8 +3,8 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sdmtop.backends.tree import Failure, TreeHost
 
+from sdmtop.backends.tree import Failure, TreeHost
 from sdmtop.model import Pasid, Sdmdev
 from sdmtop.readers.intel_debugfs import TABLES, Row, Translation
 from sdmtop.readers.pasids import SVA_DRIVER, infer_processes, read_pasids

@@ -1,0 +1,238 @@
+"""Who holds a device: processes with a node open, or only mapped.
+
+A mapping alone keeps a VFIO device after its descriptor is closed, so both `/proc/*/fd` and
+`/proc/*/maps` are looked at. What cannot be read is never "free": an answer can be "cannot tell".
+"""
+
+import errno
+from collections.abc import Iterable, Mapping, Sequence
+
+from sdmtop.backends.base import Host
+from sdmtop.model import Process, Record
+from sdmtop.readers.sysfs import is_absent
+from sdmtop.readers.unknowns import Unknowns
+from sdmtop.readers.vfio import Node
+from sdmtop.text import fact, line
+
+ANONYMOUS = "anon_inode:[vfio-device]"
+"""What the kernel calls the descriptor of an open VFIO device."""
+
+MAPPED = " (mmap)"
+_SYSPATH = b"vfio-device-syspath:"
+_MAPS_LIMIT = 16 * 1024 * 1024
+
+
+class Holdings(Record, frozen=True):
+    """`by_node` is node path -> pids; `devices` are the addresses and UUIDs that are open.
+
+    `anonymous` are the pids with a VFIO device open that the kernel does not name; `stray` says
+    that one of them holds no node that would tell which device it is (a mapping that outlived its
+    descriptors). `unreadable` counts the processes that could not be looked into.
+    """
+
+    by_node: dict[str, tuple[int, ...]]
+    devices: frozenset[str]
+    anonymous: frozenset[int]
+    stray: bool
+    unreadable: int
+    processes: tuple[Process, ...]
+
+    def holders(self, path: str) -> tuple[int, ...] | None:
+        """The pids that hold a node; empty: nobody; None: cannot tell."""
+        pids = self.by_node.get(path, ())
+        return pids if pids or not (self.unreadable or self.stray) else None
+
+    def device_open(self, name: str, pids: Iterable[int] = ()) -> bool | None:
+        """Whether the device itself is open, not only its group; None: cannot tell.
+
+        `pids` are the holders of its group: on kernels that do not say which device a descriptor
+        is, one of them having any VFIO device open counts.
+        """
+        if name in self.devices or not self.anonymous.isdisjoint(pids):
+            return True
+        return None if self.unreadable else False
+
+
+_NOBODY = Holdings(
+    by_node={},
+    devices=frozenset(),
+    anonymous=frozenset(),
+    stray=False,
+    unreadable=0,
+    processes=(),
+)
+
+
+def read_holders(host: Host, nodes: Sequence[Node], unknowns: Unknowns) -> Holdings:
+    """Look through all processes for the nodes; returns at once where there are none.
+
+    Sources: `/proc/PID/fd`, `/proc/PID/fdinfo`, `/proc/PID/maps`. Processes that end meanwhile are
+    nobody's holders. Raises nothing.
+    """
+    if not nodes:
+        return _NOBODY
+    try:
+        pids = sorted(int(name) for name in host.list("/proc") if name.isdecimal())
+    except OSError as error:
+        unknowns.note("/proc", error, "who holds devices")
+        return _NOBODY
+    scan = _Scan(host, nodes)
+    for pid in pids:
+        scan.look_into(pid)
+    if not pids:
+        # A capture without processes, or a foreign root: nobody seen is not nobody there.
+        scan.unreadable = 1
+        unknowns.note(
+            "/proc/*/fd", OSError(errno.ENOENT, ""), "who holds devices: no process is listed"
+        )
+    elif scan.unreadable:
+        what = f"who holds devices: {scan.unreadable} processes cannot be looked into"
+        unknowns.note("/proc/*/fd", scan.refusal, what)
+    return Holdings(
+        by_node={path: tuple(sorted(set(found))) for path, found in scan.by_node.items()},
+        devices=frozenset(scan.devices),
+        anonymous=frozenset(scan.anonymous),
+        stray=scan.has_stray,
+        unreadable=scan.unreadable,
+        processes=tuple(_process(host, pid, holds) for pid, holds in scan.holds.items()),
+    )
+
+
+class _Scan:
+    """One walk over the processes."""
+
+    def __init__(self, host: Host, nodes: Sequence[Node]) -> None:
+        self._host = host
+        self._paths: Mapping[str, Node] = {node.path: node for node in nodes}
+        self._numbers = {node.number: node for node in nodes if node.number is not None}
+        self._marks = [ANONYMOUS.encode(), *(node.path.encode() for node in nodes)]
+        self.by_node: dict[str, list[int]] = {}
+        self.devices: set[str] = set()
+        self.anonymous: set[int] = set()
+        self.holds: dict[int, list[str]] = {}
+        self.unreadable = 0
+        self.refusal = PermissionError()
+
+    @property
+    def has_stray(self) -> bool:
+        """Whether a process has a VFIO device open, but no node that would say which."""
+        return any(
+            all(what.startswith(ANONYMOUS) for what in held) and not self._named(held)
+            for held in self.holds.values()
+        )
+
+    @staticmethod
+    def _named(held: list[str]) -> bool:
+        return any(what not in (ANONYMOUS, ANONYMOUS + MAPPED) for what in held)
+
+    def look_into(self, pid: int) -> None:
+        """Descriptors, then mappings."""
+        try:
+            self._descriptors(pid)
+            self._mappings(pid)
+        except PermissionError as error:
+            self.unreadable += 1
+            self.refusal = error
+        except OSError as error:
+            # Gone meanwhile (ENOENT, ESRCH), or a kernel thread without a memory map.
+            if not is_absent(error) and error.errno != errno.ESRCH:
+                self.unreadable += 1
+
+    def _descriptors(self, pid: int) -> None:
+        directory = f"/proc/{pid}/fd"
+        fds = self._host.list(directory)
+        for fd, link in zip(fds, self._host.look(directory, (), fds), strict=True):
+            if isinstance(link, OSError):
+                continue  # Closed between the listing and the look.
+            if link == ANONYMOUS.encode():
+                self.anonymous.add(pid)
+                self._hold(pid, ANONYMOUS, self._device_of(pid, fd))
+            elif link.startswith(b"/") and (b"/vfio" in link or self._may_be_node(link)):
+                node = self._node(f"{directory}/{fd}", link)
+                if node is not None:
+                    self.by_node.setdefault(node.path, []).append(pid)
+                    self._hold(pid, node.path, node.device if node.kind == "cdev" else None)
+
+    def _may_be_node(self, link: bytes) -> bool:
+        return link.startswith(b"/dev/") and fact(link) in self._paths
+
+    def _node(self, path: str, link: bytes) -> Node | None:
+        """The node behind a descriptor: by number, since a container sees other paths."""
+        try:
+            number = self._host.device_number(path)
+        except OSError:
+            number = None
+        if number is not None and number in self._numbers:
+            return self._numbers[number]
+        return self._paths.get(fact(link.removesuffix(b" (deleted)")))
+
+    def _device_of(self, pid: int, fd: str) -> str | None:
+        """Which device an anonymous descriptor is; kernels since about 6.18 say so."""
+        try:
+            info = self._host.read(f"/proc/{pid}/fdinfo/{fd}", 4096)
+        except OSError:
+            return None
+        for row in info.split(b"\n"):
+            if row.startswith(_SYSPATH):
+                return line(row[len(_SYSPATH) :]).rpartition("/")[2]
+        return None
+
+    def _mappings(self, pid: int) -> None:
+        maps = self._host.read(f"/proc/{pid}/maps", _MAPS_LIMIT)
+        if not any(mark in maps for mark in self._marks):
+            return
+        for row in maps.split(b"\n"):
+            parts = row.split(None, 5)
+            if len(parts) < 6:
+                continue
+            path = fact(parts[5])
+            if path == ANONYMOUS:
+                self.anonymous.add(pid)
+                self._hold(pid, ANONYMOUS + MAPPED, None)
+            elif path in self._paths:
+                self.by_node.setdefault(path, []).append(pid)
+                self._hold(pid, path + MAPPED, self._paths[path].device)
+
+    def _hold(self, pid: int, what: str, device: str | None) -> None:
+        held = self.holds.setdefault(pid, [])
+        if device is not None:
+            self.devices.add(device)
+            if what == ANONYMOUS:
+                what = f"{ANONYMOUS} {device}"
+        if what not in held:
+            held.append(what)
+
+
+def _process(host: Host, pid: int, holds: list[str]) -> Process:
+    """Who a holder is: from psutil on this machine, else from `comm` and `status`."""
+    name, user = _ask_psutil(pid) if host.url == "linux:" else (None, None)
+    if name is None:
+        try:
+            name = line(host.read(f"/proc/{pid}/comm", 64)) or None
+        except OSError:
+            name = None  # It has ended meanwhile, or a capture does not have it.
+    if user is None:
+        user = _uid(host, pid)
+    return Process(pid=pid, name=name, user=user, holds=tuple(sorted(holds)))
+
+
+def _ask_psutil(pid: int) -> tuple[str | None, str | None]:
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        return fact(process.name()), fact(process.username())
+    except psutil.Error:
+        return None, None
+
+
+def _uid(host: Host, pid: int) -> str | None:
+    try:
+        status = host.read(f"/proc/{pid}/status", 8192)
+    except OSError:
+        return None
+    for row in status.split(b"\n"):
+        if row.startswith(b"Uid:"):
+            fields = row.split()
+            return fact(fields[1]) if len(fields) > 1 else None
+    return None

@@ -1,0 +1,214 @@
+"""Interrupts: every row of `/proc/interrupts`, joined to the device that raises it.
+
+The file costs O(CPUs x rows), to print as well as to parse, so a table remembers its last text:
+a row whose text is the same is not parsed again, and of a row that has changed only the cells
+that are not zero are. `sdmtop.readers.irq_counters` has the cheap sources for every tick.
+"""
+
+from collections.abc import Mapping
+
+from sdmtop.backends.base import Host
+from sdmtop.model import Interrupt
+from sdmtop.readers.sysfs import natural, word
+from sdmtop.readers.unknowns import Unknowns
+from sdmtop.text import fact
+
+_PATH = "/proc/interrupts"
+_LIMIT = 64 * 1024 * 1024
+
+# The kernel prints a blank and ten columns for each count (show_interrupts in kernel/irq/proc.c),
+# and a count has 32 bits: it never needs more.
+_CELL = 11
+_MSI_CHIPS = ("PCI-MSI", "PCI-MSIX", "IR-PCI-MSI", "IR-PCI-MSIX")
+
+
+class Row:
+    """One parsed row: what it says besides the counts does not change while its text is kept."""
+
+    __slots__ = ("actions", "chip", "hwirq", "label", "per_cpu", "trigger")
+
+    def __init__(self, label: str, per_cpu: tuple[int, ...], tail: bytes) -> None:
+        self.label = label
+        self.per_cpu = per_cpu
+        self.chip, self.hwirq, self.trigger, self.actions = (
+            _split_tail(tail) if label.isdecimal() else (None, None, None, _summary(tail))
+        )
+
+
+class InterruptTable:
+    """`/proc/interrupts`, to be read again and again."""
+
+    def __init__(self) -> None:
+        self.cpus: tuple[int, ...] = ()
+        self._header = b""
+        self._lines: dict[bytes, tuple[bytes, Row]] = {}
+
+    def parse(self, data: bytes) -> list[Row]:
+        """The rows, in the kernel's order; rows of another form are left out. Raises nothing."""
+        lines = data.split(b"\n")
+        if lines[0] != self._header:
+            # A CPU went offline or came back: every row has another number of cells.
+            self._header = lines[0]
+            self._lines = {}
+            self.cpus = tuple(
+                int(name[3:])
+                for name in lines[0].split()
+                if name[:3] == b"CPU" and name[3:].isdigit()
+            )
+        zeros = _Zeros(len(self.cpus))
+        known, self._lines = self._lines, {}
+        rows = []
+        for line in lines[1:]:
+            label, colon, _ = line[:80].partition(b":")
+            if not colon:
+                continue
+            kept = known.get(label)
+            if kept is None or kept[0] != line:
+                kept = line, _parse_row(line, label, zeros)
+            self._lines[label] = kept
+            rows.append(kept[1])
+        return rows
+
+
+def read_interrupts(
+    host: Host,
+    unknowns: Unknowns,
+    device_of_irq: Mapping[int, str],
+    table: InterruptTable | None = None,
+) -> tuple[Interrupt, ...]:
+    """All rows, numbers first; `shared_by` is left for the join.
+
+    `device_of_irq` is what the devices' `msi_irqs` say; a `table` that is kept saves parsing.
+    Sources: `/proc/interrupts`, `/proc/irq/N/smp_affinity_list`.
+    """
+    try:
+        data = host.read(_PATH, _LIMIT)
+    except OSError as error:
+        unknowns.note(_PATH, error, "all interrupts")
+        return ()
+    rows = (table or InterruptTable()).parse(data)
+    found = [
+        Interrupt(
+            irq=row.label,
+            chip=row.chip,
+            hwirq=row.hwirq,
+            trigger=row.trigger,
+            actions=row.actions,
+            per_cpu=row.per_cpu,
+            total=sum(row.per_cpu),
+            device=_device(row, device_of_irq),
+            shared_by=(),
+            affinity=_affinity(host, unknowns, row.label),
+        )
+        for row in rows
+    ]
+    return tuple(sorted(found, key=lambda entry: (not entry.irq.isdecimal(), natural(entry.irq))))
+
+
+class _Zeros:
+    """What a row without any interrupt looks like, to find the cells of others that differ."""
+
+    def __init__(self, cpus: int) -> None:
+        self.cells = b"          0" * cpus
+        self.number = int.from_bytes(self.cells, "big")
+        self.counts = (0,) * cpus
+
+
+def _parse_row(line: bytes, label: bytes, zeros: _Zeros) -> Row:
+    start = len(label) + 1
+    cells = line[start : start + len(zeros.cells)]
+    name = fact(label.strip())
+    if cells == zeros.cells:
+        return Row(name, zeros.counts, line[start + len(cells) :])
+    if len(cells) == len(zeros.cells) and cells.count(b"0") * 2 > len(zeros.counts):
+        counts = _sparse(cells, zeros)
+        if counts is not None:
+            return Row(name, counts, line[start + len(cells) :])
+    return Row(name, *_dense(line[start:], len(zeros.counts)))
+
+
+def _sparse(cells: bytes, zeros: _Zeros) -> tuple[int, ...] | None:
+    """The counts of a row that is mostly zeros: the differences are found as one long number.
+
+    None where the cells do not stand in their columns.
+    """
+    counts = list(zeros.counts)
+    difference = int.from_bytes(cells, "big") ^ zeros.number
+    size = len(cells)
+    while difference:
+        index = (size - (difference.bit_length() + 7) // 8) // _CELL
+        end = (index + 1) * _CELL
+        cell = cells[end - _CELL : end]
+        if not cell.strip().isdigit():
+            return None
+        counts[index] = int(cell)
+        difference &= (1 << 8 * (size - end)) - 1
+    return tuple(counts)
+
+
+def _dense(text: bytes, cpus: int) -> tuple[tuple[int, ...], bytes]:
+    """(counts, tail) of a row of any spacing; ERR and MIS have one count however many CPUs."""
+    parts = text.split(None, cpus)
+    count = 0
+    while count < min(len(parts), cpus) and parts[count].isdigit() and len(parts[count]) <= 20:
+        count += 1
+    if count == cpus:
+        return tuple(map(int, parts[:count])), parts[cpus] if len(parts) > cpus else b""
+    tail = text.split(None, count)
+    return tuple(map(int, parts[:count])), tail[count] if len(tail) > count else b""
+
+
+def _split_tail(tail: bytes) -> tuple[str | None, str | None, str | None, tuple[str, ...]]:
+    """(chip, hwirq, trigger, actions) of the text behind the counts.
+
+    x86: `IR-PCI-MSIX-0000:02:00.0    0-edge      nvme0q0`; arm64: `ITS-MSI 524288 Edge nvme0q0`.
+    """
+    parts = tail.split(None, 2)
+    if not parts:
+        return None, None, None, ()
+    chip = fact(parts[0])
+    if len(parts) == 1:
+        return chip, None, None, ()
+    hwirq, dash, trigger = parts[1].partition(b"-")
+    rest = parts[2] if len(parts) > 2 else b""
+    if not dash:
+        first, _, after = rest.partition(b" ")
+        if first in (b"Edge", b"Level", b"None"):
+            trigger, rest = first, after
+    actions = tuple(fact(name.strip()) for name in rest.split(b", ") if name.strip())
+    return chip, fact(hwirq) or None, fact(trigger) or None, actions
+
+
+def _summary(tail: bytes) -> tuple[str, ...]:
+    text = fact(tail.strip())
+    return (text,) if text else ()
+
+
+def _device(row: Row, device_of_irq: Mapping[int, str]) -> str | None:
+    """Who raises it: by msi_irqs, by the chip's name, by 6.1's hwirq, by VFIO's action name."""
+    if row.chip is None:
+        return None
+    known = device_of_irq.get(int(row.label)) if len(row.label) < 10 else None
+    if known is not None:
+        return known
+    address = row.chip[row.chip.rfind("-") + 1 :]
+    if address.count(":") == 2:
+        return address
+    if row.chip in _MSI_CHIPS and row.hwirq is not None and row.hwirq.isdecimal():
+        where = int(row.hwirq[:20]) >> 11  # bus << 8 | devfn, in segment 0
+        return f"0000:{where >> 8 & 0xFF:02x}:{where >> 3 & 0x1F:02x}.{where & 7}"
+    for action in row.actions:
+        if action.startswith("vfio-") and action.endswith(")"):
+            return action[action.rfind("(") + 1 : -1]
+    return None
+
+
+def _affinity(host: Host, unknowns: Unknowns, label: str) -> str | None:
+    if not label.isdecimal():
+        return None
+    path = f"/proc/irq/{label}/smp_affinity_list"
+    try:
+        return word(host.read(path, 4096))
+    except OSError as error:
+        unknowns.note_failure(path, error, "affinity of an interrupt")
+        return None

@@ -1,0 +1,83 @@
+"""The cheap sources of interrupt counts, for every tick.
+
+`/proc/stat` has the total of every interrupt number in one line; `per_cpu_count` has the CPUs of
+one. Together they cost a fraction of `/proc/interrupts`, for the kernel as well.
+"""
+
+from array import array
+from collections.abc import Iterable, Sequence
+
+from sdmtop.backends.base import Host, Kept
+
+_STAT_LIMIT = 1024 * 1024
+
+
+class IrqTotals:
+    """The `intr` line of `/proc/stat`: how often each interrupt number came, over all CPUs."""
+
+    def __init__(self, host: Host) -> None:
+        self._stat: Kept = host.keep(["/proc/stat"], _STAT_LIMIT)
+        self._line = b""
+        self._values: Sequence[int] = array("L")
+
+    def update(self) -> bool:
+        """Read again; whether any interrupt has come. A file that fails leaves the last values."""
+        for _, data in self._stat.changed():
+            if isinstance(data, OSError):
+                return False
+            start = data.find(b"\nintr ") + 1
+            line = data[start : data.find(b"\n", start)] if start else b""
+            if line == self._line:
+                return False
+            self._line = line
+            self._values = _totals(line)
+            return True
+        return False
+
+    def values(self) -> Sequence[int]:
+        """Totals by interrupt number, modulo 2**32; a new sequence after each change."""
+        return self._values
+
+
+class VisibleCounts:
+    """`/sys/kernel/irq/N/per_cpu_count` of the interrupts that are looked at."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._irqs: tuple[int, ...] = ()
+        self._files: Kept | None = None
+        self.counts: dict[int, tuple[int, ...]] = {}
+        """Counts by interrupt number, one for each *possible* CPU, the offline ones included."""
+
+    def watch(self, irqs: Iterable[int]) -> None:
+        """Look at these interrupts from now on."""
+        wanted = tuple(irqs)
+        if wanted == self._irqs:
+            return
+        if self._files is not None:
+            self._files.close()
+        self._irqs = wanted
+        self._files = self._host.keep([f"/sys/kernel/irq/{irq}/per_cpu_count" for irq in wanted])
+        self.counts = {irq: self.counts[irq] for irq in wanted if irq in self.counts}
+
+    def update(self) -> bool:
+        """Read again; whether anything has changed."""
+        if self._files is None:
+            return False
+        fresh = self._files.changed()
+        if fresh:
+            counts = dict(self.counts)
+            for index, data in fresh:
+                irq = self._irqs[index]
+                numbers = data.strip().split(b",") if isinstance(data, bytes) else ()
+                counts[irq] = tuple(int(part) for part in numbers if part.isdigit())
+            self.counts = counts
+        return bool(fresh)
+
+
+def _totals(line: bytes) -> Sequence[int]:
+    """`intr TOTAL IRQ0 IRQ1 ...` without the total; empty where a number is none."""
+    try:
+        return array("L", map(int, line.split()[2:]))
+    except (ValueError, OverflowError):
+        return array("L")
