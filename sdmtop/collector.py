@@ -5,7 +5,8 @@ Collector belongs to one thread and dies with it when a read hangs.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from sdmtop.backends.base import Event, Host, Kept
 from sdmtop.counters import CounterRing, Counters
@@ -13,7 +14,7 @@ from sdmtop.model import Detail, Record, Snapshot
 from sdmtop.readers.details import read_details
 from sdmtop.readers.devices import PCI
 from sdmtop.readers.groups import GROUPS
-from sdmtop.readers.irq_counters import IrqTotals
+from sdmtop.readers.irq_counters import IrqTotals, VisibleCounts
 from sdmtop.readers.kernel_log import read_faults
 from sdmtop.readers.names import Names
 from sdmtop.readers.snapshot import Reading
@@ -35,9 +36,17 @@ _KEPT = 8192
 """Files that are kept open for the poll at most; a host with more is left to the sweep."""
 
 
+class Focus(NamedTuple):
+    """What the operator looks at: the details of which TARGET, the CPUs of which interrupts."""
+
+    target: str | None = None
+    irqs: tuple[int, ...] = ()
+
+
 class Sample(Record, frozen=True, gc=True):
     """What the screen shows: a snapshot, the counters, and what happened so far.
 
+    `per_cpu` has the counts of the interrupts that are looked at, for each possible CPU;
     `details` are those of the object that was asked for (its TARGET first); `complete` is False
     while the facts of devices are still being read; `read_at` is the time of each part in seconds
     since the epoch.
@@ -45,6 +54,7 @@ class Sample(Record, frozen=True, gc=True):
 
     snapshot: Snapshot
     counters: Counters
+    per_cpu: Mapping[int, tuple[int, ...]]
     happenings: tuple[Happening, ...]
     details: tuple[str, tuple[Detail, ...]] | None
     complete: bool
@@ -65,6 +75,7 @@ class Collector:
         self._timeline = timeline
         self._reading = Reading(host, names)
         self._totals = IrqTotals(host)
+        self._visible = VisibleCounts(host)
         self._ring = CounterRing()
         self._kept: Kept | None = None
         self._kept_paths: list[str] = []
@@ -104,12 +115,15 @@ class Collector:
             self._due[task] = now + (POLL if task == "poll" else SLOW)
         self._join()
 
-    def tick(self, now: float, events: Sequence[Event] = (), wanted: str | None = None) -> bool:
+    def tick(self, now: float, events: Sequence[Event] = (), focus: Focus | None = None) -> bool:
         """One beat: read what is due; returns whether anything is different."""
+        focus = focus or Focus()
         changed = self._follow(events) if events else False
         if self._totals.update():
             self._ring.add(now, self._totals.values())
             changed = True
+        self._visible.watch(focus.irqs)
+        changed |= self._visible.update()
         if self._due["poll"] <= now:
             self._due["poll"] = now + POLL
             changed |= self._poll()
@@ -117,7 +131,7 @@ class Collector:
             self._due["slow"] = now + SLOW
             changed |= self._slow()
         changed |= self._sweep()
-        changed |= self._look_at(wanted)
+        changed |= self._look_at(focus.target)
         return changed
 
     def sample(self) -> Sample:
@@ -125,6 +139,7 @@ class Collector:
         return Sample(
             snapshot=self._snapshot or self._reading.snapshot(),
             counters=self._ring.view(),
+            per_cpu=self._visible.counts,
             happenings=self._timeline.all(),
             details=self._details,
             complete=self._complete,

@@ -1,10 +1,21 @@
 """Everything that is known of one object, each value with its origin and its meaning."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from sdmtop.collector import Sample
-from sdmtop.model import Detail, Device, IommuGroup, IommuUnit, Sdmdev
+from sdmtop.model import (
+    AttachedDomain,
+    Detail,
+    Device,
+    DevicePasid,
+    IommuGroup,
+    IommuUnit,
+    ReservedRegion,
+    Sdmdev,
+    SdmdevParams,
+    Sriov,
+)
+from sdmtop.outline import NO_GROUP
 from sdmtop.readers.groups import GROUPS
 
 # field -> (title, file below the object's directory, what it tells an operator)
@@ -55,6 +66,21 @@ _UNIT = {
     "domains_supported": ("of", "", "domains that the unit can hold"),
 }
 
+_NO_GROUP = (
+    Detail(
+        name="no group",
+        value="these devices are in no IOMMU group",
+        path=GROUPS,
+        meaning="no IOMMU translates their DMA, or their bus has none",
+    ),
+    Detail(
+        name="so",
+        value="they cannot be given to a process safely",
+        path=GROUPS,
+        meaning="VFIO offers them in its unsafe noiommu mode only",
+    ),
+)
+
 _MDEVS = "/sys/bus/mdev/devices"
 _NODES = "/proc/*/fd, /proc/*/maps"
 
@@ -67,7 +93,9 @@ def inspect(sample: Sample, key: str) -> tuple[Detail, ...]:
 def _facts(sample: Sample, key: str) -> Iterator[Detail]:
     snapshot = sample.snapshot
     kind, _, rest = key.partition("/")
-    if kind == "group":
+    if key == NO_GROUP:
+        yield from _NO_GROUP
+    elif kind == "group":
         for group in snapshot.groups:
             if str(group.id) == rest:
                 yield from _of_group(group)
@@ -134,17 +162,27 @@ _QUIET = frozenset({"viability_reason", "physfn", "sriov", "sdmdev", "driver_ove
 """Fields that are left out when there is nothing to say."""
 
 
-def _say(value: Any) -> str:
+def _say(value: object) -> str:
     """A value in words: `-` for what is not there."""
-    if value is None:
-        return "-"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, tuple):
-        return ", ".join(map(_say, value)) if value else "none"
-    if hasattr(value, "__struct_fields__"):
-        pairs = ((name, getattr(value, name)) for name in value.__struct_fields__)
-        return " ".join(f"{name} {_say(part)}" for name, part in pairs)
+    match value:
+        case None:
+            return "-"
+        case bool():
+            return "yes" if value else "no"
+        case tuple():
+            return ", ".join(map(_say, value)) if value else "none"
+        case AttachedDomain():
+            return f"{value.type or '?'} ({value.evidence})"
+        case ReservedRegion():
+            return f"{value.start}-{value.end} {value.type}"
+        case DevicePasid(capable=False):
+            return "not capable"
+        case DevicePasid():
+            return f"{'enabled' if value.enabled else 'capable, not enabled'}, max {value.max}"
+        case Sriov():
+            return f"{value.vfs} of {value.total} VFs"
+        case SdmdevParams():
+            return f"iommu_type {_say(value.iommu_type)}, {_say(value.dma_flags)}"
     return str(value)
 
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 
 from sdmtop.backends.base import Events, Host
-from sdmtop.collector import Collector, Sample
+from sdmtop.collector import Collector, Focus, Sample
 from sdmtop.model import Record
 from sdmtop.readers.names import Names
 from sdmtop.text import fact
@@ -49,7 +49,7 @@ class Sampler:
         self._subscriber: Callable[[Sample], None] | None = None
         self._names = names or Names()
         self._generation = 0
-        self._wanted: str | None = None
+        self._focus = Focus()
         self._busy = False
         self._suspect = ("", 0.0)
         self._hung: dict[str, float] = {}
@@ -77,10 +77,10 @@ class Sampler:
         self._generation += 1
         self._wake()
 
-    def show_details(self, key: str | None) -> None:
-        """Read the details of this object (a TARGET) as well."""
-        if key != self._wanted:
-            self._wanted = key
+    def look_at(self, focus: Focus) -> None:
+        """Read this as well, now and at every tick."""
+        if focus != self._focus:
+            self._focus = focus
             self._wake()
 
     def watch(self) -> Stall | None:
@@ -124,7 +124,7 @@ class Sampler:
         if not collector.small and self._is_current(generation):
             self._publish(collector.sample())
         collector.read_rest(time.monotonic())
-        collector.tick(time.monotonic(), (), self._wanted)
+        collector.tick(time.monotonic(), (), self._focus)
         changed: bool = True
         due = time.monotonic() + self.interval
         while self._is_current(generation):
@@ -136,9 +136,7 @@ class Sampler:
             if now >= due:
                 due = now + self.interval
             self._busy = True
-            changed = collector.tick(
-                now, events.drain() if events and arrived else (), self._wanted
-            )
+            changed = collector.tick(now, events.drain() if events and arrived else (), self._focus)
         if events is not None:
             events.close()
 

@@ -16,7 +16,7 @@ from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Input
 
-from sdmtop.collector import Sample
+from sdmtop.collector import Focus, Sample
 from sdmtop.headline import NO_IOMMU_HELP, headline, iommu_kind
 from sdmtop.layout import EVENT_ROWS, LEAST, TALL, WIDE, tree_columns
 from sdmtop.sampler import Sampler, Stall
@@ -194,9 +194,10 @@ class Console(App[None]):
 
     def _show_sides(self, sample: Sample) -> None:
         target = self._tree.cursor
-        self.sampler.show_details(target)
         for kind in (Inspector, Pasids, Interrupts, Events):
             self.screen_stack[0].query_one(kind).show(sample, target)
+        irqs = self.screen_stack[0].query_one(Interrupts).visible_irqs()
+        self.sampler.look_at(Focus(target, tuple(irqs)))
 
     def _show_header(self) -> None:
         sample = self.sample

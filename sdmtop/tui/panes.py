@@ -116,9 +116,9 @@ class Interrupts(SamplePane):
     def title(self) -> str:
         """The columns, and how they are sorted."""
         order = "by rate" if self.by_rate else "by number"
-        affinity = f"{'CPUS':<6}" if self.size.width >= _ROOMY else ""
-        history = "HISTORY".ljust(self._spark_cells)
-        return f"4 IRQ        /S {history} {'TOTAL':>10} {affinity}WHO ({order})"
+        history = cell("HISTORY", self._spark_cells)
+        affinity = f" {'AFFINITY':<8}" if self._roomy else ""
+        return f"4 IRQ       /S {history} {'TOTAL':>8} CPU{affinity} WHO ({order})"
 
     def make_keys(self, sample: Sample) -> Sequence[str]:
         """A line an interrupt."""
@@ -136,20 +136,38 @@ class Interrupts(SamplePane):
         row = self._interrupts[key]
         rate = self._rate(row)
         mark = "▸" if self.target and row.device == self.target else " "
-        who = f"{row.device or ''} {', '.join(row.actions)}".strip()
-        affinity = f"{cell(row.affinity or '', 5)} " if self.size.width >= _ROOMY else ""
+        who = f"{', '.join(row.actions)} {row.device or ''}".strip()
+        affinity = f" {cell(row.affinity or '', 8)}" if self._roomy else ""
+        left = self.size.width - 33 - self._spark_cells - len(affinity)
         return (
             (f"{mark}{cell(row.irq, 6)} ", "accent"),
             (f"{rate_text(rate):>6} ", "plain" if rate else "dim"),
             (f"{self._spark(row)} ", "good"),
-            (f"{self._total(row):>10} ", "plain"),
-            (affinity, "dim"),
-            (cell(who, max(self.size.width - 28 - self._spark_cells - len(affinity), 0)), "plain"),
+            (f"{count_text(self._total(row)):>8} ", "plain"),
+            (f"{self._busiest_cpu(row):>3}{affinity} ", "dim"),
+            (cell(who, max(left, 0)), "plain"),
         )
+
+    def visible_irqs(self) -> list[int]:
+        """The interrupt numbers that stand on the screen."""
+        first = self.scroll_offset.y
+        keys = self.keys[first : first + max(self.size.height - 1, 0)]
+        return [int(key) for key in keys if key.isdecimal()]
+
+    @property
+    def _roomy(self) -> bool:
+        return self.size.width >= _ROOMY
 
     @property
     def _spark_cells(self) -> int:
-        return 16 if self.size.width >= _ROOMY else 8
+        return 16 if self._roomy else 8
+
+    def _busiest_cpu(self, row: Interrupt) -> str:
+        """The CPU that has taken most of them."""
+        if self.sample is None or not row.irq.isdecimal():
+            return ""
+        counts = self.sample.per_cpu.get(int(row.irq), ())
+        return str(counts.index(max(counts))) if any(counts) else ""
 
     def toggle_order(self) -> None:
         """Sort by rate, or by number again."""
@@ -219,6 +237,13 @@ def rate_text(rate: float | None) -> str:
             return f"{rate:.0f}{unit}"
         rate /= 1000
     return f"{rate:.0f}G"
+
+
+def count_text(count: int) -> str:
+    """A count in at most eight cells."""
+    if count < 100_000_000:
+        return str(count)
+    return f"{count // 1000}k" if count < 10_000_000_000 else f"{count // 1_000_000}M"
 
 
 def sparkline(rates: Sequence[float], cells: int) -> str:
