@@ -1,156 +1,168 @@
-"""A saved host: a directory or an archive that `sdmtop capture` made, as a read-only host.
+"""A saved host as a read-only host: a directory or an archive, with notes of what is not in it.
 
-Nothing is unpacked to disk. An archive is a stranger's: names that lead out, devices, and more
-than a host can be are refused with a sentence, before memory or time is spent on them.
+The notes, `CAPTURE.json`, are an object: `kernel` (release), and `notes`, path -> why it could
+not be read: `write-only`, `read errno N`, `read timed out`, `directory not entered`, `skipped`,
+`absent`. `numbers` is path -> `st_rdev` of descriptors, which text alone may not tell.
+Paths are in the escaped form of `sdmtop.text.fact`.
 """
 
 import errno
-import lzma
 import os
 import stat
-import tarfile
-import zlib
 from collections.abc import Iterator
-from typing import Any
 
-from sdmtop.backends.tree import Directory, Entry, Failure, Link, TreeHost
+import msgspec
 
-MOST_ENTRIES = 2_000_000
-"""Files, links and directories; a host with 65,536 devices has about half of that."""
-
-MOST_BYTES = 512 * 1024 * 1024
-"""Bytes of all files together."""
-
-MOST_IN_A_FILE = 4 * 1024 * 1024
-"""Bytes of one file."""
+from sdmtop.backends.archive import MOST_BYTES, MOST_IN_A_FILE, members, shown
+from sdmtop.backends.tree import DEEPEST, Directory, Entry, Failure, Link, TreeHost
+from sdmtop.text import original
 
 NOTES = "CAPTURE.json"
 
-# A hole that `sdmtop capture` leaves on purpose is not "absent": readers must call it unknown.
-_SKIPPED = errno.ENODATA
+NOT_CAPTURED = errno.ENODATA
+"""What a path answers that the capture left out: it was there, and what it said is unknown."""
+
+WRITE_ONLY = "write-only"
+TIMED_OUT = "read timed out"
+NOT_ENTERED = "directory not entered"
+SKIPPED = "skipped"
+ABSENT = "absent"
+FAILED = "read errno "
+
+_OPEN = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+_ERRNOS = range(1, 4096)
+_RELEASE = "/proc/sys/kernel/osrelease"
+
+
+class Notes(msgspec.Struct):
+    """What `CAPTURE.json` says."""
+
+    kernel: str | None = None
+    notes: dict[str, str] = {}
+    numbers: dict[str, int] = {}
 
 
 class CaptureHost(TreeHost):
-    """The tree of a capture, with the errno of what could not be read when it was made."""
+    """The tree of a capture, in memory. `kernel` is its release, where the notes tell it."""
 
     def __init__(self, path: str) -> None:
         """Load a capture.
 
         Raises `OSError` for what cannot be opened, `ValueError` (a sentence) for what is no
-        capture or is refused.
+        capture, leads out of itself, or is larger than a host can be.
         """
         super().__init__({}, url=f"capture:{path}")
-        entries = _from_directory(path) if os.path.isdir(path) else _from_archive(path)
-        notes = b"{}"
-        size = 0
-        for count, (name, entry) in enumerate(entries):
-            size += len(entry) if isinstance(entry, bytes) else 0
-            if count >= MOST_ENTRIES or size > MOST_BYTES:
-                raise ValueError(f"refused: more than {MOST_ENTRIES} entries or {MOST_BYTES} bytes")
-            if name == NOTES and isinstance(entry, bytes):
-                notes = entry
-            elif name:
-                self.put(name, entry)
+        fd = os.open(path, _OPEN)
+        try:
+            mode = os.fstat(fd).st_mode
+            if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
+                raise ValueError("no capture: it is neither a directory nor an archive")
+            notes = self._load(_below(fd, "") if stat.S_ISDIR(mode) else members(fd))
+        finally:
+            os.close(fd)
         if "sys" not in self.list("/"):
-            raise ValueError("no capture: there is no directory sys in it")
-        for note_path, note in _notes(notes).items():
-            self._apply(note_path, note)
+            raise ValueError("no capture: there is no directory 'sys' at its top")
+        self.kernel = notes.kernel
+        for noted, why in notes.notes.items():
+            self._note(_path(noted), why)
+        for noted, number in notes.numbers.items():
+            self._number(_path(noted), number)
+        if self.kernel is not None and not self._has(_RELEASE) and not self._has("/proc/version"):
+            self.put(_RELEASE, f"{self.kernel}\n")
 
-    def _apply(self, path: str, note: str) -> None:
+    def _load(self, entries: Iterator[tuple[str, Entry]]) -> Notes:
+        text = b"{}"
+        total = 0
+        for path, entry in entries:
+            if isinstance(entry, bytes):
+                total += len(entry)
+                if total > MOST_BYTES:
+                    raise ValueError(f"no capture: it holds more than {MOST_BYTES >> 20} MiB")
+                if path == NOTES:
+                    text = entry
+                    continue
+            self.put(f"/{path}" if path else "", entry)
+        try:
+            return msgspec.json.decode(text, type=Notes)
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+            raise ValueError(f"no capture: its {NOTES} is broken ({error})") from error
+
+    def _note(self, path: str, why: str) -> None:
         """Let a path fail as it did when the capture was made."""
-        if note == "skipped":
-            self.put(path, Failure(_SKIPPED))
-        elif note == "write-only":
-            self.put(path, Failure(errno.EACCES))
-        elif note == "read timed out":
-            self.put(path, Failure(errno.ETIMEDOUT))
-        elif note == "directory not entered":
-            self.put(path, Failure(errno.EACCES))
-        elif note.startswith("read errno ") and note[11:].isdecimal():
-            self.put(path, Failure(int(note[11:15]) or errno.EIO))
+        if why == ABSENT:
+            return
+        number = NOT_CAPTURED  # Also for reasons of a later version.
+        if why in (WRITE_ONLY, NOT_ENTERED):
+            number = errno.EACCES
+        elif why == TIMED_OUT:
+            number = errno.ETIMEDOUT
+        elif why.startswith(FAILED):
+            digits = why.removeprefix(FAILED)
+            number = int(digits) if digits.isdecimal() and len(digits) < 5 else 0
+            if number not in _ERRNOS:
+                raise ValueError(f"no capture: its {NOTES} is broken (errno {shown(digits)})")
+        if why == NOT_ENTERED or (self._has(path) and stat.S_ISDIR(self.mode(path))):
+            self.put(path, Directory(number))
+        elif why == WRITE_ONLY:
+            self.put(path, Failure(number, stat.S_IFREG | 0o200))
+        else:
+            self.put(path, Failure(number))
+
+    def _number(self, path: str, number: int) -> None:
+        try:
+            self.put(path, Link(self.readlink(path), number))
+        except OSError as error:
+            raise ValueError(f"no capture: its {NOTES} is broken ({shown(path)})") from error
+
+    def _has(self, path: str) -> bool:
+        try:
+            self.mode(path)
+        except OSError:
+            return False
+        return True
 
 
-def _notes(text: bytes) -> dict[str, str]:
-    import json
-
+def _path(noted: str) -> str:
     try:
-        loaded: Any = json.loads(text)
-        notes = loaded.get("notes", {})
-        return {
-            path: note
-            for path, note in notes.items()
-            if isinstance(note, str) and path.startswith("/") and ".." not in path.split("/")
-        }
-    except (ValueError, AttributeError, RecursionError) as error:
-        raise ValueError(f"refused: {NOTES} is broken") from error
+        return os.fsdecode(original(noted))
+    except ValueError as error:
+        raise ValueError(f"no capture: its {NOTES} is broken (path {shown(noted)})") from error
 
 
-def _from_directory(path: str) -> Iterator[tuple[str, Entry]]:
-    """Every entry below a directory; links are taken as they are and never followed."""
-    todo = [""]
-    while todo:
-        place = todo.pop()
-        with os.scandir(os.path.join(path, place)) as entries:
-            for entry in entries:
-                name = f"{place}/{entry.name}" if place else entry.name
-                if entry.is_symlink():
-                    yield name, Link(os.readlink(entry.path))
-                elif entry.is_dir(follow_symlinks=False):
-                    yield name, Directory()
-                    todo.append(name)
-                elif entry.is_file(follow_symlinks=False):
-                    yield name, _read_file(entry.path)
-                else:
-                    raise ValueError(f"refused: {name} is neither file, link nor directory")
+def _below(directory: int, path: str) -> Iterator[tuple[str, Entry]]:
+    """Every entry below an open directory; links are taken as they are and never followed."""
+    if path.count("/") > DEEPEST:
+        raise ValueError(f"no capture: more than {DEEPEST} directories inside each other")
+    with os.scandir(directory) as found:
+        entries = sorted((entry.name, entry) for entry in found)
+    for name, entry in entries:
+        inner = f"{path}/{name}" if path else name
+        if entry.is_symlink():
+            yield inner, Link(os.readlink(name, dir_fd=directory))
+            continue
+        is_directory = entry.is_dir(follow_symlinks=False)
+        if not is_directory and not entry.is_file(follow_symlinks=False):
+            raise ValueError(f"no capture: {shown(inner)} is neither file, link nor directory")
+        try:
+            fd = os.open(name, _OPEN | os.O_NOFOLLOW, dir_fd=directory)
+        except OSError as error:
+            number = error.errno or errno.EIO
+            yield inner, Directory(number) if is_directory else Failure(number)
+            continue
+        try:
+            if is_directory:
+                yield inner, Directory()
+                yield from _below(fd, inner)
+            else:
+                yield inner, _content(fd, inner)
+        finally:
+            os.close(fd)
 
 
-def _read_file(path: str) -> bytes:
-    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(fd, "rb") as stream:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise ValueError(f"refused: {path} has become something else")
-        data = stream.read(MOST_IN_A_FILE + 1)
-    if len(data) > MOST_IN_A_FILE:
-        raise ValueError(f"refused: {path} has more than {MOST_IN_A_FILE} bytes")
-    return data
-
-
-def _from_archive(path: str) -> Iterator[tuple[str, Entry]]:
-    """Every member of a tar archive, plain or compressed, as it streams by."""
-    try:
-        with tarfile.open(path, "r|*", errorlevel=2) as archive:
-            for member in archive:
-                yield _member_name(member), _member_entry(archive, member)
-                # The stream has passed it: what tarfile remembers would grow without bound.
-                archive.members = []  # type: ignore[attr-defined]
-    except (tarfile.TarError, lzma.LZMAError, zlib.error, EOFError, OverflowError) as error:
-        raise ValueError(f"refused: not a readable archive ({_first_line(error)})") from error
-    except OSError as error:
-        if error.errno is not None:
-            raise
-        # bz2 and gzip report damage as an OSError without an errno.
-        raise ValueError(f"refused: not a readable archive ({_first_line(error)})") from error
-
-
-def _member_name(member: tarfile.TarInfo) -> str:
-    parts = [part for part in member.name.split("/") if part not in ("", ".")]
-    if member.name.startswith("/") or ".." in parts:
-        raise ValueError(f"refused: a member leads out of the archive: {member.name!r:.80}")
-    return "/".join(parts)
-
-
-def _member_entry(archive: tarfile.TarFile, member: tarfile.TarInfo) -> Entry:
-    if member.isdir():
-        return Directory()
-    if member.issym():
-        return Link(member.linkname)
-    if not member.isreg():
-        raise ValueError(f"refused: {member.name!r:.80} is neither file, link nor directory")
-    if member.size > MOST_IN_A_FILE:
-        raise ValueError(f"refused: {member.name!r:.80} has more than {MOST_IN_A_FILE} bytes")
-    stream = archive.extractfile(member)
-    return stream.read() if stream is not None else b""
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).split("\n", 1)[0][:80]
+def _content(fd: int, path: str) -> bytes:
+    status = os.fstat(fd)
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError(f"no capture: {shown(path)} has become something else")
+    if status.st_size > MOST_IN_A_FILE:
+        raise ValueError(f"no capture: {shown(path)} has more than {MOST_IN_A_FILE >> 10} KiB")
+    return os.read(fd, status.st_size)
