@@ -91,7 +91,8 @@ class Pasids(SamplePane):
         self._pasids = {f"{pasid.pasid} {pasid.device} {pasid.source}": pasid for pasid in pasids}
         if self._pasids:
             return list(self._pasids)
-        reasons = {entry.what for entry in sample.snapshot.unknown if "PASID" in entry.what}
+        unknown = sample.snapshot.unknown
+        reasons = {entry.what.split(" (and ")[0] for entry in unknown if "PASID" in entry.what}
         return [f"- {reason}" for reason in sorted(reasons)] or ["- no live PASID is known here"]
 
     def content(self, key: str) -> Content:

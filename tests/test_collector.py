@@ -1,0 +1,172 @@
+from typing import NamedTuple
+
+import pytest
+
+from sdmtop.backends.tree import TreeHost
+from sdmtop.collector import POLL, SLOW, SWEEP, Collector, Focus
+from sdmtop.timeline import Timeline
+from tests.hosts import GROUPS, NIC, PARENT, UUID, box, plug, stat, unplug
+
+
+class Uevent(NamedTuple):
+    action: str
+    subsystem: str
+    path: str
+
+
+class Watched:
+    """A host with a collector that has read everything once, at second 0."""
+
+    def __init__(self) -> None:
+        self.host: TreeHost = box()
+        self.timeline = Timeline()
+        self.collector = Collector(self.host, self.timeline)
+        self.collector.read_outline()
+        self.collector.read_rest(0.0)
+        self.collector.tick(0.0)
+
+    @property
+    def texts(self) -> list[str]:
+        return [happening.text for happening in self.timeline.all()]
+
+
+@pytest.fixture
+def watched() -> Watched:
+    return Watched()
+
+
+def test_the_outline_is_there_before_the_facts_of_devices() -> None:
+    collector = Collector(box(), Timeline())
+    collector.read_outline()
+    sample = collector.sample()
+    assert [group.id for group in sample.snapshot.groups] == [1, 2, 21]
+    assert sample.snapshot.devices == ()
+    assert not sample.complete
+
+
+def test_after_the_first_round_everything_is_known(watched: Watched) -> None:
+    snapshot = watched.collector.sample().snapshot
+    assert [device.address for device in snapshot.devices] == [PARENT, NIC]
+    assert [queue.id for queue in snapshot.sdmdevs] == [UUID]
+    assert snapshot.interrupts[0].device == PARENT
+    assert snapshot.interrupts[0].shared_by == (UUID,)
+
+
+def test_when_nothing_changes_a_tick_says_so(watched: Watched) -> None:
+    assert not any(watched.collector.tick(float(second)) for second in range(1, 100))
+    assert watched.texts == []
+
+
+def test_an_interrupt_that_comes_gives_a_rate(watched: Watched) -> None:
+    watched.host.put("/proc/stat", stat(0, 60, 20, 30))
+    assert watched.collector.tick(10.0)
+    counters = watched.collector.sample().counters
+    assert counters.rate(1) == 5.0
+    assert counters.rate(2) == 0.0
+
+
+def test_a_device_named_by_a_uevent_is_read_again_at_once(watched: Watched) -> None:
+    plug(watched.host, NIC, group=2, driver="vfio-pci")
+    event = Uevent("bind", "pci", f"/sys/devices/pci0000:00/{NIC}")
+    assert watched.collector.tick(1.0, [event])
+    assert f"{NIC}: driver e1000e -> vfio-pci" in watched.texts
+    assert "group 2: owner kernel -> vfio" in watched.texts
+
+
+def test_a_device_that_is_plugged_in_appears_with_its_facts(watched: Watched) -> None:
+    plug(watched.host, "0000:00:03.0", group=3, driver="nvme")
+    event = Uevent("add", "pci", "/sys/devices/pci0000:00/0000:00:03.0")
+    assert watched.collector.tick(1.0, [event])
+    assert "0000:00:03.0 appeared" in watched.texts
+    assert watched.collector.sample().snapshot.devices[-1].driver == "nvme"
+
+
+def test_a_device_that_is_pulled_is_gone_and_told(watched: Watched) -> None:
+    unplug(watched.host, NIC, group=2)
+    event = Uevent("remove", "pci", f"/sys/devices/pci0000:00/{NIC}")
+    assert watched.collector.tick(1.0, [event])
+    assert f"{NIC} is gone" in watched.texts
+    assert "group 2 is gone" in watched.texts
+
+
+def test_without_events_a_new_device_is_found_by_the_poll(watched: Watched) -> None:
+    plug(watched.host, "0000:00:03.0", group=3)
+    assert not watched.collector.tick(POLL / 2)
+    assert watched.collector.tick(POLL)
+    assert "0000:00:03.0 appeared" in watched.texts
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "told"),
+    [
+        (f"{GROUPS}/2/type", "identity\n", "group 2: domain type DMA -> identity"),
+        (
+            f"/sys/devices/pci0000:00/{NIC}/driver_override",
+            "vfio-pci\n",
+            f"{NIC}: driver_override none -> vfio-pci",
+        ),
+    ],
+)
+def test_what_sends_no_event_is_polled(
+    watched: Watched, path: str, content: str, told: str
+) -> None:
+    watched.host.put(path, content)
+    assert watched.collector.tick(POLL)
+    assert told in watched.texts
+
+
+def test_overrides_are_not_polled_where_reading_them_takes_the_device_lock() -> None:
+    host = box(**{"/proc/version": "Linux version 6.1.0-56 (x) y\n"})
+    collector = Collector(host, Timeline())
+    collector.read_outline()
+    collector.read_rest(0.0)
+    host.put(f"/sys/devices/pci0000:00/{NIC}/driver_override", "vfio-pci\n")
+    before = collector.sample().snapshot
+    collector._poll_kept()
+    assert collector.sample().snapshot.devices == before.devices
+
+
+def test_a_change_that_sent_no_event_at_all_is_found_by_the_sweep(watched: Watched) -> None:
+    watched.host.put(f"/sys/devices/pci0000:00/{NIC}/numa_node", "1\n")
+    ticks = [watched.collector.tick(1.0 + second / 10) for second in range(round(SWEEP))]
+    assert any(ticks)
+    assert f"{NIC}: NUMA node none -> 1" in watched.texts
+
+
+def test_a_fault_in_the_kernel_log_becomes_an_event_once(watched: Watched) -> None:
+    record = "3,1,5000000,-;DMAR: [DMA Read NO_PASID] Request device [00:02.0] fault addr 0x900000"
+    watched.host.put("/dev/kmsg", f"{record} [fault reason 0x06] PTE Read access is not set\n")
+    assert watched.collector.tick(SLOW)
+    assert watched.collector.tick(2 * SLOW) is False
+    faults = [happening for happening in watched.timeline.all() if happening.kind == "fault"]
+    assert [fault.key for fault in faults] == [NIC]
+
+
+def test_a_kernel_log_that_cannot_be_read_is_unknown_not_empty(watched: Watched) -> None:
+    paths = [entry.path for entry in watched.collector.sample().snapshot.unknown]
+    assert "/dev/kmsg" in paths
+
+
+def test_details_are_read_for_what_is_looked_at(watched: Watched) -> None:
+    watched.host.put(f"/sys/devices/pci0000:00/{NIC}/power_state", "D0\n")
+    assert watched.collector.tick(1.0, focus=Focus(NIC))
+    details = watched.collector.sample().details
+    assert details is not None
+    assert details[0] == NIC
+    assert ("power_state", "D0") in [(detail.name, detail.value) for detail in details[1]]
+
+
+def test_cpus_are_read_for_the_interrupts_that_are_looked_at(watched: Watched) -> None:
+    watched.host.put("/sys/kernel/irq/2/per_cpu_count", "0,20\n")
+    assert watched.collector.tick(1.0, focus=Focus(None, (2,)))
+    assert watched.collector.sample().per_cpu == {2: (0, 20)}
+    assert not watched.collector.tick(2.0, focus=Focus(None, (2,)))
+
+
+def test_every_part_says_when_it_was_read(watched: Watched) -> None:
+    assert {
+        "topology",
+        "devices",
+        "interrupts",
+        "holders",
+    } <= watched.collector.sample().read_at.keys()
