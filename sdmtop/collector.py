@@ -79,6 +79,7 @@ class Collector:
         self._ring = CounterRing()
         self._kept: Kept | None = None
         self._kept_paths: list[str] = []
+        self._kept_owners: list[str | None] = []
         self._snapshot: Snapshot | None = None
         self._details: tuple[str, tuple[Detail, ...]] | None = None
         self._complete = False
@@ -181,12 +182,11 @@ class Collector:
         fresh = self._kept.changed() if self._kept is not None else []
         if not fresh:
             return False
-        overrides = [index - len(self._reading.groups) for index, _ in fresh]
-        if min(overrides) < 0:
+        owners = [self._kept_owners[index] for index, _ in fresh]
+        if None in owners:
             self._reading.read_topology()
             self._note("topology")
-        addresses = list(self._reading.paths)
-        self._reading.read_devices(addresses[index] for index in overrides if index >= 0)
+        self._reading.read_devices(address for address in owners if address is not None)
         return True
 
     def _appeared(self) -> bool:
@@ -251,15 +251,18 @@ class Collector:
     def _keep(self) -> None:
         """Keep open what can change without an event, unless it is the same as before."""
         paths = [f"{GROUPS}/{id_}/type" for id_ in self._reading.groups]
+        owners: list[str | None] = [None] * len(paths)
         if self._reading.overrides_are_free:
             paths += [f"{path}/driver_override" for path in self._reading.paths.values()]
+            owners += self._reading.paths
         if len(paths) > _KEPT:
-            paths = []
+            paths, owners = [], []
         if paths == self._kept_paths:
             return
         if self._kept is not None:
             self._kept.close()
         self._kept_paths = paths
+        self._kept_owners = owners
         self._kept = self._host.keep(paths)
         self._kept.changed()
 

@@ -18,7 +18,7 @@ LEAST = (40, 10)
 
 def tree_columns(columns: int) -> int:
     """Columns of the tree pane on a terminal this wide."""
-    return columns if columns < WIDE else max(60, columns * 60 // 100)
+    return columns if columns < WIDE else max(60, columns * 57 // 100)
 
 
 def tree_rows(columns: int, rows: int) -> int:

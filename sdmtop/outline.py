@@ -22,7 +22,7 @@ NO_GROUP = "group/-"
 """The key of the heading above the devices that are in no group."""
 
 INDENT = 2
-COLUMNS = (("GROUP / DEVICE / QUEUE", 26), ("DOMAIN/DRIVER", 14), ("STATE", 8), ("HOLDER", 11),
+COLUMNS = (("GROUP / DEVICE / QUEUE", 24), ("DOMAIN/DRIVER", 14), ("STATE", 8), ("HOLDER", 10),
            ("IRQ/S", 6), ("WHAT", 0))  # fmt: skip
 """(heading, cells); the last column takes what is left."""
 

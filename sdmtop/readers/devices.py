@@ -7,7 +7,7 @@ importing the records costs more than the paint.
 import errno
 import posixpath
 
-from sdmtop.readers.sysfs import follow, is_absent, name_of, number, word
+from sdmtop.readers.sysfs import follow, index, is_absent, name_of, number, word
 from sdmtop.text import fact
 
 TYPE_CHECKING = False
@@ -35,8 +35,9 @@ def pci_paths(host: "Host") -> "Iterator[tuple[str, str]]":
     """
     addresses = host.list(PCI)
     for address, link in zip(addresses, host.look(PCI, (), addresses), strict=True):
-        if isinstance(link, bytes):
-            yield address, follow(PCI, link.decode("utf-8", "surrogateescape"))
+        # A link that cannot be read is left to the reader of the device, who says so.
+        text = link.decode("utf-8", "surrogateescape") if isinstance(link, bytes) else address
+        yield address, follow(PCI, text)
 
 
 def device_facts(host: "Host", address: str, path: str, unknowns: "Unknowns") -> "dict[str, Any]":
@@ -148,7 +149,7 @@ def _irqs(
         unknowns.note_failure(f"{path}/msi_irqs", error, "MSI vectors")
         line = number(legacy)
         return (line,) if line else ()
-    return tuple(sorted(int(vector) for vector in vectors if vector.isdecimal()))
+    return tuple(sorted(irq for vector in vectors if (irq := index(vector)) is not None))
 
 
 def _vfs(host: "Host", path: str, unknowns: "Unknowns") -> int:

@@ -3,7 +3,7 @@
 `group_facts` and `group_ids` are on the path of the first paint: light imports only.
 """
 
-from sdmtop.readers.sysfs import is_absent, names, word
+from sdmtop.readers.sysfs import index, is_absent, names, word
 from sdmtop.text import fact
 
 TYPE_CHECKING = False
@@ -26,7 +26,7 @@ _WHAT = ("domain type", "reserved regions", "group name")
 def group_ids(host: "Host", unknowns: "Unknowns") -> "list[int]":
     """The numbers of all groups, sorted. None at all means: no IOMMU driver is active."""
     try:
-        return sorted(int(name) for name in names(host, GROUPS) if name.isdecimal())
+        return sorted(id_ for name in names(host, GROUPS) if (id_ := index(name)) is not None)
     except OSError as error:
         unknowns.note(GROUPS, error, "all IOMMU groups")
         return []

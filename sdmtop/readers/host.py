@@ -1,5 +1,6 @@
 """The box itself: name, kernel release, CPUs. On the path of the first paint."""
 
+from sdmtop.readers.sysfs import index
 from sdmtop.text import line
 
 TYPE_CHECKING = False
@@ -40,9 +41,10 @@ def count_of_list(text: str) -> int | None:
     count = 0
     for part in text.split(","):
         first, dash, last = part.partition("-")
-        if not first.isdecimal() or (dash and not last.isdecimal()):
+        low, high = index(first), index(last if dash else first)
+        if low is None or high is None or high < low:
             return None
-        count += int(last) - int(first) + 1 if dash else 1
+        count += high - low + 1
     return count
 
 

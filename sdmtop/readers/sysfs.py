@@ -49,13 +49,23 @@ def name_of(answer: "bytes | OSError") -> str | None:
 
 
 def number(answer: "bytes | str | OSError", base: int = 10) -> int | None:
-    """A number attribute; None where it could not be read or is not a number."""
+    """A number attribute; None where it could not be read or is not a number of 64 bits."""
     if isinstance(answer, OSError):
         return None
     try:
-        return int(answer, base)
+        value = int(answer, base)
     except ValueError:
         return None
+    # A longer one is no kernel's, and no reader of JSON could hold it.
+    return value if -(1 << 63) <= value < 1 << 64 else None
+
+
+def index(name: str) -> int | None:
+    """The number that a directory entry is named for; None for a name such as `x`, `018`, `-1`."""
+    if not name.isdecimal() or len(name) > 18:
+        return None
+    value = int(name)
+    return value if str(value) == name else None
 
 
 def names(host: "Host", directory: str) -> "list[str]":

@@ -22,7 +22,7 @@ class Unknowns:
 
     def note(self, path: str, error: OSError, what: str) -> None:
         """Remember that `path` failed with `error`, and what it would have told."""
-        name = errnos.errorcode.get(error.errno or 0, "EIO")
+        name = errnos.errorcode.get(error.errno or errnos.EIO, str(error.errno))
         self._kinds.setdefault((name, what), []).append(path)
 
     def note_failure(self, path: str, answer: bytes | OSError, what: str) -> None:

@@ -8,7 +8,7 @@ import os
 
 from sdmtop.backends.base import Host
 from sdmtop.model import Record
-from sdmtop.readers.sysfs import names, target
+from sdmtop.readers.sysfs import index, names, target
 from sdmtop.readers.unknowns import Unknowns
 from sdmtop.text import fact
 
@@ -51,12 +51,12 @@ def read_nodes(host: Host, unknowns: Unknowns) -> tuple[Node, ...]:
             number = _number(host, unknowns, f"{directory}/{name}/dev")
             if kind == "cdev" and number is None:
                 continue  # The kernel has the class, but was built without the cdev.
-            group = name.removeprefix(_NOIOMMU)
+            group = index(name.removeprefix(_NOIOMMU))
             found.append(
                 Node(
                     path=fact(f"{place}/{name}"),
                     kind="noiommu-group" if name.startswith(_NOIOMMU) else kind,
-                    group=int(group) if kind == "group" and group.isdecimal() else None,
+                    group=group if kind == "group" else None,
                     device=_device(host, unknowns, f"{directory}/{name}", kind),
                     number=number,
                 )

@@ -39,6 +39,11 @@ _WATCHDOG = 2.0
 """Seconds between two looks of the watchdog; each costs a wake-up."""
 
 
+def clock() -> str:
+    """The time of day, to the minute."""
+    return time.strftime("%H:%M")
+
+
 class Console(App[None]):
     """The console on one host, whose samples come from a Sampler."""
 
@@ -224,8 +229,7 @@ class Console(App[None]):
             return f"STALE {self._stall.seconds:.0f}s: {self._stall.paths[0]}{more}"
         if self.paused_at is not None:
             return f"PAUSED, behind {time.monotonic() - self.paused_at:.0f} s"
-        clock = time.strftime("%H:%M")
-        return f"{clock} every {self.sampler.interval:g}s" if sample.complete else "reading"
+        return f"{clock()} every {self.sampler.interval:g}s" if sample.complete else "reading"
 
     def _watch(self) -> None:
         self._stall = self.sampler.watch()

@@ -219,12 +219,16 @@ class Events(SamplePane):
         """Time, glyph, text."""
         happening = self._shown[key]
         glyph, style = _KIND_STYLES[happening.kind]
-        clock = time.strftime("%H:%M:%S", time.localtime(happening.at))
         return (
-            (f"{clock} ", "dim"),
+            (f"{clock(happening.at)} ", "dim"),
             (f"{glyph} ", style),
             (cell(happening.text, max(self.size.width - 11, 0)), "plain"),
         )
+
+
+def clock(at: float) -> str:
+    """A time of day, from seconds since the epoch."""
+    return time.strftime("%H:%M:%S", time.localtime(at))
 
 
 def rate_text(rate: float | None) -> str:

@@ -1,0 +1,60 @@
+"""A console whose samples come when a test says so: no thread, no clock."""
+
+from collections.abc import Callable
+
+from sdmtop.backends.base import Host
+from sdmtop.collector import Collector, Focus, Sample
+from sdmtop.readers.names import Names
+from sdmtop.sampler import Sampler, Stall
+from sdmtop.timeline import Timeline
+from sdmtop.tui.app import Console
+
+
+class StillSampler(Sampler):
+    """Reads in the caller's thread, once at the start and at each `tick`."""
+
+    def __init__(self, host: Host) -> None:
+        super().__init__(host)
+        names = Names((), hwdb=False)
+        self.collector = Collector(host, self.timeline, names=names)
+        self.collector.read_outline()
+        self.collector.read_rest(0.0)
+        self.stall: Stall | None = None
+        self.now = 0.0
+        self.stopped = False
+
+    def subscribe(self, subscriber: Callable[[Sample], None]) -> None:
+        """Hand over the one sample that there is."""
+        super().subscribe(subscriber)
+        self._publish(self.collector.sample())
+
+    def look_at(self, focus: Focus) -> None:
+        """Read at once what is looked at."""
+        if focus != self._focus:
+            self._focus = focus
+            if self.collector.tick(self.now, (), focus):
+                self._publish(self.collector.sample())
+
+    def tick(self, seconds: float = 1.0) -> None:
+        """Let time pass, and read what is due."""
+        self.now += seconds
+        if self.collector.tick(self.now, (), self._focus):
+            self._publish(self.collector.sample())
+
+    def watch(self) -> Stall | None:
+        """The stall that the test has set."""
+        return self.stall
+
+    def stop(self) -> None:
+        """Remember that the console let go."""
+        self.stopped = True
+
+
+def console(host: Host) -> Console:
+    """A console on this host; its sampler is a `StillSampler`."""
+    return Console(StillSampler(host))
+
+
+def timeline_of(app: Console) -> Timeline:
+    """The events of the app's host."""
+    return app.sampler.timeline
