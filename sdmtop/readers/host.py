@@ -42,7 +42,7 @@ def count_of_list(text: str) -> int | None:
     for part in text.split(","):
         first, dash, last = part.partition("-")
         low, high = index(first), index(last if dash else first)
-        if low is None or high is None or high < low:
+        if low is None or high is None or high < low or high >> 32:
             return None
         count += high - low + 1
     return count
