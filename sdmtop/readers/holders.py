@@ -7,9 +7,11 @@ A mapping alone keeps a VFIO device after its descriptor is closed, so both `/pr
 import errno
 from collections.abc import Iterable, Mapping, Sequence
 
+from msgspec.structs import replace
+
 from sdmtop.backends.base import Host
 from sdmtop.model import Process, Record
-from sdmtop.readers.sysfs import is_absent
+from sdmtop.readers.sysfs import index, is_absent
 from sdmtop.readers.unknowns import Unknowns
 from sdmtop.readers.vfio import Node
 from sdmtop.text import fact, line
@@ -72,10 +74,10 @@ def read_holders(host: Host, nodes: Sequence[Node], unknowns: Unknowns) -> Holdi
     if not nodes:
         return _NOBODY
     try:
-        pids = sorted(int(name) for name in host.list("/proc") if name.isdecimal())
+        pids = sorted(pid for name in host.list("/proc") if (pid := index(name)) is not None)
     except OSError as error:
         unknowns.note("/proc", error, "who holds devices")
-        return _NOBODY
+        return replace(_NOBODY, unreadable=1)
     scan = _Scan(host, nodes)
     for pid in pids:
         scan.look_into(pid)
@@ -94,7 +96,7 @@ def read_holders(host: Host, nodes: Sequence[Node], unknowns: Unknowns) -> Holdi
         anonymous=frozenset(scan.anonymous),
         stray=scan.has_stray,
         unreadable=scan.unreadable,
-        processes=tuple(_process(host, pid, holds) for pid, holds in scan.holds.items()),
+        processes=tuple(_process(host, unknowns, pid, held) for pid, held in scan.holds.items()),
     )
 
 
@@ -111,7 +113,7 @@ class _Scan:
         self.anonymous: set[int] = set()
         self.holds: dict[int, list[str]] = {}
         self.unreadable = 0
-        self.refusal = PermissionError()
+        self.refusal = OSError()
 
     @property
     def has_stray(self) -> bool:
@@ -127,26 +129,27 @@ class _Scan:
 
     def look_into(self, pid: int) -> None:
         """Descriptors, then mappings."""
-        try:
-            self._descriptors(pid)
-            self._mappings(pid)
-        except PermissionError as error:
+        refusals: list[OSError] = []
+        for part in (self._descriptors, self._mappings):
+            try:
+                part(pid, refusals)
+            except OSError as error:
+                refusals.append(error)
+        # Absent is what has been closed, or has ended, meanwhile.
+        refusals = [one for one in refusals if not is_absent(one) and one.errno != errno.ESRCH]
+        if refusals:
             self.unreadable += 1
-            self.refusal = error
-        except OSError as error:
-            # Gone meanwhile (ENOENT, ESRCH), or a kernel thread without a memory map.
-            if not is_absent(error) and error.errno != errno.ESRCH:
-                self.unreadable += 1
+            self.refusal = refusals[0]
 
-    def _descriptors(self, pid: int) -> None:
+    def _descriptors(self, pid: int, refusals: list[OSError]) -> None:
         directory = f"/proc/{pid}/fd"
         fds = self._host.list(directory)
         for fd, link in zip(fds, self._host.look(directory, (), fds), strict=True):
             if isinstance(link, OSError):
-                continue  # Closed between the listing and the look.
-            if link == ANONYMOUS.encode():
+                refusals.append(link)
+            elif link == ANONYMOUS.encode():
                 self.anonymous.add(pid)
-                self._hold(pid, ANONYMOUS, self._device_of(pid, fd))
+                self._hold(pid, ANONYMOUS, self._device_of(pid, fd, refusals))
             elif link.startswith(b"/") and (b"/vfio" in link or self._may_be_node(link)):
                 node = self._node(f"{directory}/{fd}", link)
                 if node is not None:
@@ -166,18 +169,19 @@ class _Scan:
             return self._numbers[number]
         return self._paths.get(fact(link.removesuffix(b" (deleted)")))
 
-    def _device_of(self, pid: int, fd: str) -> str | None:
+    def _device_of(self, pid: int, fd: str, refusals: list[OSError]) -> str | None:
         """Which device an anonymous descriptor is; kernels since about 6.18 say so."""
         try:
             info = self._host.read(f"/proc/{pid}/fdinfo/{fd}", 4096)
-        except OSError:
+        except OSError as error:
+            refusals.append(error)
             return None
         for row in info.split(b"\n"):
             if row.startswith(_SYSPATH):
                 return line(row[len(_SYSPATH) :]).rpartition("/")[2]
         return None
 
-    def _mappings(self, pid: int) -> None:
+    def _mappings(self, pid: int, _refusals: list[OSError]) -> None:
         maps = self._host.read(f"/proc/{pid}/maps", _MAPS_LIMIT)
         if not any(mark in maps for mark in self._marks):
             return
@@ -203,16 +207,13 @@ class _Scan:
             held.append(what)
 
 
-def _process(host: Host, pid: int, holds: list[str]) -> Process:
+def _process(host: Host, unknowns: Unknowns, pid: int, holds: list[str]) -> Process:
     """Who a holder is: from psutil on this machine, else from `comm` and `status`."""
     name, user = _ask_psutil(pid) if host.url == "linux:" else (None, None)
     if name is None:
-        try:
-            name = line(host.read(f"/proc/{pid}/comm", 64)) or None
-        except OSError:
-            name = None  # It has ended meanwhile, or a capture does not have it.
+        name = line(_read(host, unknowns, f"/proc/{pid}/comm", "name of a holder")) or None
     if user is None:
-        user = _uid(host, pid)
+        user = _uid(_read(host, unknowns, f"/proc/{pid}/status", "user of a holder"))
     return Process(pid=pid, name=name, user=user, holds=tuple(sorted(holds)))
 
 
@@ -226,11 +227,16 @@ def _ask_psutil(pid: int) -> tuple[str | None, str | None]:
         return None, None
 
 
-def _uid(host: Host, pid: int) -> str | None:
+def _read(host: Host, unknowns: Unknowns, path: str, what: str) -> bytes:
+    """A file of a process; nothing where it has ended, or a capture does not have it."""
     try:
-        status = host.read(f"/proc/{pid}/status", 8192)
-    except OSError:
-        return None
+        return host.read(path, 8192)
+    except OSError as error:
+        unknowns.note_failure(path, error, what)
+        return b""
+
+
+def _uid(status: bytes) -> str | None:
     for row in status.split(b"\n"):
         if row.startswith(b"Uid:"):
             fields = row.split()
