@@ -53,7 +53,7 @@ class InterruptTable:
             self.cpus = tuple(
                 int(name[3:])
                 for name in lines[0].split()
-                if name[:3] == b"CPU" and name[3:].isdigit()
+                if name[:3] == b"CPU" and name[3:].isdigit() and len(name) < 12
             )
         zeros = _Zeros(len(self.cpus))
         known, self._lines = self._lines, {}
@@ -150,7 +150,7 @@ def _dense(text: bytes, cpus: int) -> tuple[tuple[int, ...], bytes]:
     """(counts, tail) of a row of any spacing; ERR and MIS have one count however many CPUs."""
     parts = text.split(None, cpus)
     count = 0
-    while count < min(len(parts), cpus) and parts[count].isdigit() and len(parts[count]) <= 20:
+    while count < min(len(parts), cpus) and parts[count].isdigit() and len(parts[count]) < _CELL:
         count += 1
     if count == cpus:
         return tuple(map(int, parts[:count])), parts[cpus] if len(parts) > cpus else b""
@@ -195,8 +195,8 @@ def _device(row: Row, device_of_irq: Mapping[int, str]) -> str | None:
     if address.count(":") == 2:
         return address
     if row.chip in _MSI_CHIPS and row.hwirq is not None and row.hwirq.isdecimal():
-        where = int(row.hwirq[:20]) >> 11  # bus << 8 | devfn, in segment 0
-        return f"0000:{where >> 8 & 0xFF:02x}:{where >> 3 & 0x1F:02x}.{where & 7}"
+        where = int(row.hwirq[:20]) >> 11  # segment << 16 | bus << 8 | devfn
+        return f"{where >> 16:04x}:{where >> 8 & 0xFF:02x}:{where >> 3 & 0x1F:02x}.{where & 7}"
     for action in row.actions:
         if action.startswith("vfio-") and action.endswith(")"):
             return action[action.rfind("(") + 1 : -1]
