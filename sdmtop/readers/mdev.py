@@ -7,7 +7,7 @@ parents' own directories, where an mdev stays visible while its removal waits fo
 from sdmtop.backends.base import Host
 from sdmtop.model import MdevType, Sdmdev
 from sdmtop.readers.groups import EMULATED, GROUPS
-from sdmtop.readers.sdmdev import MDEV_CLASS, SDMDEV_CLASS
+from sdmtop.readers.sdmdev import SDMDEV_CLASS, parent_paths
 from sdmtop.readers.sysfs import is_absent, name_of, names, natural, number, target, word
 from sdmtop.readers.unknowns import Unknowns
 from sdmtop.text import fact
@@ -21,10 +21,10 @@ def read_mdev_types(host: Host, unknowns: Unknowns) -> tuple[MdevType, ...]:
     """Every type of every parent, by parent and id."""
     found = [
         _read_type(host, unknowns, parent, path, id_)
-        for parent, path in _parents(host, unknowns).items()
+        for parent, path in parent_paths(host, unknowns).items()
         for id_ in _list(host, unknowns, f"{path}/mdev_supported_types", "mdev types")
     ]
-    return tuple(sorted(found, key=lambda type_: (natural(type_.parent), type_.id)))
+    return tuple(sorted(found, key=lambda type_: (natural(type_.parent), natural(type_.id))))
 
 
 def read_mdevs(host: Host, unknowns: Unknowns) -> tuple[Sdmdev, ...]:
@@ -37,7 +37,7 @@ def read_mdevs(host: Host, unknowns: Unknowns) -> tuple[Sdmdev, ...]:
             unknowns.note_failure(f"{_BUS}/{uuid}", error, "where this mdev is")
     pending = {
         uuid: f"{path}/{uuid}"
-        for path in _parents(host, unknowns).values()
+        for path in parent_paths(host, unknowns).values()
         for uuid in _list(host, unknowns, path, "mediated devices of this parent")
         if _is_uuid(uuid) and uuid not in paths
     }
@@ -106,7 +106,7 @@ def _shared_domain(
     if group is None:
         return None
     (name,) = _look(host, unknowns, f"{GROUPS}/{group}", ("name",), "whose domain an mdev uses")
-    if word(name) == EMULATED:
+    if word(name) == EMULATED or (isinstance(name, OSError) and not is_absent(name)):
         return None
     what = "group of the parent"
     (link,) = _look(host, unknowns, parent_path, (), what, links=("iommu_group",))
@@ -121,19 +121,6 @@ def _read_params(host: Host, unknowns: Unknowns, directory: str) -> dict[str, st
         for file, answer in zip(files, answers, strict=True)
         if (value := word(answer)) is not None
     }
-
-
-def _parents(host: Host, unknowns: Unknowns) -> dict[str, str]:
-    """Name -> path of the parents, from the mdev class, or the sdmdev class where that is all."""
-    found = {}
-    for directory, device in ((MDEV_CLASS, ""), (SDMDEV_CLASS, "/device")):
-        for name in _list(host, unknowns, directory, "mdev parents"):
-            try:
-                path = target(host, f"{directory}/{name}")
-                found[name] = target(host, f"{path}{device}") if device else path
-            except OSError as error:
-                unknowns.note_failure(f"{directory}/{name}", error, "mdev parent")
-    return found
 
 
 def _look(

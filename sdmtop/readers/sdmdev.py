@@ -52,12 +52,14 @@ def parent_paths(host: Host, unknowns: Unknowns) -> dict[str, str]:
         (_UACCE_CLASS, "/device"),
     ):
         for name in _listed(host, unknowns, directory, "parents of queues"):
+            link = f"{directory}/{name}"
             try:
-                path = target(host, f"{directory}/{name}")
+                path = target(host, link)
                 if device:
-                    path = target(host, f"{path}{device}")
+                    link = f"{path}{device}"
+                    path = target(host, link)
             except OSError as error:
-                unknowns.note_failure(f"{directory}/{name}{device}", error, "parent of queues")
+                unknowns.note_failure(link, error, "parent of queues")
             else:
                 found[path[path.rfind("/") + 1 :]] = path
     return found
