@@ -69,7 +69,7 @@ def device_facts(host: "Host", address: str, path: str, unknowns: "Unknowns") ->
     total = number(totalvfs)
     return {
         "address": fact(address),
-        "bus": _bus(host, path),
+        "bus": _bus(host, path, unknowns),
         "path": fact(path),
         "parent": _parent(path),
         "group": number(name_of(group) or ""),
@@ -106,13 +106,14 @@ def _hex(digits: bytes, width: int) -> str | None:
         return None
 
 
-def _bus(host: "Host", path: str) -> str | None:
+def _bus(host: "Host", path: str, unknowns: "Unknowns") -> str | None:
     """The bus: told by the path for a PCI device, by the `subsystem` link for others."""
     if _is_pci_address(posixpath.basename(path)):
         return "pci"
     try:
         return fact(posixpath.basename(host.readlink(f"{path}/subsystem")))
-    except OSError:
+    except OSError as error:
+        unknowns.note_failure(f"{path}/subsystem", error, "bus")
         return None
 
 

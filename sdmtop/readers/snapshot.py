@@ -204,6 +204,7 @@ class Reading:
                 shared.setdefault(queue.domain_of, []).append(queue.id)
             if queue.kind == "sdmdev" and queue.parent is not None:
                 by_parent.setdefault(queue.parent, []).append(queue.id)
+        mdevs = frozenset(queue.id for queue in sdmdevs)
         unknowns = [entry for part in self._unknowns.values() for entry in part.entries()]
         holdings = self.holdings
         return Snapshot(
@@ -211,7 +212,7 @@ class Reading:
             host=self.info,
             iommu_units=self.units,
             groups=tuple(
-                self._joined_group(group, tuple(sorted(shared.get(id_, ()), key=natural)))
+                self._joined_group(group, tuple(sorted(shared.get(id_, ()), key=natural)), mdevs)
                 for id_, group in self.groups.items()
             ),
             devices=tuple(self.devices[key] for key in sorted(self.devices, key=natural)),
@@ -267,8 +268,10 @@ class Reading:
         name = path[path.rfind("/") + 1 :]
         try:
             subsystem = self.host.readlink(f"{path}/subsystem")
-        except OSError:
-            subsystem = ""  # A pending removal leaves no such link: see readers/mdev.py.
+        except OSError as error:
+            # A pending removal leaves no such link: see readers/mdev.py.
+            unknowns.note_failure(f"{path}/subsystem", error, "which bus a device is on")
+            subsystem = ""
         if subsystem and not subsystem.endswith("/mdev"):
             self.paths.setdefault(name, path)
         return name
@@ -305,24 +308,29 @@ class Reading:
         device = self.devices.get(address) if address is not None else None
         return device.group if device is not None else None
 
-    def _joined_group(self, group: IommuGroup, shared_by: tuple[str, ...]) -> IommuGroup:
+    def _joined_group(
+        self, group: IommuGroup, shared_by: tuple[str, ...], mdevs: frozenset[str]
+    ) -> IommuGroup:
         emulated = group.id in self._emulated
-        drivers = {
-            address: device.driver if (device := self.devices.get(address)) else None
-            for address in group.devices
-        }
-        viable, reason = viability(drivers, self._undriven, emulated=emulated)
+        drivers: dict[str, str | None] = {}
+        untold = set()
+        for address in group.devices:
+            device = self.devices.get(address)
+            drivers[address] = device.driver if device is not None else None
+            if address in self._undriven or (device is None and address not in mdevs):
+                untold.add(address)
+        viable, reason = viability(drivers, untold, emulated=emulated)
         return replace(
             group,
             owner=owner(drivers),
             viable=viable,
             viability_reason=reason,
-            attached=self._attached(group, drivers, emulated=emulated),
+            attached=self._attached(group, drivers, told=not untold, emulated=emulated),
             shared_by=shared_by,
         )
 
     def _attached(
-        self, group: IommuGroup, drivers: Mapping[str, str | None], *, emulated: bool
+        self, group: IommuGroup, drivers: Mapping[str, str | None], *, told: bool, emulated: bool
     ) -> AttachedDomain:
         """What is attached now (design.md, Truth): from debugfs, else from who owns the group."""
         if emulated:
@@ -334,7 +342,7 @@ class Reading:
         held = self._held(group.id)
         if any(driver is not None and uses_dma(driver) for driver in drivers.values()):
             return AttachedDomain(type=group.domain_type, evidence="inferred")
-        if held is None or not self._undriven.isdisjoint(drivers):
+        if held is None or not told:
             return _UNTOLD
         type_ = "unmanaged" if held else group.domain_type
         return AttachedDomain(type=type_, evidence="inferred" if type_ else "unknown")
