@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import functools
 import json
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jsonschema
@@ -13,8 +15,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sdmtop.backends.base import open_host
 from sdmtop.backends.tree import Directory, Entry, Failure, Link, TreeHost
-from sdmtop.model import Snapshot
+from sdmtop.model import (
+    AttachedDomain,
+    Device,
+    Interrupt,
+    IommuGroup,
+    SdmdevParams,
+    Snapshot,
+    Sriov,
+)
 from sdmtop.readers.names import Names
 from sdmtop.readers.snapshot import Reading
 from sdmtop.report import tree_text
@@ -34,6 +45,9 @@ from tests.readers.small_host import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from sdmtop.backends.base import Host
+
+TREES = Path(__file__).parents[1] / "trees"
 VALIDATOR = jsonschema.Draft202012Validator(json.loads(schema_text()))
 SMALL = small_host()
 NO_NAMES = Names((), hwdb=False)
@@ -56,7 +70,7 @@ class WatchedHost(TreeHost):
             raise
 
 
-def read(host: TreeHost) -> Snapshot:
+def read(host: Host) -> Snapshot:
     reading = Reading(host, NO_NAMES)
     reading.read_all()
     return reading.snapshot()
@@ -273,3 +287,185 @@ def test_an_empty_host_is_an_empty_snapshot() -> None:
     snapshot = read(TreeHost({"/sys": Directory()}))
     check(snapshot)
     assert (snapshot.groups, snapshot.devices, snapshot.interrupts) == ((), (), ())
+
+
+# -- captured hosts: facts that were read by hand in the unpacked trees ------------------------
+
+
+@functools.cache
+def captured(name: str) -> Snapshot:
+    return read(open_host(f"capture:{TREES / name}.tar.xz"))
+
+
+SDMDEV, LAB, PLAIN, BARE = (
+    "debian-6.12-intel-sdmdev",
+    "lab-6.12-intel-debugfs",
+    "debian-6.1-intel-plain",
+    "no-iommu",
+)
+
+
+def group_of(name: str, id_: int) -> IommuGroup:
+    (found,) = (group for group in captured(name).groups if group.id == id_)
+    return found
+
+
+def device_of(name: str, address: str) -> Device:
+    (found,) = (device for device in captured(name).devices if device.address == address)
+    return found
+
+
+def row_of(name: str, irq: str) -> Interrupt:
+    (found,) = (row for row in captured(name).interrupts if row.irq == irq)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "kernel", "groups", "devices"),
+    [
+        (SDMDEV, "6.12.95+deb12-amd64", 29, 31),
+        (LAB, "6.12.95-lab", 29, 31),
+        (PLAIN, "6.1.0-56-amd64", 21, 27),
+        (BARE, "6.12.95-lab", 0, 27),
+    ],
+)
+def test_a_captured_host_is_read_whole(name: str, kernel: str, groups: int, devices: int) -> None:
+    snapshot = captured(name)
+    check(snapshot)
+    assert (snapshot.host.kernel, snapshot.host.cpus) == (kernel, 2)
+    assert [group.id for group in snapshot.groups] == list(range(groups))
+    assert len(snapshot.devices) == devices
+
+
+def test_group_18_has_four_devices_and_is_not_viable_because_of_three() -> None:
+    group = group_of(SDMDEV, 18)
+    assert group.devices == ("0000:05:00.0", "0000:06:01.0", "0000:06:02.0", "0000:06:03.0")
+    assert (group.domain_type, group.owner, group.viable) == ("DMA", "kernel", False)
+    assert group.viability_reason == (
+        "0000:06:01.0 is bound to sdmdev_sample; 0000:06:02.0 is bound to uio_pci_generic; "
+        "0000:06:03.0 is bound to e1000"
+    )
+    assert group.attached == AttachedDomain(type="DMA", evidence="inferred")
+    (region,) = group.reserved_regions
+    assert (region.start, region.end) == ("0x00000000fee00000", "0x00000000feefffff")
+    assert region.type == "msi"
+
+
+def test_a_group_shared_by_vfio_and_a_kernel_driver_belongs_to_the_kernel() -> None:
+    group = group_of(SDMDEV, 8)
+    assert (group.owner, group.viable) == ("kernel", False)
+    assert group.viability_reason == "0000:00:08.1 is bound to virtio-pci"
+
+
+@pytest.mark.parametrize(
+    ("id_", "owner", "driver"),
+    [(21, "vfio", "vfio-pci"), (22, "free", "pci-stub"), (0, "free", None)],
+)
+def test_a_group_without_a_driver_that_uses_dma_is_viable(
+    id_: int, owner: str, driver: str | None
+) -> None:
+    group = group_of(SDMDEV, id_)
+    assert (group.owner, group.viable, group.viability_reason) == (owner, True, None)
+    assert device_of(SDMDEV, group.devices[0]).driver == driver
+
+
+def test_a_vf_knows_its_pf_and_the_pf_its_vfs() -> None:
+    vf = device_of(SDMDEV, "0000:02:00.1")
+    assert (vf.physfn, vf.driver, vf.driver_override) == ("0000:02:00.0", "vfio-pci", "vfio-pci")
+    assert vf.sriov is None
+    assert device_of(SDMDEV, "0000:02:00.0").sriov == Sriov(total=2, vfs=2)
+    assert device_of(PLAIN, "0000:02:00.0").sriov == Sriov(total=2, vfs=0)
+
+
+def test_the_facts_of_a_device_are_those_of_its_directory() -> None:
+    nvme = device_of(SDMDEV, "0000:41:00.0")
+    assert nvme.path == "/sys/devices/pci0000:40/0000:40:00.0/0000:41:00.0"
+    assert (nvme.parent, nvme.group, nvme.iommu) == ("0000:40:00.0", 20, "dmar0")
+    assert (nvme.driver, nvme.driver_override, nvme.bus) == ("nvme", None, "pci")
+    assert (nvme.vendor, nvme.device, nvme.class_) == ("0x1b36", "0x0010", "0x010802")
+    assert (nvme.numa_node, nvme.irqs) == (1, (41, 43, 45))
+    assert device_of(SDMDEV, "0000:00:00.0").numa_node is None
+
+
+def test_an_sdmdev_of_todays_kernel_has_an_emulated_domain_of_its_own() -> None:
+    queues = {queue.id: queue for queue in captured(SDMDEV).sdmdevs}
+    assert len(queues) == 6
+    first = queues["5d3de000-0000-4000-8000-000000000001"]
+    assert (first.kind, first.parent, first.type) == (
+        "sdmdev",
+        "0000:01:00.0",
+        "sdmdev_sample-fact",
+    )
+    assert (first.group, first.domain_of, first.pasid) == (23, None, None)
+    assert first.params == {"dma_flag": "2", "iommu_type": "1"}
+    group = group_of(SDMDEV, 23)
+    assert group.attached == AttachedDomain(type="emulated", evidence="known")
+    assert (group.domain_type, group.devices) == ("unknown", (first.id,))
+    assert (group.viable, group.shared_by) == (True, ())
+
+
+def test_an_mdev_of_a_parent_outside_class_sdmdev_is_a_generic_one() -> None:
+    kinds = {queue.id[-1]: (queue.kind, queue.parent) for queue in captured(SDMDEV).sdmdevs}
+    assert kinds["4"] == kinds["5"] == ("mdev", "mtty")
+    assert kinds["6"] == ("sdmdev", "sdmdev_virt.0")
+
+
+def test_a_parent_outside_any_group_is_a_device_too() -> None:
+    virtual = device_of(SDMDEV, "sdmdev_virt.0")
+    assert (virtual.bus, virtual.group, virtual.iommu) == ("platform", None, None)
+    assert virtual.sdmdev == SdmdevParams(iommu_type=1, dma_flags=("SINGLE_PROC_MAP",))
+    mtty = device_of(SDMDEV, "mtty")
+    assert (mtty.group, mtty.sdmdev) == (None, None)
+
+
+def test_mdev_types_tell_what_is_left_and_what_exists() -> None:
+    types = {(one.parent, one.id): one for one in captured(SDMDEV).mdev_types}
+    assert len(types) == 5
+    fact_ = types["0000:01:00.0", "sdmdev_sample-fact"]
+    assert (fact_.name, fact_.device_api, fact_.flags) == ("factorial", "vfio-sdmdev", "0")
+    assert fact_.available_instances == 0
+    assert [uuid[-1] for uuid in fact_.instances] == ["1", "2"]
+    mtty = types["mtty", "mtty-1"]
+    assert (mtty.name, mtty.available_instances, mtty.flags) == ("Single port serial", 21, None)
+
+
+def test_the_parents_interrupt_is_shared_by_its_sdmdevs() -> None:
+    row = row_of(SDMDEV, "56")
+    assert (row.device, row.actions, row.per_cpu) == ("0000:01:00.0", ("sdmdev-sample",), (0, 42))
+    assert [uuid[-1] for uuid in row.shared_by] == ["1", "2"]
+    assert [uuid[-1] for uuid in row_of(SDMDEV, "57").shared_by] == ["3"]
+    assert row_of(SDMDEV, "40").shared_by == ()
+
+
+def test_an_interrupt_of_kernel_6_1_is_told_by_its_hardware_number() -> None:
+    row = row_of(PLAIN, "40")
+    assert (row.chip, row.hwirq, row.device) == ("IR-PCI-MSI", "1048576", "0000:02:00.0")
+
+
+def test_a_capture_without_processes_cannot_tell_who_holds() -> None:
+    snapshot = captured(SDMDEV)
+    assert snapshot.processes == ()
+    assert {(queue.holders, queue.state) for queue in snapshot.sdmdevs} == {(None, None)}
+    assert group_of(SDMDEV, 21).attached == AttachedDomain(type=None, evidence="unknown")
+    assert "/proc/*/fd" in {entry.path for entry in snapshot.unknown}
+
+
+def test_a_configuration_space_that_was_not_captured_is_unknown_and_counted() -> None:
+    entries = [entry for entry in captured(SDMDEV).unknown if entry.path.endswith("/config")]
+    assert {entry.errno for entry in entries} == {"ENODATA"}
+    assert sum("more)" in entry.what for entry in entries) == 1
+    assert {device.pasid for device in captured(SDMDEV).devices} == {None}
+
+
+def test_the_iommu_unit_counts_its_domains_and_devices() -> None:
+    (unit,) = captured(SDMDEV).iommu_units
+    assert (unit.name, unit.driver, unit.pasid, unit.pasid_bits) == ("dmar0", "intel", False, None)
+    assert (unit.domains_used, unit.domains_supported, len(unit.devices)) == (25, 65536, 29)
+
+
+def test_a_host_without_an_iommu_has_devices_and_interrupts_but_no_group() -> None:
+    snapshot = captured(BARE)
+    assert (snapshot.groups, snapshot.iommu_units, snapshot.sdmdevs) == ((), (), ())
+    assert {device.group for device in snapshot.devices} == {None}
+    assert device_of(BARE, "0000:02:00.0").irqs == (41, 42, 43)
+    assert row_of(BARE, "41").device == "0000:02:00.0"
