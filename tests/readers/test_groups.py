@@ -1,0 +1,234 @@
+import errno
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sdmtop.backends.tree import Directory, Entry, Failure, Link, TreeHost
+from sdmtop.model import AttachedDomain, IommuGroup, Snapshot
+from sdmtop.readers.groups import group_ids, is_vfio, owner, regions, uses_dma, viability
+from sdmtop.readers.unknowns import Unknowns
+from tests.readers.small_host import (
+    DISK,
+    GROUPS,
+    NIC,
+    PARENT,
+    ROOT,
+    UUID,
+    device,
+    mdev,
+    mdev_parent,
+    member,
+    process,
+    reading_of,
+    small_host,
+)
+
+BLOCKED_TABLES = b"""\
+IOMMU dmar0: Root Table Address: 0x5eb000
+B.D.F\tRoot_entry\t\t\t\tContext_entry\t\t\t\tPASID\tPASID_table_entry
+01:00.0\t0x0000000000000000:0x0000000002e2a001\t0x0000000000000202:0x0000000002e29001\t-1    \t\
+0x0000000000000000:0x0000000000000000:0x0000000000000000
+"""
+
+
+def group(snapshot: Snapshot, id_: int) -> IommuGroup:
+    (found,) = (one for one in snapshot.groups if one.id == id_)
+    return found
+
+
+def read(*trees: dict[str, Entry], id_: int = 2) -> IommuGroup:
+    return group(reading_of(*trees).snapshot(), id_)
+
+
+# -- who may use it --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("driver", ["vfio-pci", "mlx5_vfio_pci", "vfio-platform", "vfio_fsl_mc"])
+def test_a_driver_of_vfio_does_not_stand_in_the_way(driver: str) -> None:
+    assert is_vfio(driver)
+    assert viability({"a": driver}, set(), emulated=False) == (True, None)
+    assert owner({"a": driver}) == "vfio"
+
+
+@pytest.mark.parametrize("driver", ["pcieport", "pci-stub"])
+def test_a_driver_that_does_no_dma_leaves_the_group_free_and_viable(driver: str) -> None:
+    assert not uses_dma(driver)
+    assert viability({"a": driver, "b": None}, set(), emulated=False) == (True, None)
+    assert owner({"a": driver, "b": None}) == "free"
+
+
+def test_one_dma_driver_among_vfio_drivers_makes_the_group_the_kernels() -> None:
+    drivers = {"a": "vfio-pci", "b": "e1000e", "c": None}
+    assert owner(drivers) == "kernel"
+    assert viability(drivers, set(), emulated=False) == (False, "b is bound to e1000e")
+
+
+def test_every_culprit_is_named() -> None:
+    _, reason = viability({"a": "nvme", "b": "e1000e"}, set(), emulated=False)
+    assert reason == "a is bound to nvme; b is bound to e1000e"
+
+
+def test_a_driver_that_cannot_be_told_leaves_viability_open() -> None:
+    viable, reason = viability({"a": None, "b": "vfio-pci"}, {"a", "z"}, emulated=False)
+    assert (viable, reason) == (None, "cannot tell the driver of a")
+
+
+def test_a_known_culprit_outweighs_an_unknown_driver() -> None:
+    assert viability({"a": None, "b": "nvme"}, {"a"}, emulated=False)[0] is False
+
+
+def test_an_emulated_group_is_viable_and_an_empty_one_is_neither() -> None:
+    assert viability({"a": "x"}, set(), emulated=True) == (True, None)
+    assert viability({}, set(), emulated=False) == (None, "the group has no device")
+
+
+def test_a_group_in_a_waiting_unbind_is_neither_viable_nor_not() -> None:
+    entries = device(NIC, 2, "vfio-pci")
+    del entries[f"{ROOT}/{NIC}/driver"]
+    found = read(entries)
+    assert (found.viable, found.viability_reason) == (None, f"cannot tell the driver of {NIC}")
+    assert found.attached == AttachedDomain(type=None, evidence="unknown")
+
+
+def test_a_member_that_cannot_be_read_is_not_taken_for_driverless() -> None:
+    found = read(device(NIC, 2, "e1000e"), member(2, DISK, f"pci0000:00/{DISK}"))
+    assert found.devices == (NIC, DISK)
+    gone = read(member(2, DISK, f"pci0000:00/{DISK}"))
+    assert (gone.viable, gone.viability_reason) == (None, f"cannot tell the driver of {DISK}")
+
+
+# -- who is in it ----------------------------------------------------------------------------
+
+
+def test_groups_are_sorted_as_numbers_and_other_names_are_no_groups() -> None:
+    names = ("10", "9", "2", "x", "-1", "02", "٣", "9" * 5000)
+    host = TreeHost({f"{GROUPS}/{name}/type": b"DMA\n" for name in names})
+    assert group_ids(host, Unknowns()) == [2, 9, 10]
+
+
+def test_a_group_without_devices_is_kept() -> None:
+    found = read({f"{GROUPS}/2/type": b"DMA\n", f"{GROUPS}/2/devices": Directory()})
+    assert (found.devices, found.viable) == ((), None)
+    assert found.viability_reason == "the group has no device"
+
+
+def test_a_link_renamed_after_a_name_collision_is_resolved() -> None:
+    other = "/sys/devices/platform/bridge"
+    found = reading_of(
+        {
+            **member(2, f"{NIC}.1", f"platform/bridge/{NIC}"),
+            f"{other}/{NIC}/subsystem": Link("../../../../bus/pci"),
+            f"{other}/{NIC}/uevent": b"",
+        }
+    ).snapshot()
+    assert group(found, 2).devices == (NIC,)
+    assert [(one.address, one.path) for one in found.devices] == [(NIC, f"{other}/{NIC}")]
+
+
+def test_a_platform_device_in_a_group_is_a_device_with_its_driver() -> None:
+    path = "/sys/devices/platform/soc/fe900000.dma"
+    found = reading_of(
+        {
+            **member(2, "fe900000.dma", "platform/soc/fe900000.dma"),
+            f"{path}/uevent": b"DRIVER=pl330\nOF_NAME=dma\n",
+            f"{path}/driver": Link("../../../../bus/platform/drivers/pl330"),
+            f"{path}/subsystem": Link("../../../../bus/platform"),
+            f"{path}/iommu_group": Link("../../../../kernel/iommu_groups/2"),
+        }
+    ).snapshot()
+    (one,) = found.devices
+    assert (one.address, one.bus, one.driver, one.group) == ("fe900000.dma", "platform", "pl330", 2)
+    assert (one.parent, one.pasid, one.vendor) == ("soc", None, None)
+    assert group(found, 2).viability_reason == "fe900000.dma is bound to pl330"
+
+
+def test_a_member_link_that_fails_is_unknown_and_the_others_are_kept() -> None:
+    link = f"{GROUPS}/2/devices/{NIC}"
+    snapshot = reading_of({**device(DISK, 2, None), link: Failure(errno.EIO)}).snapshot()
+    assert group(snapshot, 2).devices == (NIC, DISK)
+    assert (link, "EIO") in {(one.path, one.errno) for one in snapshot.unknown}
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.EINVAL])
+@pytest.mark.parametrize("file", ["type", "reserved_regions", "name"])
+def test_an_attribute_that_fails_is_unknown_and_the_group_is_kept(file: str, number: int) -> None:
+    path = f"{GROUPS}/2/{file}"
+    snapshot = reading_of({**device(NIC, 2, None), path: Failure(number)}).snapshot()
+    assert (path, errno.errorcode[number]) in {(one.path, one.errno) for one in snapshot.unknown}
+    assert group(snapshot, 2).devices == (NIC,)
+
+
+def test_a_list_of_groups_that_fails_is_unknown() -> None:
+    unknowns = Unknowns()
+    assert group_ids(TreeHost({GROUPS: Failure(errno.EACCES)}), unknowns) == []
+    assert [one.path for one in unknowns.entries()] == [GROUPS]
+
+
+def test_regions_are_told_as_the_kernel_prints_them_and_broken_lines_left_out() -> None:
+    text = b"0x01 0x02 direct-relaxable\nbroken\n\n0x03 0x04 msi\n"
+    assert regions(text) == (("0x01", "0x02", "direct-relaxable"), ("0x03", "0x04", "msi"))
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.binary(max_size=200))
+def test_any_text_of_regions_is_read_without_an_error(text: bytes) -> None:
+    assert all(map(all, regions(text)))
+
+
+# -- what is attached to it ------------------------------------------------------------------
+
+
+def test_under_a_kernel_driver_the_default_domain_is_inferred() -> None:
+    assert read(small_host()).attached == AttachedDomain(type="DMA", evidence="inferred")
+
+
+def test_a_group_that_nobody_holds_is_on_its_default_domain() -> None:
+    held = {"/sys/class/vfio/2/dev": b"511:2\n", **process(7)}
+    found = read(device(NIC, 2, "vfio-pci"), held)
+    assert found.attached == AttachedDomain(type="DMA", evidence="inferred")
+
+
+def test_a_group_whose_node_a_process_holds_is_on_a_domain_of_its_own() -> None:
+    held = {"/sys/class/vfio/2/dev": b"511:2\n", **process(7, "/dev/vfio/2")}
+    found = read(device(NIC, 2, "vfio-pci"), held)
+    assert found.attached == AttachedDomain(type="unmanaged", evidence="inferred")
+
+
+def test_a_group_of_which_nobody_can_tell_the_holders_has_an_unknown_domain() -> None:
+    refused: dict[str, Entry] = {
+        "/sys/class/vfio/2/dev": b"511:2\n",
+        "/proc/7/fd": Directory(errno.EACCES),
+    }
+    found = read(device(NIC, 2, "vfio-pci"), refused)
+    assert found.attached == AttachedDomain(type=None, evidence="unknown")
+
+
+def test_a_group_whose_type_cannot_be_read_has_an_unknown_domain() -> None:
+    found = read(device(NIC, 2, None), {f"{GROUPS}/2/type": Failure(errno.EIO)})
+    assert found.attached == AttachedDomain(type=None, evidence="unknown")
+
+
+def test_a_group_that_the_tables_do_not_list_is_blocked() -> None:
+    tables = {"/sys/kernel/debug/iommu/intel/dmar_translation_struct": BLOCKED_TABLES}
+    snapshot = reading_of(small_host(), device(NIC, 2, None), tables).snapshot()
+    assert group(snapshot, 2).attached == AttachedDomain(type="blocked", evidence="known")
+    assert group(snapshot, 1).attached.type == "DMA"
+
+
+def test_the_group_of_an_mdev_is_emulated() -> None:
+    found = read(small_host(), id_=9)
+    assert found.attached == AttachedDomain(type="emulated", evidence="known")
+    assert (found.domain_type, found.devices) == ("unknown", (UUID,))
+
+
+def test_a_group_whose_domain_sdmdevs_share_names_them() -> None:
+    other = UUID[:-1] + "2"
+    snapshot = reading_of(
+        device(PARENT, 1, "hisi_zip"),
+        mdev_parent(PARENT),
+        mdev(other, PARENT, 10, emulated=False),
+        mdev(UUID, PARENT, 9, emulated=False),
+    ).snapshot()
+    assert group(snapshot, 1).shared_by == (UUID, other)
+    assert group(snapshot, 9).shared_by == ()
