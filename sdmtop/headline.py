@@ -48,8 +48,8 @@ def headline(
     """One line of `width` cells; `state` (clock, refresh) stands at its right end."""
     armed = "READ-ONLY" if read_only else "ARMED"
     left = printable(
-        f" sdmtop  {name or '?'}  Linux {kernel or '?'}  IOMMU {iommu}"
-        f"  [{_BADGES.get(backend, backend)}] [{armed}]"
+        f" sdmtop  [{_BADGES.get(backend, backend)}] [{armed}]  {name or '?'}"
+        f"  IOMMU {iommu}  Linux {kernel or '?'}"
     )
     right = f"{state} "
     room = max(width - len(right) - 1, 0)

@@ -15,7 +15,7 @@ from sdmtop.model import (
     SdmdevParams,
     Sriov,
 )
-from sdmtop.outline import NO_GROUP
+from sdmtop.outline import NO_GROUP, UNKNOWN
 from sdmtop.readers.groups import GROUPS
 
 # field -> (title, file below the object's directory, what it tells an operator)
@@ -54,7 +54,6 @@ _QUEUE = {
     "state": ("state", "", "orphan: taken, but no process holds it"),
     "parent": ("parent", "", "the device that serves it, and whose interrupt wakes it"),
     "group": ("group", "iommu_group", "its own group"),
-    "domain_of": ("domain of", "iommu_group", "the group whose I/O domain it shares"),
     "holders": ("holders", "", "processes that have its node open or mapped"),
     "pasid": ("PASID", "params/pasid", "its address space on the device"),
 }
@@ -128,6 +127,14 @@ def _of_device(device: Device, sample: Sample) -> Iterator[Detail]:
 def _of_queue(queue: Sdmdev, sample: Sample) -> Iterator[Detail]:
     place = f"{_MDEVS}/{queue.id}" if queue.kind in ("sdmdev", "mdev") else f"/dev/{queue.id}"
     yield from _fields(queue, _QUEUE, place)
+    if queue.kind in ("sdmdev", "mdev"):
+        shared = queue.domain_of is not None
+        yield Detail(
+            name="domain",
+            value=f"shared with group {queue.domain_of}" if shared else "emulated, not shared",
+            path=f"{GROUPS}/{queue.group}/name",
+            meaning="whether its DMA runs in the I/O domain of its parent",
+        )
     processes = {process.pid: process for process in sample.snapshot.processes}
     for pid in queue.holders or ():
         if pid in processes:
@@ -155,11 +162,16 @@ def _fields(
         path = f"{place}/{file}" if file else place
         if field == "holders":
             path = _NODES
-        yield Detail(name=title, value=_say(value), path=path, meaning=meaning)
+        said = UNKNOWN if value is None and field in _NEVER_ABSENT else _say(value)
+        yield Detail(name=title, value=said, path=path, meaning=meaning)
 
 
 _QUIET = frozenset({"viability_reason", "physfn", "sriov", "sdmdev", "driver_override", "parent"})
 """Fields that are left out when there is nothing to say."""
+
+
+_NEVER_ABSENT = frozenset({"domain_type", "viable", "state", "holders", "kind"})
+"""Fields that have a value on every host: nothing there means that it could not be told."""
 
 
 def _say(value: object) -> str:

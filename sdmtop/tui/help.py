@@ -27,7 +27,7 @@ class HelpScreen(ModalScreen[None]):
     CSS = """
     HelpScreen { align: center middle; }
     HelpScreen VerticalScroll {
-        width: 76; max-width: 100%; height: auto; max-height: 100%;
+        width: 92; max-width: 100%; height: auto; max-height: 100%;
         border: round $primary; background: $surface; padding: 0 1;
     }
     """
@@ -36,6 +36,6 @@ class HelpScreen(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         """One scrolling page."""
         lines = [("Keys", ""), *help_lines(), ("", ""), ("Words", ""), *_MARKS]
-        text = "\n".join(f"{left:<22} {right}".rstrip() for left, right in lines)
+        text = "\n".join(f"{left:<24} {right}".rstrip() for left, right in lines)
         with VerticalScroll():
             yield Static(Content(text))

@@ -12,7 +12,7 @@ from sdmtop.sampler import Stall
 from sdmtop.tui.app import Console
 from sdmtop.tui.bars import Bar
 from sdmtop.tui.commands import COMMANDS, bindings, footer, help_lines
-from sdmtop.tui.lines import LinesPane
+from sdmtop.tui.lines import Content, LinesPane
 from sdmtop.tui.panes import Inspector, count_text, rate_text, sparkline
 from tests.hosts import NIC, PARENT, UUID, box, plug, stat, unplug
 from tests.tui.still import StillSampler, console
@@ -316,7 +316,12 @@ def test_only_the_visible_lines_are_asked_for() -> None:
     async def scene(pilot: Pilot[None]) -> None:
         tree = pilot.app.query_one("#tree", LinesPane)
         content = tree.content
-        tree.content = lambda key: asked.append(key) or content(key)  # type: ignore[method-assign,func-returns-value]
+
+        def watched(key: str) -> Content:
+            asked.append(key)
+            return content(key)
+
+        tree.content = watched  # type: ignore[method-assign]
         tree.redraw()
         await pilot.press("end")
         await pilot.pause()
@@ -329,7 +334,7 @@ def test_a_refresh_without_a_change_draws_nothing() -> None:
     async def scene(pilot: Pilot[None]) -> None:
         drawn: list[object] = []
         for pane in pilot.app.query(LinesPane):
-            pane.refresh = lambda *regions, **_: drawn.append(regions)  # type: ignore[method-assign,assignment,misc]
+            pane.refresh = lambda *regions, **_: drawn.append(regions)  # type: ignore[method-assign,assignment]
         app_of(pilot)._show()
         assert drawn == []
 
