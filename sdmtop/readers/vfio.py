@@ -1,9 +1,10 @@
 """The nodes through which a process can hold a device or a group.
 
-Source: the class directories of vfio, vfio-dev, misc (vfio, iommu), uacce and dsa, whose `dev`
-attribute is the node's number.
+Sources: the class directories of vfio, vfio-dev, misc (vfio, iommu) and uacce, and the bus of IDXD,
+whose `dev` attribute is the node's number.
 """
 
+import errno
 import os
 
 from sdmtop.backends.base import Host
@@ -12,13 +13,12 @@ from sdmtop.readers.sysfs import index, names, target
 from sdmtop.readers.unknowns import Unknowns
 from sdmtop.text import fact
 
-# (class directory, directory of the nodes, what a node there is)
+# (directory of devices, directory of the nodes, what a node there is)
 _CLASSES = (
     ("/sys/class/vfio", "/dev/vfio", "group"),
     ("/sys/class/vfio-dev", "/dev/vfio/devices", "cdev"),
     ("/sys/class/uacce", "/dev", "uacce"),
-    ("/sys/class/dsa", "/dev/dsa", "idxd"),
-    ("/sys/class/iax", "/dev/iax", "idxd"),
+    ("/sys/bus/dsa/devices", "/dev", "idxd"),
 )
 _MISC = (("/sys/class/misc/vfio", "/dev/vfio/vfio", "container"),
          ("/sys/class/misc/iommu", "/dev/iommu", "iommufd"))  # fmt: skip
@@ -48,13 +48,15 @@ def read_nodes(host: Host, unknowns: Unknowns) -> tuple[Node, ...]:
             unknowns.note(directory, error, "nodes through which devices are held")
             continue
         for name in entries:
+            if kind == "idxd" and "!" not in name:
+                continue  # A device, or the queue itself: its node is named dsa!wq0.1.
             number = _number(host, unknowns, f"{directory}/{name}/dev")
             if kind == "cdev" and number is None:
                 continue  # The kernel has the class, but was built without the cdev.
             group = index(name.removeprefix(_NOIOMMU))
             found.append(
                 Node(
-                    path=fact(f"{place}/{name}"),
+                    path=fact(f"{place}/{name.replace('!', '/')}"),
                     kind="noiommu-group" if name.startswith(_NOIOMMU) else kind,
                     group=group if kind == "group" else None,
                     device=_device(host, unknowns, f"{directory}/{name}", kind),
@@ -72,11 +74,14 @@ def _number(host: Host, unknowns: Unknowns, path: str) -> int | None:
     """`major:minor` of a `dev` attribute as one number."""
     try:
         major, _, minor = host.read(path, 64).strip().partition(b":")
-        return os.makedev(int(major), int(minor))
+        if major.isdigit() and minor.isdigit():
+            return os.makedev(int(major), int(minor))
     except OSError as error:
         unknowns.note_failure(path, error, "number of a node")
+        return None
     except (ValueError, OverflowError):
-        unknowns.note(path, OSError(22, "not major:minor"), "number of a node")
+        pass  # More digits than a number of a node can have.
+    unknowns.note(path, OSError(errno.EINVAL, "not major:minor"), "number of a node")
     return None
 
 
