@@ -1,8 +1,8 @@
 """A saved host as a read-only host: a directory or an archive, with notes of what is not in it.
 
-The notes, `CAPTURE.json`, are an object: `kernel` (release), and `notes`, path -> why it could
-not be read: `write-only`, `read errno N`, `read timed out`, `directory not entered`, `skipped`,
-`absent`. `numbers` is path -> `st_rdev` of descriptors, which text alone may not tell.
+The notes, `CAPTURE.json`, are an object: `kernel` (its release), `taken_at` (RFC 3339), `notes`
+(path -> why it could not be read: `write-only`, `read errno N`, `read timed out`, `directory not
+entered`, `skipped`, `absent`) and `numbers` (path of a descriptor -> `st_rdev` of what it is).
 Paths are in the escaped form of `sdmtop.text.fact`.
 """
 
@@ -38,6 +38,7 @@ class Notes(msgspec.Struct):
     """What `CAPTURE.json` says."""
 
     kernel: str | None = None
+    taken_at: str | None = None
     notes: dict[str, str] = {}
     numbers: dict[str, int] = {}
 
