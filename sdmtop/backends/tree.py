@@ -103,10 +103,10 @@ class TreeHost:
             directory = self._directory(path.rstrip("/"))
             directory.errno = entry.errno
             return
-        above, _, name = path.rpartition("/")
+        above, slash, name = path.rpartition("/")
         directory = self._directory(above)
         there = directory.get(name)
-        if name in ("", ".", "..") or isinstance(there, _Names):
+        if not slash or name in ("", ".", "..") or isinstance(there, _Names):
             raise ValueError(f"{path!r:.80} is a directory, and something else too")
         if there is None:
             self._grow()
