@@ -71,6 +71,8 @@ def find_in_pci_ids(table: bytes, vendor: str, device: str) -> str | None:
     if start < 0:
         return None
     line_end = table.find(b"\n", start + 1)
+    if line_end < 0:
+        line_end = len(table)
     name = table[start + 7 : line_end]
     # A vendor's block ends at the next line that begins with neither a tab nor a comment.
     end = line_end
