@@ -1,0 +1,50 @@
+import errno
+
+from sdmtop.backends.tree import Entry, Failure, TreeHost
+from sdmtop.model import Detail, Snapshot
+from sdmtop.readers.details import read_details
+from tests.readers.small_host import DISK, NIC, ROOT, device, reading_of, small_host
+
+PATH = f"{ROOT}/{NIC}"
+
+
+def details_of(key: str, **files: Entry) -> dict[str, Detail]:
+    entries = {**small_host(), **device(NIC, 2, "e1000e", **files)}
+    snapshot: Snapshot = reading_of(entries).snapshot()
+    return {one.name: one for one in read_details(TreeHost(entries), snapshot, key)}
+
+
+def test_a_device_tells_more_with_the_file_and_the_meaning() -> None:
+    found = details_of(NIC, reset_method=b"flr bus\n", revision=b"0x02\n")
+    assert found["reset_method"].value == "flr bus"
+    assert found["reset_method"].path == f"{PATH}/reset_method"
+    assert found["revision"].value == "0x02"
+    assert all(one.meaning for one in found.values())
+
+
+def test_what_is_absent_or_empty_or_fails_is_left_out() -> None:
+    found = details_of(NIC, enable=b"\n", revision=Failure(errno.EIO), msi_bus=b"1\n")
+    assert "msi_bus" in found
+    assert not {"enable", "revision", "reset_method"} & found.keys()
+
+
+def test_a_device_tells_what_its_iommu_unit_can_do() -> None:
+    assert details_of(NIC)["PASID width (PSS)"].value == "20-bit"
+
+
+def test_a_group_tells_what_the_unit_of_its_members_can_do() -> None:
+    found = details_of("group/2")
+    assert found["PASID width (PSS)"].path == "/sys/class/iommu/dmar0/intel-iommu/ecap"
+    assert "power_state" not in found
+
+
+def test_another_target_has_no_details() -> None:
+    assert details_of("group/99") == {}
+    assert details_of("group/x") == {}
+    assert details_of("nothing") == {}
+
+
+def test_a_device_that_has_gone_meanwhile_has_none_of_its_own() -> None:
+    snapshot = reading_of(small_host()).snapshot()
+    found = read_details(TreeHost({"/sys/x": b""}), snapshot, DISK)
+    assert not [one for one in found if one.path.startswith(ROOT)]
