@@ -132,7 +132,7 @@ GARBAGE = [b"", b"hello", bytes(range(256)) * 16, b"PK\x03\x04" + b"x" * 600,
            b"\xfd7zXZ\0" + b"x" * 100, b"\x1f\x8b" + b"x" * 100]  # fmt: skip
 
 
-@pytest.mark.parametrize("data", GARBAGE)
+@pytest.mark.parametrize("data", GARBAGE, ids=range(len(GARBAGE)))
 def test_garbage_is_refused(data: bytes) -> None:
     with pytest.raises(ValueError, match=ONE_LINE):
         read(data)
