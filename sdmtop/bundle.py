@@ -5,7 +5,7 @@ import io
 import os
 import shutil
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Iterable
 from typing import Literal
 
 from sdmtop.backends.tree import Link
@@ -32,7 +32,7 @@ def check(file: str, *, replace: bool) -> None:
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), file)
 
 
-def write(file: str, entries: Mapping[str, Leaf], when: int, *, replace: bool) -> int:
+def write(file: str, entries: Iterable[tuple[str, Leaf]], when: int, *, replace: bool) -> int:
     """Write the entries, by path without a leading slash, in that order; returns bytes on disk.
 
     Only the owner can read it. It is made under another name beside the final one, so that a
@@ -66,7 +66,7 @@ def _is_replaceable(file: str) -> bool:
 
 
 def _write_archive(
-    part: str, entries: Mapping[str, Leaf], mode: Literal["w:xz", "w"], when: int
+    part: str, entries: Iterable[tuple[str, Leaf]], mode: Literal["w:xz", "w"], when: int
 ) -> int:
     fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(fd, "wb") as stream:
@@ -77,7 +77,7 @@ def _write_archive(
             encoding="utf-8",
             errors="surrogateescape",
         ) as archive:
-            for path, leaf in entries.items():
+            for path, leaf in entries:
                 _add(archive, path, leaf, when)
                 archive.members = []  # type: ignore[attr-defined] # It would keep them all.
         stream.flush()
@@ -100,10 +100,10 @@ def _add(archive: tarfile.TarFile, path: str, leaf: Leaf, when: int) -> None:
         archive.addfile(member, io.BytesIO(leaf))
 
 
-def _write_directory(part: str, entries: Mapping[str, Leaf]) -> int:
+def _write_directory(part: str, entries: Iterable[tuple[str, Leaf]]) -> int:
     os.mkdir(part, 0o700)
     size = 0
-    for path, leaf in entries.items():
+    for path, leaf in entries:
         target = f"{part}/{path}"
         os.makedirs(target if leaf is None else os.path.dirname(target), 0o700, exist_ok=True)
         if isinstance(leaf, Link):

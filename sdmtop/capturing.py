@@ -9,7 +9,7 @@ import errno
 import os
 import stat
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
 import msgspec
@@ -195,7 +195,7 @@ class _Walk:
         self._progress("processes that hold devices")
         self._processes()
 
-    def entries(self, now: datetime) -> dict[str, bundle.Leaf]:
+    def entries(self, now: datetime) -> Iterator[tuple[str, bundle.Leaf]]:
         """What to write, the notes first, the rest sorted."""
         notes = Notes(
             kernel=self._release(),
@@ -204,9 +204,11 @@ class _Walk:
             numbers={fact(path): number for path, number in sorted(self.numbers.items())},
         )
         text = msgspec.json.format(msgspec.json.encode(notes), indent=1)
-        made: dict[str, bundle.Leaf] = {NOTES: text, "sys": None}
-        made.update((path[1:], self.found[path]) for path in sorted(self.found))
-        return made
+        yield NOTES, text
+        if "/sys" not in self.found:
+            yield "sys", None
+        for path in sorted(self.found):
+            yield path[1:], self.found[path]
 
     # -- what to take ------------------------------------------------------------------------
 
