@@ -6,8 +6,8 @@ import sys
 from collections.abc import Sequence
 
 from sdmtop import __version__
+from sdmtop.console import DEFAULT_INTERVAL, console, on_a_terminal
 from sdmtop.errors import FAILED, complain
-from sdmtop.launch import DEFAULT_INTERVAL, console
 
 _HOST_HELP = (
     "auto (default: this machine), linux:, linux:/other/root, or capture:DIR_OR_TAR (made by "
@@ -55,12 +55,13 @@ def run(arguments: Sequence[str]) -> int:
     except SystemExit as stop:  # argparse ends the program itself, for --help and for errors.
         return stop.code if isinstance(stop.code, int) else FAILED
     url = getattr(options, "host", "auto")
-    if options.command is None:
+    if options.command is None and on_a_terminal():
         return console(url, options.interval)
     try:
         if options.command == "capture":
             return _capture(url, options.file, replace=options.replace)
-        return _snapshot(url, options.format)
+        # Without a terminal, the console is one reading as text.
+        return _snapshot(url, getattr(options, "format", "tree"))
     except BrokenPipeError:
         # The reader of our output has gone (`| head`): that is its right, and no traceback's.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,11 +1,13 @@
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from sdmtop.backends.tree import TreeHost
 from sdmtop.collector import POLL, SLOW, SWEEP, Collector, Focus
 from sdmtop.timeline import Timeline
 from tests.hosts import GROUPS, NIC, PARENT, UUID, box, plug, stat, unplug
+
+if TYPE_CHECKING:
+    from sdmtop.backends.tree import TreeHost
 
 
 class Uevent(NamedTuple):
