@@ -9,10 +9,15 @@ import sys
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sdmtop.backends.base import Host
+    from sdmtop.glance import Glance
     from sdmtop.terminal import Terminal
 
 DEFAULT_INTERVAL = 1.0
 """Seconds between two readings of the counters."""
+
+
+PATIENCE = 1.0
+"""Seconds that the first reading may take before the console opens without it."""
 
 
 def on_a_terminal() -> bool:
@@ -33,12 +38,13 @@ def console(url: str, interval: float) -> int:
     from sdmtop.terminal import Terminal
 
     terminal = Terminal()
+    glance = None
     try:
         if host.backend == "linux":
-            from sdmtop.glance import first_frame
-
-            terminal.paint(first_frame(host, terminal.columns, terminal.rows))
-        status = _run(terminal, host, interval)
+            glance = _glance(host, terminal)
+        if glance is not None:
+            terminal.paint(glance.frame())
+        status = _run(terminal, host, interval, glance)
     except BaseException:
         terminal.restore()
         raise
@@ -48,7 +54,33 @@ def console(url: str, interval: float) -> int:
     os._exit(status)
 
 
-def _run(terminal: "Terminal", host: "Host", interval: float) -> int:
+def _glance(host: "Host", terminal: "Terminal") -> "Glance | None":
+    """What fits on the screen; None where a read does not return: the sampler will tell of it."""
+    # `threading` wraps this in classes, which costs a tenth of the first paint.
+    import _thread
+
+    from sdmtop.glance import Glance
+
+    found: list[Glance | Exception] = []
+    done = _thread.allocate_lock()
+    done.acquire()
+
+    def look() -> None:
+        try:
+            found.append(Glance(host, terminal.columns, terminal.rows))
+        except Exception as error:  # noqa: BLE001 - raised again below, where it ends the program
+            found.append(error)
+        done.release()
+
+    _thread.start_new_thread(look, ())
+    done.acquire(timeout=PATIENCE)
+    result = found[0] if found else None
+    if isinstance(result, Exception):
+        raise result
+    return result
+
+
+def _run(terminal: "Terminal", host: "Host", interval: float, glance: "Glance | None") -> int:
     import gc
 
     # The collector would walk every class that Textual makes, several times over.
@@ -57,13 +89,10 @@ def _run(terminal: "Terminal", host: "Host", interval: float) -> int:
     sys.modules["ssl"] = None  # type: ignore[assignment]
     try:
         from sdmtop.sampler import Sampler
-
-        sampler = Sampler(host, interval=interval)
-        sampler.start()  # It reads while Textual is imported.
         from sdmtop.tui.run import run_console
     finally:
         del sys.modules["ssl"]
-    return run_console(terminal, sampler)
+    return run_console(terminal, Sampler(host, interval=interval), glance)
 
 
 def _open(url: str) -> "Host":

@@ -7,6 +7,7 @@ On the path of the first paint, of course.
 
 import os
 import sys
+from itertools import islice
 
 from sdmtop.headline import NO_IOMMU_HELP, headline, iommu_kind
 from sdmtop.layout import tree_columns, tree_rows
@@ -40,29 +41,47 @@ class _LaterUnknowns:
 
 
 class Glance:
-    """A host's visible lines, read as they are asked for."""
+    """What fits on a screen of `columns` x `rows`; reads the host as it is made.
 
-    def __init__(self, host: "Host") -> None:
+    `head` is the text of the header, `seen` the lines of the tree that fit, `outline` what draws
+    them; `has_iommu` tells whether there is an IOMMU unit. The console shows these until the
+    first full reading, so that keys are obeyed before that.
+    """
+
+    def __init__(self, host: "Host", columns: int, rows: int) -> None:
         self._host = host
+        self._columns = columns
+        self._rows = rows
         self._unknowns: Unknowns = _LaterUnknowns()  # type: ignore[assignment]
         self._paths: dict[str, str] = {}
         self._devices: dict[str, Any] = {}
+        units = self._units()
+        self.has_iommu = bool(units)
+        box = host_facts(host, self._unknowns)
+        self.head = headline(
+            name=box["name"],
+            kernel=box["kernel"],
+            iommu=iommu_kind(units),
+            backend=box["backend"],
+            read_only=True,
+            state="starting",
+            width=columns,
+        )
+        self.outline = self._outline()
+        room = tree_rows(columns, rows) - (0 if units else len(NO_IOMMU_HELP)) - 1
+        self.seen = list(islice(self.outline.lines(), max(room, 0)))
 
-    def lines(self, columns: int, rows: int) -> "list[str]":
-        """At most `rows` lines of the tree, `columns` wide, below its headings."""
-        found = [f"  {heading(columns - 2)}"]
-        outline = self._outline()
-        for line in outline.lines():
-            if len(found) >= rows:
-                break
-            found.append(f"  {render(outline.cells(line), line.depth, columns - 2)}")
-        return found
+    def frame(self) -> "list[str]":
+        """The whole screen: header, tree, footer; each line at most `columns` wide."""
+        width = tree_columns(self._columns) - 2
+        body = [] if self.has_iommu else [text[: self._columns] for text in NO_IOMMU_HELP]
+        body.append(f"  {heading(width)}")
+        body += [f"  {render(self.outline.cells(line), line.depth, width)}" for line in self.seen]
+        body += [""] * (self._rows - 2 - len(body))
+        footer = " q quit  ? help"[: self._columns]
+        return [f"\x1b[7m{self.head}\x1b[0m", *body, footer]
 
-    def host(self) -> "dict[str, Any]":
-        """The facts of the box itself."""
-        return host_facts(self._host, self._unknowns)
-
-    def units(self) -> "list[str]":
+    def _units(self) -> "list[str]":
         """The names of the IOMMU units."""
         try:
             return sorted(names(self._host, "/sys/class/iommu"), key=natural)
@@ -129,24 +148,3 @@ class Glance:
             domain_of=None,
             holders=(),
         )
-
-
-def first_frame(host: "Host", columns: int, rows: int) -> "list[str]":
-    """The whole screen: header, tree, footer; each line at most `columns` wide."""
-    glance = Glance(host)
-    units = glance.units()
-    box = glance.host()
-    head = headline(
-        name=box["name"],
-        kernel=box["kernel"],
-        iommu=iommu_kind(units),
-        backend=box["backend"],
-        read_only=True,
-        state="starting",
-        width=columns,
-    )
-    help_ = [] if units else [text[:columns] for text in NO_IOMMU_HELP]
-    room = tree_rows(columns, rows) - len(help_)
-    body = [*help_, *glance.lines(tree_columns(columns), room)]
-    body += [""] * (rows - 2 - len(body))
-    return [f"\x1b[7m{head}\x1b[0m", *body, " q quit  ? help"[:columns]]

@@ -17,6 +17,7 @@ from textual.screen import Screen
 from textual.widgets import Input
 
 from sdmtop.collector import Focus, Sample
+from sdmtop.glance import Glance
 from sdmtop.headline import NO_IOMMU_HELP, headline, iommu_kind
 from sdmtop.layout import EVENT_ROWS, LEAST, TALL, WIDE, tree_columns
 from sdmtop.sampler import Sampler, Stall
@@ -88,14 +89,18 @@ class Console(App[None]):
     def __init__(
         self,
         sampler: Sampler,
+        *,
+        glance: Glance | None = None,
         force: Callable[[int], None] | None = None,
         **options: Any,
     ) -> None:
-        """Make the app for a sampler that has been started.
+        """Make the app for a sampler, which it starts.
 
-        `force` ends the program when leaving in good order takes too long.
+        `glance` is what stands on the screen already; `force` ends the program when leaving in
+        good order takes too long.
         """
         super().__init__(**options)
+        self._glance = glance
         self.sampler = sampler
         self.sample: Sample | None = None
         self.paused_at: float | None = None
@@ -128,10 +133,11 @@ class Console(App[None]):
         yield Bar(id="room")
 
     def on_load(self) -> None:
-        """Leave the first paint on the screen until there is something better to show."""
+        """Leave the screen as it is until there is something to show."""
         self._veil.enter_context(self.batch_update())
 
     def _unveil(self) -> None:
+        """Show the panes."""
         self._veil.close()
         self.screen_stack[0].refresh(layout=True)
 
@@ -146,8 +152,17 @@ class Console(App[None]):
             for number in SIGNALS:
                 loop.add_signal_handler(number, self._leave, 128 + number)
         self.set_interval(_WATCHDOG, self._watch)
-        self.set_timer(_BLANK, self._unveil)
         self.sampler.subscribe(self._publish)
+        if self._glance is None:
+            self.set_timer(_BLANK, self._unveil)
+            self.sampler.start()
+            return
+        self._tree.begin(self._glance.outline, self._glance.seen)
+        self.query_one("#header", Bar).show(self._glance.head)
+        self._show_help(missing=not self._glance.has_iommu)
+        self._unveil()
+        # Reading takes the time of the interpreter: it begins when keys are obeyed.
+        self.call_after_refresh(self.sampler.start)
 
     def on_resize(self, event: events.Resize) -> None:
         """Give the panes the room that there is now."""
@@ -178,7 +193,7 @@ class Console(App[None]):
 
     def on_console_fresh(self, message: Fresh) -> None:
         """Take a new sample, and show it unless the view is frozen."""
-        if self.sample is None:
+        if self.sample is None and self._glance is None:
             self.call_after_refresh(self._unveil)
         self.sample = message.sample
         if self.paused_at is None:
@@ -192,10 +207,13 @@ class Console(App[None]):
             return
         self._tree.show(sample)
         self._show_sides(sample)
-        missing = not sample.snapshot.iommu_units and not sample.snapshot.groups
+        self._show_help(missing=not sample.snapshot.iommu_units and not sample.snapshot.groups)
+        self._show_header()
+
+    def _show_help(self, *, missing: bool) -> None:
+        """What to do where there is no IOMMU."""
         for bar in self.screen_stack[0].query(".help"):
             bar.set_class(missing, "-shown")
-        self._show_header()
 
     def _show_sides(self, sample: Sample) -> None:
         target = self._tree.cursor

@@ -3,13 +3,14 @@
 import gc
 import os
 
+from sdmtop.glance import Glance
 from sdmtop.sampler import Sampler
 from sdmtop.terminal import Terminal
 from sdmtop.tui.app import Console
 from sdmtop.tui.driver import ConsoleDriver
 
 
-def run_console(terminal: Terminal, sampler: Sampler) -> int:
+def run_console(terminal: Terminal, sampler: Sampler, glance: Glance | None) -> int:
     """Run until the operator or a signal ends it; the exit status."""
     # Read before the app is made: Textual takes NO_COLOR out of the environment.
     plain = "NO_COLOR" in os.environ or os.environ.get("TERM") in (
@@ -21,7 +22,8 @@ def run_console(terminal: Terminal, sampler: Sampler) -> int:
     ConsoleDriver.terminal = terminal
     console = Console(
         sampler,
-        terminal.abandon,
+        glance=glance,
+        force=terminal.abandon,
         driver_class=ConsoleDriver,
         ansi_color=plain or None,
     )

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 
+from sdmtop import report
 from sdmtop.collector import Sample
 from sdmtop.model import Device
 from sdmtop.outline import NO_GROUP, Line, Outline, heading, render
-from sdmtop.report import outline
 from sdmtop.tui.lines import Content, LinesPane
 from sdmtop.tui.panes import rate_text
 
@@ -53,11 +53,18 @@ class TreePane(LinesPane):
         text = render(cells, line.depth, max(self.size.width - 2, 0))
         return ((f"{fold} ", "dim"), (text, _STYLES.get(cells[2], "plain")))
 
+    def begin(self, outline: Outline, lines: Iterable[Line]) -> None:
+        """Show these lines until there is a sample."""
+        self._outline = outline
+        self._lines = {line.key: line for line in lines}
+        self._parents = {line.parent for line in self._lines.values()}
+        self.rearrange()
+
     def show(self, sample: Sample) -> None:
         """Show a newer sample."""
         old, self._sample = self._sample, sample
         if old is None or old.snapshot is not sample.snapshot:
-            self._outline = outline(sample.snapshot)
+            self._outline = report.outline(sample.snapshot)
             self._lines = {line.key: line for line in self._outline.lines()}
             self._parents = {line.parent for line in self._lines.values()}
             self._members = _members(sample.snapshot.devices)

@@ -1,9 +1,7 @@
 """A console whose samples come when a test says so: no thread, no clock."""
 
-from collections.abc import Callable
-
 from sdmtop.backends.base import Host
-from sdmtop.collector import Collector, Focus, Sample
+from sdmtop.collector import Collector, Focus
 from sdmtop.readers.names import Names
 from sdmtop.sampler import Sampler, Stall
 from sdmtop.timeline import Timeline
@@ -23,9 +21,8 @@ class StillSampler(Sampler):
         self.now = 0.0
         self.stopped = False
 
-    def subscribe(self, subscriber: Callable[[Sample], None]) -> None:
+    def start(self) -> None:
         """Hand over the one sample that there is."""
-        super().subscribe(subscriber)
         self._publish(self.collector.sample())
 
     def look_at(self, focus: Focus) -> None:
