@@ -19,6 +19,9 @@ def run_console(terminal: Terminal, sampler: Sampler, glance: Glance | None) -> 
         "screen",
         "vt100",
     )
+    # Textual and rich would believe these, which are those of another terminal if any.
+    for name in ("COLUMNS", "LINES"):
+        os.environ.pop(name, None)
     ConsoleDriver.terminal = terminal
     console = Console(
         sampler,

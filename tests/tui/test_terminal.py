@@ -60,10 +60,18 @@ def test_the_first_paint_is_the_tree_itself(root: str) -> None:
 def test_the_console_takes_over_without_a_blank_frame(root: str) -> None:
     with Session("--host", root) as session:
         session.wait_for("0000:00:08.0")
-        while "Inspector" not in session.text:
-            session.pump(0.002)
+
+        def has_taken_over() -> bool:
             assert "0000:00:01.0" in session.text
+            return "Inspector" in session.text
+
+        session.wait_for(has_taken_over)
         assert session.output.count(b"\x1b[?1049h") == 1
+
+
+def test_the_size_is_the_terminals_whatever_the_environment_says(root: str) -> None:
+    with Session("--host", root, COLUMNS="80", LINES="24") as session:
+        session.wait_for("Inspector")
 
 
 def test_keys_typed_before_the_console_is_there_are_not_lost(root: str) -> None:
