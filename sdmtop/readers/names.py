@@ -56,11 +56,11 @@ class Names:
 
     def _open(self) -> "Callable[[str, str], str | None]":
         hwdb = _open_hwdb() if self._use_hwdb else None
-        table = _read_first(self._files)
 
         def look_up(vendor: str, device: str) -> str | None:
             name = hwdb(vendor, device) if hwdb is not None else None
-            return name or find_in_pci_ids(table, vendor, device)
+            # The file is seldom needed, once an id, and too large to be kept.
+            return name or find_in_pci_ids(_read_first(self._files), vendor, device)
 
         return look_up
 
