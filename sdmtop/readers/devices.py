@@ -6,8 +6,9 @@ importing the records costs more than the paint.
 
 import errno
 import posixpath
+from sys import intern
 
-from sdmtop.readers.sysfs import follow, index, is_absent, name_of, number, word
+from sdmtop.readers.sysfs import follow, index, is_absent, name_of, number, number_of, word
 from sdmtop.text import fact
 
 TYPE_CHECKING = False
@@ -72,7 +73,7 @@ def device_facts(host: "Host", address: str, path: str, unknowns: "Unknowns") ->
         "bus": _bus(host, path, unknowns),
         "path": fact(path),
         "parent": _parent(path),
-        "group": number(name_of(group) or ""),
+        "group": number_of(group),
         "iommu": name_of(iommu),
         "driver": driver_name,
         "driver_known": not moving and (isinstance(driver, bytes) or is_absent(driver)),
@@ -101,7 +102,7 @@ def _field(uevent: bytes, key: bytes) -> bytes:
 def _hex(digits: bytes, width: int) -> str | None:
     """Hexadecimal digits of a uevent as sysfs spells them: `0x`, lower case, zero-padded."""
     try:
-        return f"{int(digits, 16):#0{width + 2}x}"
+        return intern(f"{int(digits, 16):#0{width + 2}x}")
     except ValueError:
         return None
 
@@ -126,7 +127,7 @@ def _parent(path: str) -> str | None:
     name = posixpath.basename(posixpath.dirname(path))
     if name.startswith("pci") or name in ("platform", "virtual", "system", "devices"):
         return None
-    return fact(name)
+    return intern(fact(name))
 
 
 def _override(host: "Host", path: str, unknowns: "Unknowns") -> str | None:

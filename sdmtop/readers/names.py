@@ -105,12 +105,13 @@ def _open_hwdb() -> "Callable[[str, str], str | None] | None":
     except (ImportError, OSError):
         return None
     library = context._libudev
-    database = library.udev_hwdb_new(context)
-    if not database:
-        return None
 
     def look_up(vendor: str, device: str) -> str | None:
         modalias = f"pci:v0000{vendor.upper()}d0000{device.upper()}sv*sd*bc*sc*i*".encode()
+        # Opened anew for each id, of which a host has a few: kept, it is a megabyte of memory.
+        database = library.udev_hwdb_new(context)
+        if not database:
+            return None
         entry = library.udev_hwdb_get_properties_list_entry(database, modalias, 0)
         found = {}
         while entry:
@@ -118,6 +119,7 @@ def _open_hwdb() -> "Callable[[str, str], str | None] | None":
             value = library.udev_list_entry_get_value(entry)
             found[key] = value.decode("utf-8", "backslashreplace") if value else ""
             entry = library.udev_list_entry_get_next(entry)
+        library.udev_hwdb_unref(database)
         maker = found.get(b"ID_VENDOR_FROM_DATABASE", "")
         return f"{maker} {found.get(b'ID_MODEL_FROM_DATABASE', '')}".strip() or None
 

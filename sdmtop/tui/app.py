@@ -196,6 +196,7 @@ class Console(App[None]):
         """Take a new sample, and show it unless the view is frozen."""
         if self.sample is None and self._glance is None:
             self.call_after_refresh(self._unveil)
+        self._glance = None  # It has served, and holds what it has read.
         self.sample = message.sample
         if self.paused_at is None:
             self._show()
