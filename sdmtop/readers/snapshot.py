@@ -189,6 +189,17 @@ class Reading:
         """Remember that the kernel log could not be read."""
         self._begin("log").note("/dev/kmsg", error, "IOMMU faults: the kernel log is for root")
 
+    def note_counters(self, error: OSError | None) -> None:
+        """Remember that the counts of interrupts cannot be read, or that they can."""
+        unknowns = self._begin("counters")
+        if error is not None:
+            unknowns.note("/proc/stat", error, "rates of interrupts")
+
+    def close(self) -> None:
+        """Give back what is kept open between two readings."""
+        if self._table.affinities is not None:
+            self._table.affinities.close()
+
     @property
     def overrides_are_free(self) -> bool:
         """Whether reading `driver_override` takes no device lock: since a kernel after 6.1."""
