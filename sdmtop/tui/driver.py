@@ -42,6 +42,7 @@ class ConsoleDriver(LinuxDriver):
         self._file = sys.__stdout__ or self._file
         self._waker = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._output: Output | None = None
+        self._entered = self.terminal is not None
 
     def start_application_mode(self) -> None:
         """Take over; remember the attributes from before the first paint, not after it."""
@@ -58,7 +59,8 @@ class ConsoleDriver(LinuxDriver):
     def write(self, data: str) -> None:
         """Write to the terminal, but do not enter the screen again that we are in."""
         # Some terminals clear on a second switch, and the first paint would blink.
-        if data == _ENTER_ALTERNATE_SCREEN and self.terminal is not None:
+        if data == _ENTER_ALTERNATE_SCREEN and self._entered:
+            self._entered = False  # Not so after the program was stopped and continued.
             return
         if self._output is not None:
             self._output.write(data)
@@ -74,6 +76,7 @@ class ConsoleDriver(LinuxDriver):
 
     def disable_input(self) -> None:
         """Stop reading keys; the input thread is woken instead of waited for."""
+        self.exit_event.set()  # Before it wakes: it looks once, and sleeps again.
         os.eventfd_write(self._waker, 1)
         super().disable_input()
 
@@ -88,6 +91,8 @@ class ConsoleDriver(LinuxDriver):
         while not self.exit_event.is_set():
             ready = dict(poll.poll(timeout))
             timeout = None
+            if self._waker in ready:
+                os.eventfd_read(self._waker)
             if self.fileno in ready:
                 data = self._read_input()
                 if data is None:

@@ -118,6 +118,39 @@ def test_when_the_terminal_goes_away_the_program_ends(root: str) -> None:
         assert session.wait_for_exit() == 128 + signal.SIGHUP
 
 
+def test_stopped_and_continued_it_gives_the_terminal_back_and_takes_it_again(root: str) -> None:
+    with Session("--host", root) as session:
+        session.wait_for("Inspector")
+        os.kill(session.pid, signal.SIGTSTP)
+        session.wait_for(lambda: not session.screen.alt)
+        session.wait_for(lambda: _state_of(session.pid) == "T")
+        assert session.leftovers() == []
+        os.kill(session.pid, signal.SIGCONT)
+        session.wait_for(lambda: session.screen.alt and "Inspector" in session.text)
+        session.type("j")
+        session.wait_for("Inspector  0000:00:01.0")
+        before = _cpu_of(session.pid)
+        session.pump(1.0)
+        assert _cpu_of(session.pid) - before < 0.5
+        session.type("q")
+        assert session.wait_for_exit() == 0
+        assert session.leftovers() == []
+
+
+def _stat_of(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+
+
+def _state_of(pid: int) -> str:
+    return _stat_of(pid)[0]
+
+
+def _cpu_of(pid: int) -> float:
+    """Seconds of CPU that a process has taken."""
+    user, system = _stat_of(pid)[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
 CRASH = """
 import sys
 import sdmtop.tui.app as app
