@@ -54,7 +54,7 @@ from sdmtop.readers.pasids import read_pasids
 from sdmtop.readers.sdmdev import parent_paths, read_sdmdev_parents
 from sdmtop.readers.sysfs import natural, target
 from sdmtop.readers.uacce import read_uacce
-from sdmtop.readers.unknowns import Unknowns
+from sdmtop.readers.unknowns import Unknowns, UnknownsOfMany
 from sdmtop.readers.vfio import Node, read_nodes
 from sdmtop.text import fact
 
@@ -98,6 +98,7 @@ class Reading:
         self._parents: Mapping[str, SdmdevParams] = {}
         self._regions: dict[bytes, tuple[ReservedRegion, ...]] = {}
         self._unknowns: dict[str, Unknowns] = {}
+        self._of_devices = UnknownsOfMany()
 
     def read_all(self) -> None:
         """Every part, in the order in which they need each other."""
@@ -142,19 +143,22 @@ class Reading:
         self.groups = groups
         self._spellings = {}
         for gone in self.devices.keys() - self.paths.keys():
-            del self.devices[gone]
+            self._forget(gone)
 
     def read_devices(self, only: Iterable[str] | None = None) -> None:
         """The facts of all devices of the topology, or of some of them."""
-        unknowns = self._unknowns["devices"] if only is not None else self._begin("devices")
+        unknowns = Unknowns()
         for address in self.paths if only is None else only:
             path = self.paths.get(address)
             device = self._device(address, path, unknowns) if path else None
             if device is None:
-                self.devices.pop(address, None)
+                self._forget(address)
             elif self.devices.get(address) != device:
                 # An equal record is not kept: the old one is shared with earlier snapshots.
                 self.devices[address] = device
+            if path:
+                # Of a device that could not be read at all, this is all that is known.
+                self._of_devices.replace(address, path, unknowns.take())
 
     def read_queues(self) -> None:
         """Mdev types, and all that a process can hold: sdmdevs, mdevs, uacce and IDXD queues."""
@@ -208,7 +212,8 @@ class Reading:
             if queue.kind == "sdmdev" and queue.parent is not None:
                 by_parent.setdefault(queue.parent, []).append(queue.id)
         mdevs = frozenset(queue.id for queue in sdmdevs)
-        unknowns = [entry for part in self._unknowns.values() for entry in part.entries()]
+        parts: list[Unknowns | UnknownsOfMany] = [*self._unknowns.values(), self._of_devices]
+        unknowns = [entry for part in parts for entry in part.entries()]
         holdings = self.holdings
         return Snapshot(
             taken_at=_now(),
@@ -230,6 +235,12 @@ class Reading:
     def _begin(self, part: str) -> Unknowns:
         unknowns = self._unknowns[part] = Unknowns()
         return unknowns
+
+    def _forget(self, address: str) -> None:
+        """A device that is gone, with all that is known or unknown of it."""
+        self.devices.pop(address, None)
+        self._undriven.discard(address)
+        self._of_devices.drop(address)
 
     def _group(self, facts: dict[str, Any], unknowns: Unknowns) -> IommuGroup:
         id_: int = facts["id"]

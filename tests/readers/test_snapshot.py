@@ -469,3 +469,32 @@ def test_a_host_without_an_iommu_has_devices_and_interrupts_but_no_group() -> No
     assert {device.group for device in snapshot.devices} == {None}
     assert device_of(BARE, "0000:02:00.0").irqs == (41, 42, 43)
     assert row_of(BARE, "41").device == "0000:02:00.0"
+
+
+# -- a part that is read again -----------------------------------------------------------------
+
+
+def test_a_device_that_is_read_again_has_only_its_present_unknowns() -> None:
+    config = f"{ROOT}/{NIC}/config"
+    host = TreeHost({**SMALL, config: Failure(errno.EACCES)})
+    reading = Reading(host, NO_NAMES)
+    reading.read_all()
+    for _ in range(3):
+        reading.read_devices([NIC])
+    assert [entry.path for entry in reading.snapshot().unknown] == [config]
+    host.remove(config)
+    reading.read_devices([DISK])
+    assert [entry.path for entry in reading.snapshot().unknown] == [config]
+    reading.read_devices([NIC])
+    assert reading.snapshot().unknown == ()
+
+
+def test_the_unknowns_of_a_device_go_with_it() -> None:
+    host = TreeHost({**SMALL, f"{ROOT}/{NIC}/config": Failure(errno.EACCES)})
+    reading = Reading(host, NO_NAMES)
+    reading.read_all()
+    host.remove(f"{ROOT}/{NIC}")
+    host.remove(f"{_PCI}/{NIC}")
+    host.remove(f"{GROUPS}/2/devices/{NIC}")
+    reading.read_topology()
+    assert reading.snapshot().unknown == ()
