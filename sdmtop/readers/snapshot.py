@@ -50,9 +50,9 @@ from sdmtop.readers.interrupts import InterruptTable, read_interrupts
 from sdmtop.readers.iommu_units import read_iommu_units
 from sdmtop.readers.mdev import read_mdev_types, read_mdevs
 from sdmtop.readers.names import Names
-from sdmtop.readers.pasids import read_pasids
+from sdmtop.readers.pasids import infer_processes, read_pasids
 from sdmtop.readers.sdmdev import parent_paths, read_sdmdev_parents
-from sdmtop.readers.sysfs import natural, target
+from sdmtop.readers.sysfs import natural, number, target
 from sdmtop.readers.uacce import read_uacce
 from sdmtop.readers.unknowns import Unknowns, UnknownsOfMany
 from sdmtop.readers.vfio import Node, read_nodes
@@ -226,7 +226,7 @@ class Reading:
             devices=tuple(self.devices[key] for key in sorted(self.devices, key=natural)),
             mdev_types=self.mdev_types,
             sdmdevs=sdmdevs,
-            pasids=self.pasids,
+            pasids=infer_processes(self.pasids, self._users()),
             interrupts=self._joined_interrupts(by_parent),
             processes=self._processes(holdings),
             unknown=tuple(sorted(unknowns, key=lambda entry: (entry.path, entry.what))),
@@ -371,6 +371,32 @@ class Reading:
                 answers.append(None if holders is None else bool(holders))
         return True if True in answers else None if None in answers else False
 
+    def _users(self) -> dict[str, frozenset[int] | None]:
+        """All processes that can have bound a PASID of each device that has one.
+
+        They hold its cdev, its group or one of its queues; whoever opened an IDXD queue counts
+        too, for the descriptor may have been handed on. None where a process could not be looked
+        into, and for a device without such a node, whose driver has nodes that are not known here.
+        """
+        held = self.holdings
+        if held is None or held.unreadable or held.stray:
+            return {}
+        users: dict[str, frozenset[int] | None] = {}
+        for address in {row.device for row in self.pasids}:
+            queues = [queue for queue in self.sdmdevs if queue.parent == address]
+            group = self._group_of(address)
+            nodes = [
+                node
+                for node in self.nodes
+                if node.device == address
+                or (node.group is not None and node.group == group)
+                or any(_is_node_of(node, queue) for queue in queues)
+            ]
+            pids = {pid for node in nodes for pid in held.by_node.get(node.path, ())}
+            pids.update(pid for queue in queues for pid in _openers(queue))
+            users[address] = frozenset(pids) if nodes else None
+        return users
+
     def _joined_sdmdevs(self) -> tuple[Sdmdev, ...]:
         found = [self._joined_sdmdev(queue) for queue in self.sdmdevs]
         return tuple(sorted(found, key=lambda queue: natural(queue.id)))
@@ -421,6 +447,14 @@ def _is_node_of(node: Node, queue: Sdmdev) -> bool:
     if queue.kind in ("sdmdev", "mdev"):
         return node.device == queue.id or (node.kind == "group" and node.group == queue.group)
     return node.device == queue.id
+
+
+def _openers(queue: Sdmdev) -> set[int]:
+    """The processes that the driver of an IDXD queue says have it open (kernel-abi section 7)."""
+    if queue.kind != "idxd":
+        return set()
+    pids = queue.params.get("pids", "").split(",")
+    return {pid for text in pids if (pid := number(text)) is not None}
 
 
 def _now() -> str:

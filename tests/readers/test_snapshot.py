@@ -39,6 +39,8 @@ from tests.readers.small_host import (
     PARENT,
     ROOT,
     UUID,
+    process,
+    reading_of,
     small_host,
 )
 
@@ -498,3 +500,88 @@ def test_the_unknowns_of_a_device_go_with_it() -> None:
     host.remove(f"{GROUPS}/2/devices/{NIC}")
     reading.read_topology()
     assert reading.snapshot().unknown == ()
+
+
+# -- whose PASID it is -------------------------------------------------------------------------
+
+_TABLES = "/sys/kernel/debug/iommu/intel/dmar_translation_struct"
+_ZIP = "hisi_zip-0"
+_WQ = f"{ROOT}/{NIC}/dsa0/wq0.1"
+
+
+def live(address: str, *pasids: int) -> bytes:
+    """Rows of scalable mode: the device's own domain, and address spaces of processes."""
+    zeros = b"0x0000000000000000:0x0000000000000000"
+    return b"".join(
+        b"\t".join(
+            (address[5:].encode(), zeros, zeros, b"%d" % pasid,
+             b"0x00000000010c1000:0x0000000000000005:0x0000000000000041\n")
+        )
+        for pasid in (0, *pasids)
+    )  # fmt: skip
+
+
+def with_uacce(*pasids: int) -> dict[str, Entry]:
+    """The small host with a uacce queue of PARENT, and these PASIDs live on it."""
+    place = f"{ROOT}/{PARENT}/uacce/{_ZIP}"
+    return {
+        **SMALL,
+        f"/sys/class/uacce/{_ZIP}": Link(f"../../devices/pci0000:00/{PARENT}/uacce/{_ZIP}"),
+        f"{place}/device": Link(f"../../../{PARENT}"),
+        f"{place}/dev": b"240:0\n",
+        _TABLES: b"IOMMU dmar0: Root Table Address: 0x5eb000\n" + live(PARENT, *pasids),
+    }
+
+
+LET_GO = process(HOLDER, "/dev/null", "/dev/null")
+
+
+def pasids_of(*trees: Mapping[str, Entry]) -> list[tuple[int, int | None, str]]:
+    snapshot = reading_of(*trees).snapshot()
+    return [(row.pasid, row.process, row.source) for row in snapshot.pasids]
+
+
+def test_the_one_pasid_of_a_device_is_inferred_to_be_its_one_holders() -> None:
+    found = pasids_of(with_uacce(22), process(812, f"/dev/{_ZIP}"), LET_GO)
+    assert found == [(22, 812, f"{_TABLES} (inferred)")]
+
+
+def test_a_holder_of_another_queue_of_the_device_makes_it_ambiguous() -> None:
+    # HOLDER has the group of an mdev of the same parent.
+    assert pasids_of(with_uacce(22), process(812, f"/dev/{_ZIP}")) == [(22, None, _TABLES)]
+
+
+def test_two_pasids_are_not_told_apart() -> None:
+    found = pasids_of(with_uacce(22, 23), process(812, f"/dev/{_ZIP}"), LET_GO)
+    assert [process for _, process, _ in found] == [None, None]
+
+
+def test_a_process_that_cannot_be_looked_into_could_be_the_one() -> None:
+    hidden = {"/proc/9/fd": Failure(errno.EACCES)}
+    found = pasids_of(with_uacce(22), process(812, f"/dev/{_ZIP}"), LET_GO, hidden)
+    assert found == [(22, None, _TABLES)]
+
+
+def test_a_device_without_a_node_known_here_is_not_concluded_of() -> None:
+    tables = b"IOMMU dmar0: Root Table Address: 0x5eb000\n" + live(DISK, 22)
+    assert pasids_of(SMALL, {_TABLES: tables}) == [(22, None, _TABLES)]
+
+
+def idxd(*pids: int) -> dict[str, Entry]:
+    """A user queue wq0.1 of NIC, opened by these."""
+    return {
+        "/sys/bus/dsa/devices/wq0.1": Link(f"../../../devices/pci0000:00/{NIC}/dsa0/wq0.1"),
+        "/sys/bus/dsa/devices/dsa!wq0.1": Link(
+            f"../../../devices/pci0000:00/{NIC}/dsa0/wq0.1/dsa!wq0.1"
+        ),
+        f"{_WQ}/type": b"user\n",
+        f"{_WQ}/dsa!wq0.1/dev": b"241:1\n",
+        **{f"{_WQ}/dsa!wq0.1/file{k}/pid": f"{pid}\n" for k, pid in enumerate(pids)},
+    }
+
+
+def test_a_queue_that_was_handed_on_is_not_its_new_holders() -> None:
+    tables = {_TABLES: b"IOMMU dmar0: Root Table Address: 0x5eb000\n" + live(NIC, 22)}
+    wq = process(78, "/dev/dsa/wq0.1")
+    assert pasids_of(SMALL, idxd(78), tables, wq)[0][1] == 78
+    assert pasids_of(SMALL, idxd(77), tables, wq)[0][1] is None
