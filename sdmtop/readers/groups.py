@@ -19,6 +19,8 @@ EMULATED = "vfio-noiommu"
 
 _MANAGED = frozenset({"pcieport", "pci-stub", "fsl_mc_dprc"})
 
+_ATTACHING = ("vdpa", "ifcvf", "pds_core", "usnic")
+
 _FILES = ("type", "reserved_regions", "name")
 _WHAT = ("domain type", "reserved regions", "group name")
 
@@ -70,6 +72,14 @@ def is_vfio(driver: str) -> bool:
 def uses_dma(driver: str) -> bool:
     """Whether a bound driver owns the group: all but those with `driver_managed_dma`."""
     return driver not in _MANAGED and not is_vfio(driver)
+
+
+def may_attach(driver: str) -> bool:
+    """Whether a driver of the kernel's is known to attach a domain of its own to its device.
+
+    Those that call `iommu_attach_device` on a machine with Intel's units: vDPA, and usnic.
+    """
+    return any(word in driver for word in _ATTACHING)
 
 
 def viability(

@@ -45,10 +45,6 @@ class Row(NamedTuple):
     present: bool
 
 
-DomainKey = tuple[str, int, int]
-"""(unit, page table, domain id)."""
-
-
 class Translation:
     """The rows of every device, by address.
 
@@ -68,13 +64,10 @@ class Translation:
         self._unit_of = {address: unit for unit, devices in behind.items() for address in devices}
         self._shown = frozenset(rows)
         self._truncated = truncated
-        self._units: dict[str, str] = {}
         for unit, devices in rows.items():
             segment = _segment(behind.get(unit, ()))
             for function, found in devices.items():
-                address = f"{segment}:{function}"
-                self._rows[address] = tuple(found)
-                self._units[address] = unit
+                self._rows[f"{segment}:{function}"] = tuple(found)
 
     def addresses(self) -> Iterable[str]:
         """Every address that has a row; aliases of a bridge's secondary bus are among them."""
@@ -88,16 +81,12 @@ class Translation:
         """The PASIDs above 0 that have a table on this device now, sorted."""
         return tuple(sorted({row.pasid for row in self.rows(address) if row.pasid and row.present}))
 
-    def domain_key(self, address: str) -> DomainKey | None:
-        """What names the domain of the device's requests without PASID.
-
-        Devices with the same key share one domain. None where there is no row, and for
-        pass-through, which has no page table that could be shared.
-        """
+    def requests(self, address: str) -> Literal["blocked", "pass-through", "translated"] | None:
+        """What becomes of the device's requests without a PASID; None where that is not told."""
         for row in self.rows(address):
-            if not row.pasid and row.present and row.type not in (None, "pass-through"):
-                return self._units[address], row.table, row.domain
-        return None
+            if not row.pasid and row.present and row.type is not None:
+                return "pass-through" if row.type == "pass-through" else "translated"
+        return "blocked" if self.lists(address) is False else None
 
     def lists(self, address: str) -> bool | None:
         """Whether the device has a row; one that has none is blocked.

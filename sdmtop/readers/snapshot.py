@@ -37,6 +37,7 @@ from sdmtop.readers.groups import (
     GROUPS,
     group_facts,
     group_ids,
+    may_attach,
     owner,
     regions,
     uses_dma,
@@ -61,6 +62,8 @@ from sdmtop.text import fact
 _UNTOLD = AttachedDomain(type=None, evidence="unknown")
 _EMULATED_DOMAIN = AttachedDomain(type="emulated", evidence="known")
 _BLOCKED = AttachedDomain(type="blocked", evidence="known")
+_IDENTITY = AttachedDomain(type="identity", evidence="known")
+_TRANSLATING = ("DMA", "DMA-FQ")
 
 
 def read_snapshot(host: Host) -> Snapshot:
@@ -347,16 +350,28 @@ class Reading:
     def _attached(
         self, group: IommuGroup, drivers: Mapping[str, str | None], *, told: bool, emulated: bool
     ) -> AttachedDomain:
-        """What is attached now (design.md, Truth): from debugfs, else from who owns the group."""
+        """What is attached now (design.md, Truth): from debugfs, else from who owns the group.
+
+        Known is what Intel's tables say of every member: nothing gets through, or all of it does
+        untranslated. That requests are translated does not tell by which domain. It is the
+        default one if a driver that uses the DMA API is bound too, for such a driver binds only
+        to a group on its default domain and then no process can claim it (iommu.c,
+        `iommu_device_use_default_domain`); but not if the driver attaches domains of its own.
+        With VFIO a foreign table looks like the default one: that stays inferred from holders.
+        """
         if emulated:
             return _EMULATED_DOMAIN
-        if self.translation is not None:
-            listed = {self.translation.lists(address) for address in group.devices}
-            if listed == {False}:
-                return _BLOCKED
+        seen = {self.translation.requests(one) for one in group.devices} if self.translation else ()
+        if seen == {"blocked"}:
+            return _BLOCKED
+        if seen == {"pass-through"}:
+            return _IDENTITY
+        users = [driver for driver in drivers.values() if driver is not None and uses_dma(driver)]
+        if users:
+            default = seen == {"translated"} and group.domain_type in _TRANSLATING
+            sure = default and told and not any(map(may_attach, users))
+            return AttachedDomain(type=group.domain_type, evidence="known" if sure else "inferred")
         held = self._held(group.id)
-        if any(driver is not None and uses_dma(driver) for driver in drivers.values()):
-            return AttachedDomain(type=group.domain_type, evidence="inferred")
         if held is None or not told:
             return _UNTOLD
         type_ = "unmanaged" if held else group.domain_type

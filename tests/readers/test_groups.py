@@ -179,8 +179,58 @@ def test_any_text_of_regions_is_read_without_an_error(text: bytes) -> None:
 # -- what is attached to it ------------------------------------------------------------------
 
 
+TABLES = "/sys/kernel/debug/iommu/intel/dmar_translation_struct"
+TRANSLATED, PASS_THROUGH = "0000000002e29001", "0000000002e29009"
+
+
+def tables(context: str) -> dict[str, Entry]:
+    """What debugfs shows of both devices of group 2, in legacy mode."""
+    root = "0x0000000000000000:0x0000000002e2a001"
+    rows = [f"02:00.{n}\t{root}\t0x0000000000000202:0x{context}\n" for n in (0, 1)]
+    return {TABLES: f"IOMMU dmar0: Root Table Address: 0x5eb000\n{''.join(rows)}".encode()}
+
+
 def test_under_a_kernel_driver_the_default_domain_is_inferred() -> None:
-    assert read(small_host()).attached == AttachedDomain(type="DMA", evidence="inferred")
+    found = read(small_host(), {TABLES: Failure(errno.EACCES)})
+    assert found.attached == AttachedDomain(type="DMA", evidence="inferred")
+
+
+def test_under_a_kernel_driver_a_translated_row_is_the_default_domain() -> None:
+    found = read(small_host(), tables(TRANSLATED))
+    assert found.attached == AttachedDomain(type="DMA", evidence="known")
+
+
+def test_a_row_of_one_member_alone_makes_nothing_known() -> None:
+    one = tables(TRANSLATED)[TABLES]
+    assert isinstance(one, bytes)
+    found = read(small_host(), {TABLES: one.replace(b"02:00.1", b"02:00.7")})
+    assert found.attached == AttachedDomain(type="DMA", evidence="inferred")
+
+
+def test_a_translated_row_says_no_more_than_the_type_that_cannot_be_true() -> None:
+    # A unit without pass-through has an identity domain with a table.
+    found = read(small_host(), tables(TRANSLATED), {f"{GROUPS}/2/type": b"identity\n"})
+    assert found.attached == AttachedDomain(type="identity", evidence="inferred")
+
+
+@pytest.mark.parametrize("driver", ["vp-vdpa", "usnic_verbs"])
+def test_a_driver_that_attaches_domains_of_its_own_leaves_it_inferred(driver: str) -> None:
+    found = read(small_host(), device(NIC, 2, driver), tables(TRANSLATED))
+    assert found.attached == AttachedDomain(type="DMA", evidence="inferred")
+
+
+def test_a_pass_through_row_is_identity_whoever_is_bound() -> None:
+    identity = AttachedDomain(type="identity", evidence="known")
+    assert read(small_host(), tables(PASS_THROUGH)).attached == identity
+    assert read(small_host(), device(NIC, 2, None), tables(PASS_THROUGH)).attached == identity
+
+
+def test_with_vfio_a_translated_row_may_be_of_either_domain() -> None:
+    bound = {**small_host(), **device(NIC, 2, "vfio-pci"), **tables(TRANSLATED)}
+    node: dict[str, Entry] = {"/sys/class/vfio/2/dev": b"511:2\n"}
+    assert read(bound, node).attached == AttachedDomain(type="DMA", evidence="inferred")
+    held = read(bound, node, process(7, "/dev/vfio/2"))
+    assert held.attached == AttachedDomain(type="unmanaged", evidence="inferred")
 
 
 def test_a_group_that_nobody_holds_is_on_its_default_domain() -> None:
@@ -210,8 +260,8 @@ def test_a_group_whose_type_cannot_be_read_has_an_unknown_domain() -> None:
 
 
 def test_a_group_that_the_tables_do_not_list_is_blocked() -> None:
-    tables = {"/sys/kernel/debug/iommu/intel/dmar_translation_struct": BLOCKED_TABLES}
-    snapshot = reading_of(small_host(), device(NIC, 2, None), tables).snapshot()
+    shown = {TABLES: BLOCKED_TABLES}
+    snapshot = reading_of(small_host(), device(NIC, 2, None), shown).snapshot()
     assert group(snapshot, 2).attached == AttachedDomain(type="blocked", evidence="known")
     assert group(snapshot, 1).attached.type == "DMA"
 
