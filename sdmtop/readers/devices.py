@@ -45,8 +45,9 @@ def device_facts(host: "Host", address: str, path: str, unknowns: "Unknowns") ->
     """The fields of `model.Device` that the device's own directory tells, at `path`.
 
     Empty when the directory is gone (a device that was pulled while we read). Not among the
-    fields: `name`, `pasid` and `sdmdev`, which other readers know. Besides them: `power_state`,
-    and `driver_known`, False where an unbind is under way or the link could not be read.
+    fields: `name`, `pasid` and `sdmdev`, which other readers know. Besides them: `power_state`;
+    `driver_known`, False where an unbind is under way or the link could not be read; and
+    `driver_told`, the driver that `uevent` still names then.
     """
     try:
         answers = host.look(path, _FILES, _LINKS)
@@ -62,8 +63,8 @@ def device_facts(host: "Host", address: str, path: str, unknowns: "Unknowns") ->
     text = b"\n" + uevent if isinstance(uevent, bytes) else b""
     vendor, _, device = _field(text, b"\nPCI_ID=").partition(b":")
     driver_name = name_of(driver)
-    moving = driver_name is None and bool(_field(text, b"\nDRIVER="))
-    if moving:
+    told = fact(_field(text, b"\nDRIVER=")) if driver_name is None else ""
+    if told and isinstance(driver, OSError) and is_absent(driver):
         what = "driver: an unbind has begun and waits for a holder to let go"
         unknowns.note(f"{path}/driver", OSError(errno.EBUSY, what), what)
     numa = number(numa_node)
@@ -76,8 +77,9 @@ def device_facts(host: "Host", address: str, path: str, unknowns: "Unknowns") ->
         "group": number_of(group),
         "iommu": name_of(iommu),
         "driver": driver_name,
-        "driver_known": not moving and (isinstance(driver, bytes) or is_absent(driver)),
-        "driver_override": None if moving else _override(host, path, unknowns),
+        "driver_known": not told and (isinstance(driver, bytes) or is_absent(driver)),
+        "driver_told": told or None,
+        "driver_override": None if told else _override(host, path, unknowns),
         "vendor": _hex(vendor, 4),
         "device": _hex(device, 4),
         "class_": _hex(_field(text, b"\nPCI_CLASS="), 6),

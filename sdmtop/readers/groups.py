@@ -17,6 +17,9 @@ GROUPS = "/sys/kernel/iommu_groups"
 EMULATED = "vfio-noiommu"
 """The `name` of a group that has no IOMMU behind it: noiommu devices, and every mdev of today."""
 
+UNSAFE = "no IOMMU: VFIO's unsafe noiommu mode only"
+"""Why a device in such a group cannot be given to a process safely."""
+
 _MANAGED = frozenset({"pcieport", "pci-stub", "fsl_mc_dprc"})
 
 _ATTACHING = ("vdpa", "ifcvf", "pds_core", "usnic")

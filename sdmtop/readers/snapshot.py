@@ -21,6 +21,7 @@ from sdmtop.model import (
     IommuGroup,
     IommuUnit,
     MdevType,
+    Owner,
     Pasid,
     Process,
     ReservedRegion,
@@ -35,6 +36,7 @@ from sdmtop.readers.devices import PCI, device_facts, pci_paths
 from sdmtop.readers.groups import (
     EMULATED,
     GROUPS,
+    UNSAFE,
     group_facts,
     group_ids,
     may_attach,
@@ -64,6 +66,7 @@ _EMULATED_DOMAIN = AttachedDomain(type="emulated", evidence="known")
 _BLOCKED = AttachedDomain(type="blocked", evidence="known")
 _IDENTITY = AttachedDomain(type="identity", evidence="known")
 _TRANSLATING = ("DMA", "DMA-FQ")
+_CLAIMING = ("group", "noiommu-group", "cdev")
 
 
 def read_snapshot(host: Host) -> Snapshot:
@@ -98,6 +101,9 @@ class Reading:
         self._spellings: dict[str, str] = {}
         self._table = InterruptTable()
         self._undriven: set[str] = set()
+        self._leaving: dict[str, str] = {}
+        self._claims: dict[int | str | None, bool | None] = {}
+        self._unsafe: set[int] = set()
         self._parents: Mapping[str, SdmdevParams] = {}
         self._regions: dict[bytes, tuple[ReservedRegion, ...]] = {}
         self._unknowns: dict[str, Unknowns] = {}
@@ -139,6 +145,7 @@ class Reading:
         groups: dict[int, IommuGroup] = {}
         self._spellings = {address: address for address in self.paths}
         self._emulated.clear()
+        self._unsafe.clear()
         for id_ in group_ids(self.host, unknowns):
             facts = group_facts(self.host, id_, unknowns)
             if facts:
@@ -207,6 +214,7 @@ class Reading:
     def snapshot(self) -> Snapshot:
         """The parts, joined and sorted."""
         sdmdevs = self._joined_sdmdevs()
+        self._claims = self._read_claims()
         shared: dict[int, list[str]] = {}
         by_parent: dict[str, list[str]] = {}
         for queue in sdmdevs:
@@ -243,6 +251,7 @@ class Reading:
         """A device that is gone, with all that is known or unknown of it."""
         self.devices.pop(address, None)
         self._undriven.discard(address)
+        self._leaving.pop(address, None)
         self._of_devices.drop(address)
 
     def _group(self, facts: dict[str, Any], unknowns: Unknowns) -> IommuGroup:
@@ -256,7 +265,9 @@ class Reading:
                 address = self._resolve(f"{GROUPS}/{id_}/devices/{name}", unknowns) or name
             members.append(fact(address))
         if facts["name"] == EMULATED:
-            self._emulated.add(id_)
+            # An mdev is no device of ours: what is one has no IOMMU, but does real DMA.
+            real = any(address in self.paths for address in members)
+            (self._unsafe if real else self._emulated).add(id_)
         text = facts["reserved_regions"]
         if text not in self._regions:
             self._regions[text] = tuple(
@@ -299,10 +310,14 @@ class Reading:
         if not facts:
             return None
         power_state = facts.pop("power_state")
+        told = facts.pop("driver_told")
         if facts.pop("driver_known"):
-            self._undriven.discard(facts["address"])
+            self._undriven.discard(address)
+            self._leaving.pop(address, None)
         else:
-            self._undriven.add(facts["address"])
+            self._undriven.add(address)
+            if told:
+                self._leaving[address] = told
         sriov = facts.pop("sriov")
         return Device(
             name=self.names.device(facts["vendor"], facts["device"]),
@@ -338,14 +353,22 @@ class Reading:
             if address in self._undriven or (device is None and address not in mdevs):
                 untold.add(address)
         viable, reason = viability(drivers, untold, emulated=emulated)
+        if group.id in self._unsafe:
+            viable, reason = False, UNSAFE
         return replace(
             group,
-            owner=owner(drivers),
+            owner=self._owner(group, drivers),
             viable=viable,
             viability_reason=reason,
             attached=self._attached(group, drivers, told=not untold, emulated=emulated),
             shared_by=shared_by,
         )
+
+    def _owner(self, group: IommuGroup, drivers: Mapping[str, str | None]) -> Owner:
+        """Who owns the group: a driver that is being unbound still does, and so does a holder."""
+        last = {address: self._leaving.get(address, drivers[address]) for address in drivers}
+        found = owner(last)
+        return "vfio" if found == "free" and self._held(group) else found
 
     def _attached(
         self, group: IommuGroup, drivers: Mapping[str, str | None], *, told: bool, emulated: bool
@@ -361,6 +384,8 @@ class Reading:
         """
         if emulated:
             return _EMULATED_DOMAIN
+        if group.id in self._unsafe:
+            return _UNTOLD
         seen = {self.translation.requests(one) for one in group.devices} if self.translation else ()
         if seen == {"blocked"}:
             return _BLOCKED
@@ -371,20 +396,28 @@ class Reading:
             default = seen == {"translated"} and group.domain_type in _TRANSLATING
             sure = default and told and not any(map(may_attach, users))
             return AttachedDomain(type=group.domain_type, evidence="known" if sure else "inferred")
-        held = self._held(group.id)
+        held = self._held(group)
         if held is None or not told:
             return _UNTOLD
         type_ = "unmanaged" if held else group.domain_type
         return AttachedDomain(type=type_, evidence="inferred" if type_ else "unknown")
 
-    def _held(self, group: int) -> bool | None:
+    def _held(self, group: IommuGroup) -> bool | None:
         """Whether a process holds the group's node or the cdev of one of its devices."""
-        answers: list[bool | None] = [False]
-        for node in self.nodes:
-            if self.holdings is not None and node.group == group:
-                holders = self.holdings.holders(node.path)
-                answers.append(None if holders is None else bool(holders))
+        if self.holdings is None:
+            return None
+        names: tuple[int | str, ...] = (group.id, *group.devices)
+        answers = {self._claims.get(name, False) for name in names}
         return True if True in answers else None if None in answers else False
+
+    def _read_claims(self) -> dict[int | str | None, bool | None]:
+        """Group, or device of a cdev -> whether its node is held; None: cannot tell."""
+        claims: dict[int | str | None, bool | None] = {}
+        for node in self.nodes:
+            if self.holdings is not None and node.kind in _CLAIMING:
+                holders = self.holdings.holders(node.path)
+                claims[node.device or node.group] = None if holders is None else bool(holders)
+        return claims
 
     def _users(self) -> dict[str, frozenset[int] | None]:
         """All processes that can have bound a PASID of each device that has one.

@@ -42,9 +42,21 @@ def test_a_driver_that_uevent_names_without_a_link_is_an_unbind_that_waits() -> 
     unknowns = Unknowns()
     facts = device_facts(host, NIC, PATH, unknowns)
     assert (facts["driver"], facts["driver_known"]) == (None, False)
+    assert facts["driver_told"] == "vfio-pci"
     (entry,) = unknowns.entries()
     assert (entry.path, entry.errno) == (f"{PATH}/driver", "EBUSY")
     assert "waits for a holder" in entry.what
+
+
+def test_a_link_that_cannot_be_read_is_no_unbind() -> None:
+    entries = {**device(NIC, 2, "e1000e"), f"{PATH}/driver": Failure(errno.EIO)}
+    unknowns = Unknowns()
+    facts = device_facts(TreeHost(entries), NIC, PATH, unknowns)
+    assert (facts["driver"], facts["driver_known"]) == (None, False)
+    assert facts["driver_told"] == "e1000e"
+    assert [(entry.path, entry.errno) for entry in unknowns.entries()] == [
+        (f"{PATH}/driver", "EIO")
+    ]
 
 
 def test_of_a_device_in_a_waiting_unbind_no_lock_is_taken() -> None:

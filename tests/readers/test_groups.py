@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 from sdmtop.backends.tree import Directory, Entry, Failure, Link, TreeHost
 from sdmtop.model import AttachedDomain, IommuGroup, Snapshot
 from sdmtop.readers.groups import group_ids, is_vfio, owner, regions, uses_dma, viability
+from sdmtop.readers.names import Names
+from sdmtop.readers.snapshot import Reading
 from sdmtop.readers.unknowns import Unknowns
 from tests.readers.small_host import (
     DISK,
@@ -174,6 +176,59 @@ def test_regions_are_told_as_the_kernel_prints_them_and_broken_lines_left_out() 
 @given(st.binary(max_size=200))
 def test_any_text_of_regions_is_read_without_an_error(text: bytes) -> None:
     assert all(map(all, regions(text)))
+
+
+def unlinked(driver: str) -> dict[str, Entry]:
+    """NIC alone in its group, of which uevent names a driver that has no link any more."""
+    entries = device(NIC, 2, driver)
+    del entries[f"{ROOT}/{NIC}/driver"]
+    return entries
+
+
+@pytest.mark.parametrize(("driver", "side"), [("vfio-pci", "vfio"), ("nvme", "kernel")])
+def test_a_driver_whose_unbind_waits_still_owns_the_group(driver: str, side: str) -> None:
+    found = read(unlinked(driver))
+    assert (found.owner, found.viable) == (side, None)
+    assert found.viability_reason == f"cannot tell the driver of {NIC}"
+
+
+def test_a_driver_that_cannot_be_read_owns_the_group_if_uevent_names_it() -> None:
+    refused: dict[str, Entry] = {f"{ROOT}/{NIC}/driver": Failure(errno.EACCES)}
+    assert read(device(NIC, 2, "e1000e"), refused).owner == "kernel"
+
+
+def test_a_device_that_is_let_go_at_last_owns_nothing() -> None:
+    host = TreeHost(unlinked("vfio-pci"))
+    reading = Reading(host, Names((), hwdb=False))
+    reading.read_all()
+    host.put(f"{ROOT}/{NIC}/uevent", b"PCI_CLASS=20000\n")
+    reading.read_devices([NIC])
+    found = group(reading.snapshot(), 2)
+    assert (found.owner, found.viable) == ("free", True)
+
+
+def test_a_group_without_a_driver_belongs_to_the_process_that_holds_its_node() -> None:
+    node: dict[str, Entry] = {"/sys/class/vfio/2/dev": b"511:2\n"}
+    assert read(device(NIC, 2, None), node, process(7)).owner == "free"
+    assert read(device(NIC, 2, None), node, process(7, "/dev/vfio/2")).owner == "vfio"
+
+
+def test_the_cdev_of_a_member_is_a_claim_of_the_group() -> None:
+    cdev: dict[str, Entry] = {
+        "/sys/class/vfio-dev/vfio0": Link(f"../../devices/pci0000:00/{NIC}/vfio-dev/vfio0"),
+        f"{ROOT}/{NIC}/vfio-dev/vfio0/dev": b"510:0\n",
+    }
+    held = read(device(NIC, 2, "vfio-pci"), cdev, process(7, "/dev/vfio/devices/vfio0"))
+    assert held.attached == AttachedDomain(type="unmanaged", evidence="inferred")
+
+
+def test_a_real_device_without_an_iommu_is_neither_emulated_nor_viable() -> None:
+    named: dict[str, Entry] = {f"{GROUPS}/2/name": b"vfio-noiommu\n"}
+    found = read(small_host(), device(NIC, 2, "vfio-pci"), named)
+    assert found.attached == AttachedDomain(type=None, evidence="unknown")
+    assert (found.owner, found.viable) == ("vfio", False)
+    assert found.viability_reason == "no IOMMU: VFIO's unsafe noiommu mode only"
+    assert read(small_host(), named, id_=9).viable is True
 
 
 # -- what is attached to it ------------------------------------------------------------------
