@@ -84,7 +84,8 @@ def device_facts(host: "Host", address: str, path: str, unknowns: "Unknowns") ->
         "device": _hex(device, 4),
         "class_": _hex(_field(text, b"\nPCI_CLASS="), 6),
         "numa_node": None if numa == -1 else numa,
-        "irqs": _irqs(host, path, irq, unknowns),
+        # The line that firmware wrote down is none of Linux's until a driver enables the device.
+        "irqs": _irqs(host, path, irq if driver_name or told else b"", unknowns),
         "sriov": (total, _vfs(host, path, unknowns)) if total else None,
         "physfn": name_of(physfn),
         "power_state": word(power_state),
@@ -126,9 +127,11 @@ def _is_pci_address(name: str) -> bool:
 
 def _parent(path: str) -> str | None:
     """The device above: None below a host bridge, or below a directory that is no device."""
-    name = posixpath.basename(posixpath.dirname(path))
+    above, _, name = posixpath.dirname(path).rpartition("/")
     if name.startswith("pci") or name in ("platform", "virtual", "system", "devices"):
         return None
+    if above == "/sys/devices/virtual":
+        return None  # The class of a device that sits on nothing, as `mtty/mtty`.
     return intern(fact(name))
 
 

@@ -195,7 +195,11 @@ class Reading:
 
     def read_interrupts(self) -> None:
         """All rows of `/proc/interrupts`, joined to the devices read before."""
-        of_irq = {irq: address for address, device in self.devices.items() for irq in device.irqs}
+        of_irq: dict[int, str | None] = {}
+        for address, device in self.devices.items():
+            for irq in device.irqs:
+                # Of a line that several devices share, nobody can tell which one raised it.
+                of_irq[irq] = None if irq in of_irq else address
         unknowns = self._begin("interrupts")
         self.interrupts = read_interrupts(self.host, unknowns, of_irq, self._table)
 

@@ -39,6 +39,7 @@ from tests.readers.small_host import (
     PARENT,
     ROOT,
     UUID,
+    device,
     process,
     reading_of,
     small_host,
@@ -500,6 +501,32 @@ def test_the_unknowns_of_a_device_go_with_it() -> None:
     host.remove(f"{GROUPS}/2/devices/{NIC}")
     reading.read_topology()
     assert reading.snapshot().unknown == ()
+
+
+# -- whose interrupt it is ---------------------------------------------------------------------
+
+_INTX = b"CPU0\n 16:          5  IO-APIC  16-fasteoi   ehci_hcd, snd\n"
+
+
+def line_16(nic: str | None, disk: str | None) -> tuple[str | None, list[tuple[int, ...]]]:
+    """Who raises irq 16, and the irqs of both devices that have it for their line."""
+    two = {**device(NIC, 2, nic, irq=b"16\n"), **device(DISK, 2, disk, irq=b"16\n")}
+    snapshot = reading_of(two, {"/proc/interrupts": _INTX}).snapshot()
+    (row,) = snapshot.interrupts
+    return row.device, [one.irqs for one in snapshot.devices]
+
+
+def test_a_line_belongs_to_the_one_device_that_has_a_driver() -> None:
+    assert line_16("ehci-pci", None) == (NIC, [(16,), ()])
+    assert line_16(None, "snd_hda_intel") == (DISK, [(), (16,)])
+
+
+def test_a_line_that_two_drivers_share_is_nobodys_but_both_have_its_number() -> None:
+    assert line_16("ehci-pci", "snd_hda_intel") == (None, [(16,), (16,)])
+
+
+def test_a_line_of_devices_without_a_driver_is_nobodys() -> None:
+    assert line_16(None, None) == (None, [(), ()])
 
 
 # -- whose PASID it is -------------------------------------------------------------------------
