@@ -5,6 +5,7 @@ sampler reads only what may have changed. Each part has its own `Unknowns`: read
 replaces them. `read_snapshot` is one use of it: every part once.
 """
 
+import errno
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -66,6 +67,12 @@ _EMULATED_DOMAIN = AttachedDomain(type="emulated", evidence="known")
 _BLOCKED = AttachedDomain(type="blocked", evidence="known")
 _IDENTITY = AttachedDomain(type="identity", evidence="known")
 _TRANSLATING = ("DMA", "DMA-FQ")
+_LOG_REFUSED = {
+    errno.EACCES: "the kernel log is for root",
+    errno.EPERM: "the kernel log is for root",
+    errno.ENOENT: "there is no kernel log here",
+    errno.ENODATA: "the kernel log was not captured",
+}
 _CLAIMING = ("group", "noiommu-group", "cdev")
 
 
@@ -205,7 +212,8 @@ class Reading:
 
     def note_log(self, error: OSError) -> None:
         """Remember that the kernel log could not be read."""
-        self._begin("log").note("/dev/kmsg", error, "IOMMU faults: the kernel log is for root")
+        why = _LOG_REFUSED.get(error.errno or 0, "the kernel log could not be read")
+        self._begin("log").note("/dev/kmsg", error, f"IOMMU faults: {why}")
 
     @property
     def overrides_are_free(self) -> bool:
@@ -454,16 +462,21 @@ class Reading:
         return tuple(sorted(found, key=lambda queue: natural(queue.id)))
 
     def _joined_sdmdev(self, queue: Sdmdev) -> Sdmdev:
-        holders: tuple[int, ...] | None = ()
-        for node in self.nodes:
-            if self.holdings is None or not _is_node_of(node, queue):
-                continue
-            these = self.holdings.holders(node.path)
-            if these is None:
-                holders = None
-                break
-            holders = tuple(sorted({*(holders or ()), *these}))
+        holders = self._holders(queue)
         return replace(queue, holders=holders, state=self._state(queue, holders))
+
+    def _holders(self, queue: Sdmdev) -> tuple[int, ...] | None:
+        """Who has a node of the queue; None where nobody is known, but somebody may have it.
+
+        Openers that the driver names are holders even where /proc cannot be searched for more.
+        """
+        found, all_seen = _openers(queue), self.holdings is not None
+        for node in self.nodes:
+            if self.holdings is not None and _is_node_of(node, queue):
+                these = self.holdings.holders(node.path)
+                found.update(these or ())
+                all_seen = all_seen and these is not None
+        return tuple(sorted(found)) if found or all_seen else None
 
     def _state(self, queue: Sdmdev, holders: tuple[int, ...] | None) -> SdmdevState | None:
         """idle, held, started or orphan (sdmdev.md section 8); None when it cannot be told.
@@ -471,14 +484,14 @@ class Reading:
         An mdev takes its queue at create, so one that nobody holds is an orphan; a uacce or IDXD
         queue takes it at open, so one that nobody holds is idle.
         """
-        if holders is None or self.holdings is None:
+        if holders is None:
             return None
-        allocated_at_create = queue.kind in ("sdmdev", "mdev")
+        if queue.kind not in ("sdmdev", "mdev"):
+            return "started" if holders else "idle"
         if not holders:
-            return "orphan" if allocated_at_create else "idle"
-        if not allocated_at_create or self.holdings.device_open(queue.id, holders):
-            return "started"
-        return "held"
+            return "orphan"
+        started = self.holdings is not None and self.holdings.device_open(queue.id, holders)
+        return "started" if started else "held"
 
     def _joined_interrupts(self, by_parent: Mapping[str, list[str]]) -> tuple[Interrupt, ...]:
         if not by_parent:

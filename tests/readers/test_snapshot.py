@@ -503,6 +503,21 @@ def test_the_unknowns_of_a_device_go_with_it() -> None:
     assert reading.snapshot().unknown == ()
 
 
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.EPERM, "the kernel log is for root"),
+        (errno.ENOENT, "there is no kernel log here"),
+        (errno.ENODATA, "the kernel log was not captured"),
+        (errno.EIO, "the kernel log could not be read"),
+    ],
+)
+def test_why_the_log_cannot_be_read_is_told_by_its_errno(number: int, words: str) -> None:
+    reading = Reading(TreeHost(SMALL), NO_NAMES)
+    reading.note_log(OSError(number, ""))
+    assert [entry.what for entry in reading.snapshot().unknown] == [f"IOMMU faults: {words}"]
+
+
 # -- whose interrupt it is ---------------------------------------------------------------------
 
 _INTX = b"CPU0\n 16:          5  IO-APIC  16-fasteoi   ehci_hcd, snd\n"
@@ -605,6 +620,28 @@ def idxd(*pids: int) -> dict[str, Entry]:
         f"{_WQ}/dsa!wq0.1/dev": b"241:1\n",
         **{f"{_WQ}/dsa!wq0.1/file{k}/pid": f"{pid}\n" for k, pid in enumerate(pids)},
     }
+
+
+def test_who_opened_an_idxd_queue_holds_it_even_if_no_process_can_be_searched() -> None:
+    hidden = {"/proc/1/fd": Directory(errno.EACCES)}
+    queues = reading_of(SMALL, idxd(77), hidden).snapshot().sdmdevs
+    assert [(one.holders, one.state) for one in queues if one.kind == "idxd"] == [
+        ((77,), "started")
+    ]
+    queues = reading_of(SMALL, idxd(), hidden).snapshot().sdmdevs
+    assert [(one.holders, one.state) for one in queues if one.kind == "idxd"] == [(None, None)]
+
+
+def test_openers_and_holders_of_an_idxd_queue_are_told_together() -> None:
+    queues = reading_of(SMALL, idxd(77), process(78, "/dev/dsa/wq0.1")).snapshot().sdmdevs
+    assert [one.holders for one in queues if one.kind == "idxd"] == [(77, 78)]
+
+
+def test_before_processes_were_searched_nobody_is_said_not_to_hold() -> None:
+    reading = Reading(TreeHost(SMALL), NO_NAMES)
+    reading.read_topology()
+    reading.read_queues()
+    assert {(one.holders, one.state) for one in reading.snapshot().sdmdevs} == {(None, None)}
 
 
 def test_a_queue_that_was_handed_on_is_not_its_new_holders() -> None:
