@@ -1,7 +1,9 @@
 """What is attached to each device now, as Intel's debugfs shows it.
 
 Source: `/sys/kernel/debug/iommu/intel` (kernel-abi 2.2), whose format carries no promise: what is
-not understood is counted and noted, never guessed. `dmar_perf_latency` is never opened.
+not understood is counted and noted, never guessed. `dmar_perf_latency` is never opened, nor is
+`<address>/domain_translation_struct`: to print even its first line the kernel walks all page tables
+of the device, under the lock of the unit (`domain_translation_struct_show`).
 """
 
 import errno
@@ -9,7 +11,6 @@ from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple
 
 from sdmtop.backends.base import Host
-from sdmtop.model import Detail
 from sdmtop.readers.iommu_units import unit_devices, unit_names
 from sdmtop.readers.sysfs import is_absent
 from sdmtop.readers.unknowns import Unknowns
@@ -18,7 +19,6 @@ from sdmtop.text import fact
 DEBUG = "/sys/kernel/debug"
 TABLES = f"{DEBUG}/iommu/intel/dmar_translation_struct"
 TABLES_LIMIT = 1024 * 1024
-PAGES_LIMIT = 64 * 1024
 
 Type = Literal["first-level", "second-level", "nested", "pass-through"]
 
@@ -209,24 +209,3 @@ def _segment(addresses: tuple[str, ...]) -> str:
         if address.count(":") == 2:
             return address.partition(":")[0]
     return "0000"
-
-
-def mapping_details(host: Host, address: str) -> tuple[Detail, ...]:
-    """How many pages the device's domain maps; nothing where the kernel does not show it.
-
-    Source: `<address>/domain_translation_struct` (6.7 and later). Under a guest it can be
-    hundreds of megabytes, so only the first 64 KiB are read.
-    """
-    path = f"{DEBUG}/iommu/intel/{address}/domain_translation_struct"
-    try:
-        text = host.read(path, PAGES_LIMIT)
-    except OSError as error:
-        if is_absent(error):
-            return ()
-        value = f"? ({errno.errorcode.get(error.errno or 0, 'EIO')})"
-        meaning = "How many pages its domain maps is unknown"
-        return (Detail(name="Mapped pages", value=value, path=path, meaning=meaning),)
-    count = text.count(b" |\t")
-    more = "at least " if len(text) >= PAGES_LIMIT else ""
-    meaning = "What this device can reach by DMA now; 0: nothing is mapped"
-    return (Detail(name="Mapped pages", value=f"{more}{count}", path=path, meaning=meaning),)

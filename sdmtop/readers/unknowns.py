@@ -2,8 +2,9 @@
 
 import errno as errnos
 
+from sdmtop.backends.base import Host
 from sdmtop.model import Unknown
-from sdmtop.readers.sysfs import is_absent
+from sdmtop.readers.sysfs import is_absent, names
 from sdmtop.text import fact
 
 PATHS_OF_A_KIND = 8
@@ -59,6 +60,15 @@ class Unknowns:
                 more = f"{what} (and {rest - 1} more)" if rest > 1 else what
                 found.append(Unknown(path=fact(shown[-1]), errno=name, what=more))
         return tuple(sorted(found, key=lambda entry: (entry.path, entry.what)))
+
+
+def names_or_note(host: Host, unknowns: Unknowns, directory: str, what: str) -> list[str]:
+    """The names in a directory; none where there is none, and a note where it cannot be listed."""
+    try:
+        return names(host, directory)
+    except OSError as error:
+        unknowns.note(directory, error, what)
+        return []
 
 
 class UnknownsOfMany:

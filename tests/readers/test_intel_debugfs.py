@@ -11,7 +11,6 @@ from sdmtop.readers.intel_debugfs import (
     TABLES,
     TABLES_LIMIT,
     Translation,
-    mapping_details,
     parse,
     read_translation,
 )
@@ -200,21 +199,6 @@ def test_without_an_intel_unit_nothing_is_missing() -> None:
     unknowns = Unknowns()
     assert read_translation(TreeHost({"/sys/class/iommu/ivhd0/x": b""}), unknowns) is None
     assert unknowns.entries() == ()
-
-
-def test_mapped_pages_are_counted_and_a_capped_count_says_so() -> None:
-    path = "/sys/kernel/debug/iommu/intel/0000:01:00.0/domain_translation_struct"
-    row = b"0x0000000000100 |\t0x0000000000000000\t0x0000000003477003\n"
-    head = b"Device 0000:01:00.0 @0x34c1000\nIOVA_PFN         \tPML5E\n"
-    (idle,) = mapping_details(TreeHost({path: head}), "0000:01:00.0")
-    (some,) = mapping_details(TreeHost({path: head + row * 3}), "0000:01:00.0")
-    (many,) = mapping_details(TreeHost({path: head + row * 9999}), "0000:01:00.0")
-    assert (idle.value, some.value) == ("0", "3")
-    assert many.value.startswith("at least ")
-
-
-def test_mapped_pages_are_not_shown_where_the_kernel_has_no_such_file() -> None:
-    assert mapping_details(TreeHost({"/sys/x": b""}), "0000:01:00.0") == ()
 
 
 LINES = st.one_of(
