@@ -173,9 +173,10 @@ class Reading:
             elif self.devices.get(address) != device:
                 # An equal record is not kept: the old one is shared with earlier snapshots.
                 self.devices[address] = device
-            if path:
+            notes = unknowns.take()
+            if path and (notes or address in self._of_devices):
                 # Of a device that could not be read at all, this is all that is known.
-                self._of_devices.replace(address, path, unknowns.take())
+                self._of_devices.replace(address, path, notes)
 
     def read_queues(self) -> None:
         """Mdev types, and all that a process can hold: sdmdevs, mdevs, uacce and IDXD queues."""
@@ -376,10 +377,11 @@ class Reading:
             shared_by=shared_by,
         )
 
-    def _owner(self, group: IommuGroup, drivers: Mapping[str, str | None]) -> Owner:
+    def _owner(self, group: IommuGroup, drivers: dict[str, str | None]) -> Owner:
         """Who owns the group: a driver that is being unbound still does, and so does a holder."""
-        last = {address: self._leaving.get(address, drivers[address]) for address in drivers}
-        found = owner(last)
+        if not self._leaving.keys().isdisjoint(drivers):
+            drivers = {one: self._leaving.get(one, driver) for one, driver in drivers.items()}
+        found = owner(drivers)
         return "vfio" if found == "free" and self._held(group) else found
 
     def _attached(

@@ -83,6 +83,9 @@ class UnknownsOfMany:
         self._alike: dict[Notes, Notes] = {}
         self._entries: tuple[Unknown, ...] | None = ()
 
+    def __contains__(self, owner: str) -> bool:
+        return owner in self._of
+
     def replace(self, owner: str, directory: str, notes: Notes) -> None:
         """Take these for the failures of the owner, whose own directory most of them are in."""
         if not notes:
