@@ -27,11 +27,11 @@ from sdmtop.backends.capture import (
     WRITE_ONLY,
     Notes,
 )
-from sdmtop.backends.limits import PAGE, READ_LIMIT, SIDE_EFFECTS
+from sdmtop.backends.limits import ASLEEP, PAGE, READ_LIMIT, SIDE_EFFECTS, WAKES
 from sdmtop.backends.tree import Link
 from sdmtop.model import Record
 from sdmtop.patience import DEADLINE, PatientHost
-from sdmtop.readers.sysfs import follow, is_absent, natural
+from sdmtop.readers.sysfs import follow, is_absent, natural, word
 from sdmtop.text import fact, line, printable
 
 Progress = Callable[[str], None]
@@ -63,12 +63,6 @@ _NUMA_NODE = frozenset({"cpulist", "distance"})
 _MODULE = frozenset({"version", "initstate", "refcnt", "parameters"})
 _MODULES = ("vfio", "iommu", "mdev", "mtty", "sdmdev", "uacce", "hisi_", "idxd", "dmatest")
 
-# Reading these resumes a device that sleeps, as do all that look into configuration space.
-_WAKES = frozenset(
-    {"config", "current_link_speed", "current_link_width", "max_link_speed", "max_link_width",
-     "secondary_bus_number", "subordinate_bus_number"}
-)  # fmt: skip
-_ASLEEP = (b"D1", b"D2", b"D3hot", b"D3cold")
 # Images and registers of the device itself, of no use to a reader and not free to read.
 _HARDWARE = frozenset({"rom", "vpd", "dmar_perf_latency"})
 _TABLES = ("dmar_translation_struct", 1024 * 1024)
@@ -426,8 +420,8 @@ class _Walk:
         found |= _HARDWARE
         if "driver_override" in names:
             uevent, power = self._look(path, ("uevent", "power_state"))
-            if isinstance(power, bytes) and power.startswith(_ASLEEP):
-                found |= _WAKES
+            if word(power) in ASLEEP:
+                found |= WAKES
             if "driver" not in names and isinstance(uevent, bytes) and b"DRIVER=" in uevent:
                 found.add("driver_override")  # A stuck unbind holds the lock that it takes.
         return found

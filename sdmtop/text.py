@@ -35,15 +35,26 @@ def line(raw: bytes) -> str:
     return fact(raw.strip())
 
 
+_BLANK = frozenset(
+    # Letters, marks and symbols by their category that show as nothing: combining joiner, Hangul
+    # and Khmer fillers, variation selectors, an empty Braille cell, an empty note head.
+    "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0\U00016fe4\U0001d159"
+    + "".join(map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))))
+)
+
+
 def printable(text: str) -> str:
     """The text with every character that is not plainly visible replaced by an escape.
 
     `str.isprintable` is the rule: it refuses controls, bidi and zero-width format characters,
-    surrogates, private use, unassigned code points, and blanks that are not a space.
+    surrogates, private use, unassigned code points, and blanks that are not a space. Of what it
+    lets pass, characters that Unicode gives no shape of their own are escaped too.
     """
-    if text.isprintable():
+    if text.isprintable() and (text.isascii() or _BLANK.isdisjoint(text)):
         return text
-    return "".join(char if char.isprintable() else _escape(char) for char in text)
+    return "".join(
+        char if char.isprintable() and char not in _BLANK else _escape(char) for char in text
+    )
 
 
 def _escape(char: str) -> str:

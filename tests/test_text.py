@@ -1,3 +1,4 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -50,6 +51,22 @@ def test_escape_sequences_bidi_and_zero_width_are_shown_as_escapes() -> None:
     assert printable("\x1b[31m") == "\\x1b[31m"
     assert printable("a\u202eb\u200b") == "a\\u202eb\\u200b"
     assert printable("\U000e0001") == "\\U000e0001"
+
+
+@pytest.mark.parametrize(
+    "blank",
+    ["\u034f", "\u115f", "\u1160", "\u17b4", "\u180b", "\u180f", "\u2800", "\u3164", "\ufe00",
+     "\ufe0f", "\uffa0", "\U000e0100", "\U000e01ef"],
+)  # fmt: skip
+def test_a_letter_or_mark_that_shows_as_nothing_is_an_escape(blank: str) -> None:
+    assert blank.isprintable()
+    assert printable(f"a{blank}") == "a" + ascii(blank)[1:-1]
+    assert printable(blank * 30).isascii()
+
+
+def test_letters_of_any_script_and_their_marks_are_left_as_they_are() -> None:
+    for text in ("e\u0301", "中文", "한글", "नमस्ते", "\u28ff", "☃"):
+        assert printable(text) == text
 
 
 @given(HOSTILE, st.integers(min_value=0, max_value=80))

@@ -28,6 +28,15 @@ SIDE_EFFECTS = frozenset(
 )
 """File names that no reader may open."""
 
+WAKES = frozenset(
+    {"config", "current_link_speed", "current_link_width", "max_link_speed", "max_link_width",
+     "secondary_bus_number", "subordinate_bus_number"}
+)  # fmt: skip
+"""Files of a PCI device that look into its configuration space: reading them resumes it."""
+
+ASLEEP = frozenset({"D1", "D2", "D3hot", "D3cold"})
+"""The `power_state` of a device that is left asleep."""
+
 
 def refuse_side_effects(path: str) -> None:
     """Raise EPERM for a file whose reading would change the host or could block."""

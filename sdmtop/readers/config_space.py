@@ -8,6 +8,7 @@ from a device that sleeps, because that wakes it.
 import errno
 
 from sdmtop.backends.base import Host
+from sdmtop.backends.limits import ASLEEP
 from sdmtop.model import Detail, DevicePasid, Record
 from sdmtop.readers.unknowns import Unknowns
 
@@ -23,7 +24,6 @@ _SRIOV = 0x10
 _PRI = 0x13
 _PASID = 0x1B
 
-_ASLEEP = frozenset({"D1", "D2", "D3hot", "D3cold"})
 _WHAT = "PASID, ATS, PRI and ACS capability"
 
 
@@ -69,7 +69,7 @@ def read_capabilities(
     Source: `config`, eight bytes for each capability.
     """
     config = f"{path}/config"
-    if power_state in _ASLEEP:
+    if power_state in ASLEEP:
         asleep = OSError(errno.EAGAIN, "asleep")
         unknowns.note(config, asleep, f"{_WHAT}: it sleeps ({power_state}), a read would wake it")
         return _UNREAD

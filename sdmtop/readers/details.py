@@ -1,12 +1,14 @@
 """More facts about one object, read only while it is looked at."""
 
 from sdmtop.backends.base import Host
+from sdmtop.backends.limits import ASLEEP, WAKES
 from sdmtop.model import Detail, Device, Snapshot
 from sdmtop.readers.config_space import capability_details
 from sdmtop.readers.iommu_units import unit_details
 from sdmtop.readers.sysfs import word
 
-# file -> what it tells an operator; all read without taking a lock or waking the device.
+# file -> what it tells an operator; all read without taking a lock, and without waking the device:
+# of one that sleeps, those in WAKES are left alone.
 _DEVICE_FILES = {
     "power_state": "D0 is awake; reading the configuration space would wake the others",
     "reset_method": "how the kernel can reset it, in the order of trying",
@@ -53,15 +55,16 @@ def _of_units(host: Host, snapshot: Snapshot, names: set[str | None]) -> tuple[D
 
 def _of_device(host: Host, device: Device) -> tuple[Detail, ...]:
     try:
-        answers = host.look(device.path, tuple(_DEVICE_FILES))
+        power = word(host.look(device.path, ("power_state",))[0])
+        files = [file for file in _DEVICE_FILES if power not in ASLEEP or file not in WAKES]
+        answers = host.look(device.path, files)
     except OSError:
         return ()
     found = [
-        Detail(name=file, value=value, path=f"{device.path}/{file}", meaning=meaning)
-        for (file, meaning), answer in zip(_DEVICE_FILES.items(), answers, strict=True)
+        Detail(name=file, value=value, path=f"{device.path}/{file}", meaning=_DEVICE_FILES[file])
+        for file, answer in zip(files, answers, strict=True)
         if (value := word(answer)) is not None
     ]
     if device.bus == "pci":
-        power = next((detail.value for detail in found if detail.name == "power_state"), None)
         found += capability_details(host, device.path, power)
     return tuple(found)

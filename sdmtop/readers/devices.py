@@ -45,8 +45,9 @@ def device_facts(host: "Host", address: str, path: str, unknowns: "Unknowns") ->
     """The fields of `model.Device` that the device's own directory tells, at `path`.
 
     Empty when the directory is gone (a device that was pulled while we read). Not among the
-    fields: `name`, `pasid` and `sdmdev`, which other readers know. Besides them: `power_state`,
-    and `driver_known`, False where an unbind is under way or the link could not be read.
+    fields: `name`, `pasid` and `sdmdev`, which other readers know. Besides them: `power_state`;
+    `driver_known`, False where an unbind is under way or the link could not be read; and
+    `driver_told`, the driver that `uevent` still names then.
     """
     try:
         answers = host.look(path, _FILES, _LINKS)
@@ -62,8 +63,8 @@ def device_facts(host: "Host", address: str, path: str, unknowns: "Unknowns") ->
     text = b"\n" + uevent if isinstance(uevent, bytes) else b""
     vendor, _, device = _field(text, b"\nPCI_ID=").partition(b":")
     driver_name = name_of(driver)
-    moving = driver_name is None and bool(_field(text, b"\nDRIVER="))
-    if moving:
+    told = fact(_field(text, b"\nDRIVER=")) if driver_name is None else ""
+    if told and isinstance(driver, OSError) and is_absent(driver):
         what = "driver: an unbind has begun and waits for a holder to let go"
         unknowns.note(f"{path}/driver", OSError(errno.EBUSY, what), what)
     numa = number(numa_node)
@@ -76,13 +77,15 @@ def device_facts(host: "Host", address: str, path: str, unknowns: "Unknowns") ->
         "group": number_of(group),
         "iommu": name_of(iommu),
         "driver": driver_name,
-        "driver_known": not moving and (isinstance(driver, bytes) or is_absent(driver)),
-        "driver_override": None if moving else _override(host, path, unknowns),
+        "driver_known": not told and (isinstance(driver, bytes) or is_absent(driver)),
+        "driver_told": told or None,
+        "driver_override": None if told else _override(host, path, unknowns),
         "vendor": _hex(vendor, 4),
         "device": _hex(device, 4),
         "class_": _hex(_field(text, b"\nPCI_CLASS="), 6),
         "numa_node": None if numa == -1 else numa,
-        "irqs": _irqs(host, path, irq, unknowns),
+        # The line that firmware wrote down is none of Linux's until a driver enables the device.
+        "irqs": _irqs(host, path, irq if driver_name or told else b"", unknowns),
         "sriov": (total, _vfs(host, path, unknowns)) if total else None,
         "physfn": name_of(physfn),
         "power_state": word(power_state),
@@ -124,9 +127,11 @@ def _is_pci_address(name: str) -> bool:
 
 def _parent(path: str) -> str | None:
     """The device above: None below a host bridge, or below a directory that is no device."""
-    name = posixpath.basename(posixpath.dirname(path))
+    above, _, name = posixpath.dirname(path).rpartition("/")
     if name.startswith("pci") or name in ("platform", "virtual", "system", "devices"):
         return None
+    if above == "/sys/devices/virtual":
+        return None  # The class of a device that sits on nothing, as `mtty/mtty`.
     return intern(fact(name))
 
 

@@ -17,7 +17,12 @@ GROUPS = "/sys/kernel/iommu_groups"
 EMULATED = "vfio-noiommu"
 """The `name` of a group that has no IOMMU behind it: noiommu devices, and every mdev of today."""
 
+UNSAFE = "no IOMMU: VFIO's unsafe noiommu mode only"
+"""Why a device in such a group cannot be given to a process safely."""
+
 _MANAGED = frozenset({"pcieport", "pci-stub", "fsl_mc_dprc"})
+
+_ATTACHING = ("vdpa", "ifcvf", "pds_core", "usnic")
 
 _FILES = ("type", "reserved_regions", "name")
 _WHAT = ("domain type", "reserved regions", "group name")
@@ -70,6 +75,14 @@ def is_vfio(driver: str) -> bool:
 def uses_dma(driver: str) -> bool:
     """Whether a bound driver owns the group: all but those with `driver_managed_dma`."""
     return driver not in _MANAGED and not is_vfio(driver)
+
+
+def may_attach(driver: str) -> bool:
+    """Whether a driver of the kernel's is known to attach a domain of its own to its device.
+
+    Those that call `iommu_attach_device` on a machine with Intel's units: vDPA, and usnic.
+    """
+    return any(word in driver for word in _ATTACHING)
 
 
 def viability(

@@ -8,8 +8,8 @@ import posixpath
 
 from sdmtop.backends.base import Host
 from sdmtop.model import Sdmdev
-from sdmtop.readers.sysfs import ABSENT, names, natural, number, target, word
-from sdmtop.readers.unknowns import Unknowns
+from sdmtop.readers.sysfs import ABSENT, natural, number, target, word
+from sdmtop.readers.unknowns import Unknowns, names_or_note
 from sdmtop.text import fact
 
 DEVICES = "/sys/bus/dsa/devices"
@@ -75,20 +75,11 @@ def read_idxd(host: Host, unknowns: Unknowns) -> tuple[Sdmdev, ...]:
     and `device_clients`, and `pids`, the processes that have it open (6.4 and later). Their
     PASIDs are nowhere told. `group`, `state` and `holders` are left to the join.
     """
-    try:
-        queues = sorted((name for name in names(host, DEVICES) if _is_queue(name)), key=natural)
-    except OSError as error:
-        unknowns.note(DEVICES, error, "all IDXD queues")
-        return ()
+    entries = names_or_note(host, unknowns, DEVICES, "all IDXD queues")
+    queues = sorted(filter(_is_queue, entries), key=natural)
     devices: dict[str, dict[str, str]] = {}
     found = (_queue(host, unknowns, name, devices) for name in queues)
     return tuple(queue for queue in found if queue is not None)
-
-
-def node_of(queue: Sdmdev) -> str:
-    """The character device of a work queue: below /dev/dsa or /dev/iax."""
-    directory = "iax" if queue.params.get("device", "").startswith("iax") else "dsa"
-    return f"/dev/{directory}/{queue.id}"
 
 
 def command_status(text: str) -> str:
@@ -165,10 +156,10 @@ def _pids(host: Host, unknowns: Unknowns, path: str) -> tuple[int, ...]:
     """Who has the queue open: `<queue>/dsa!<queue>/file<K>/pid`, one directory for each open."""
     found = set()
     what = "process that has this IDXD queue open"
-    for directory in _names(host, unknowns, path, what):
+    for directory in names_or_note(host, unknowns, path, what):
         if "!" not in directory:
             continue
-        for opened in _names(host, unknowns, f"{path}/{directory}", what):
+        for opened in names_or_note(host, unknowns, f"{path}/{directory}", what):
             if not opened.startswith("file"):
                 continue
             file = f"{path}/{directory}/{opened}/pid"
@@ -183,11 +174,3 @@ def _pids(host: Host, unknowns: Unknowns, path: str) -> tuple[int, ...]:
             elif isinstance(answer, bytes):
                 unknowns.note(file, OSError(errno.EINVAL, "no process id"), what)
     return tuple(sorted(found))
-
-
-def _names(host: Host, unknowns: Unknowns, path: str, what: str) -> list[str]:
-    try:
-        return names(host, path)
-    except OSError as error:
-        unknowns.note(path, error, what)
-        return []

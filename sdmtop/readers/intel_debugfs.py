@@ -1,7 +1,9 @@
 """What is attached to each device now, as Intel's debugfs shows it.
 
 Source: `/sys/kernel/debug/iommu/intel` (kernel-abi 2.2), whose format carries no promise: what is
-not understood is counted and noted, never guessed. `dmar_perf_latency` is never opened.
+not understood is counted and noted, never guessed. `dmar_perf_latency` is never opened, nor is
+`<address>/domain_translation_struct`: to print even its first line the kernel walks all page tables
+of the device, under the lock of the unit (`domain_translation_struct_show`).
 """
 
 import errno
@@ -9,7 +11,6 @@ from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple
 
 from sdmtop.backends.base import Host
-from sdmtop.model import Detail
 from sdmtop.readers.iommu_units import unit_devices, unit_names
 from sdmtop.readers.sysfs import is_absent
 from sdmtop.readers.unknowns import Unknowns
@@ -18,7 +19,6 @@ from sdmtop.text import fact
 DEBUG = "/sys/kernel/debug"
 TABLES = f"{DEBUG}/iommu/intel/dmar_translation_struct"
 TABLES_LIMIT = 1024 * 1024
-PAGES_LIMIT = 64 * 1024
 
 Type = Literal["first-level", "second-level", "nested", "pass-through"]
 
@@ -45,10 +45,6 @@ class Row(NamedTuple):
     present: bool
 
 
-DomainKey = tuple[str, int, int]
-"""(unit, page table, domain id)."""
-
-
 class Translation:
     """The rows of every device, by address.
 
@@ -68,13 +64,10 @@ class Translation:
         self._unit_of = {address: unit for unit, devices in behind.items() for address in devices}
         self._shown = frozenset(rows)
         self._truncated = truncated
-        self._units: dict[str, str] = {}
         for unit, devices in rows.items():
             segment = _segment(behind.get(unit, ()))
             for function, found in devices.items():
-                address = f"{segment}:{function}"
-                self._rows[address] = tuple(found)
-                self._units[address] = unit
+                self._rows[f"{segment}:{function}"] = tuple(found)
 
     def addresses(self) -> Iterable[str]:
         """Every address that has a row; aliases of a bridge's secondary bus are among them."""
@@ -88,16 +81,12 @@ class Translation:
         """The PASIDs above 0 that have a table on this device now, sorted."""
         return tuple(sorted({row.pasid for row in self.rows(address) if row.pasid and row.present}))
 
-    def domain_key(self, address: str) -> DomainKey | None:
-        """What names the domain of the device's requests without PASID.
-
-        Devices with the same key share one domain. None where there is no row, and for
-        pass-through, which has no page table that could be shared.
-        """
+    def requests(self, address: str) -> Literal["blocked", "pass-through", "translated"] | None:
+        """What becomes of the device's requests without a PASID; None where that is not told."""
         for row in self.rows(address):
-            if not row.pasid and row.present and row.type not in (None, "pass-through"):
-                return self._units[address], row.table, row.domain
-        return None
+            if not row.pasid and row.present and row.type is not None:
+                return "pass-through" if row.type == "pass-through" else "translated"
+        return "blocked" if self.lists(address) is False else None
 
     def lists(self, address: str) -> bool | None:
         """Whether the device has a row; one that has none is blocked.
@@ -220,24 +209,3 @@ def _segment(addresses: tuple[str, ...]) -> str:
         if address.count(":") == 2:
             return address.partition(":")[0]
     return "0000"
-
-
-def mapping_details(host: Host, address: str) -> tuple[Detail, ...]:
-    """How many pages the device's domain maps; nothing where the kernel does not show it.
-
-    Source: `<address>/domain_translation_struct` (6.7 and later). Under a guest it can be
-    hundreds of megabytes, so only the first 64 KiB are read.
-    """
-    path = f"{DEBUG}/iommu/intel/{address}/domain_translation_struct"
-    try:
-        text = host.read(path, PAGES_LIMIT)
-    except OSError as error:
-        if is_absent(error):
-            return ()
-        value = f"? ({errno.errorcode.get(error.errno or 0, 'EIO')})"
-        meaning = "How many pages its domain maps is unknown"
-        return (Detail(name="Mapped pages", value=value, path=path, meaning=meaning),)
-    count = text.count(b" |\t")
-    more = "at least " if len(text) >= PAGES_LIMIT else ""
-    meaning = "What this device can reach by DMA now; 0: nothing is mapped"
-    return (Detail(name="Mapped pages", value=f"{more}{count}", path=path, meaning=meaning),)

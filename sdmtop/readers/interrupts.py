@@ -106,12 +106,13 @@ def _affinity_path(label: str) -> str:
 def read_interrupts(
     host: Host,
     unknowns: Unknowns,
-    device_of_irq: Mapping[int, str],
+    device_of_irq: Mapping[int, str | None],
     table: InterruptTable | None = None,
 ) -> tuple[Interrupt, ...]:
     """All rows, numbers first; `shared_by` is left for the join.
 
-    `device_of_irq` is what the devices' `msi_irqs` say; a `table` that is kept saves parsing.
+    `device_of_irq` is what the devices' `msi_irqs` and `irq` say, None for a line that several
+    share; a `table` that is kept saves parsing.
     Sources: `/proc/interrupts`, `/proc/irq/N/smp_affinity_list`.
     """
     try:
@@ -221,7 +222,7 @@ def _summary(tail: bytes) -> tuple[str, ...]:
     return (text,) if text else ()
 
 
-def _device(row: Row, device_of_irq: Mapping[int, str]) -> str | None:
+def _device(row: Row, device_of_irq: Mapping[int, str | None]) -> str | None:
     """Who raises it: by msi_irqs, by the chip's name, by 6.1's hwirq, by VFIO's action name."""
     if row.chip is None:
         return None
@@ -234,7 +235,7 @@ def _device(row: Row, device_of_irq: Mapping[int, str]) -> str | None:
     if row.chip in _MSI_CHIPS and row.hwirq is not None and row.hwirq.isdecimal():
         where = int(row.hwirq[:20]) >> 11  # segment << 16 | bus << 8 | devfn
         return f"{where >> 16:04x}:{where >> 8 & 0xFF:02x}:{where >> 3 & 0x1F:02x}.{where & 7}"
-    for action in row.actions:
+    for action in row.actions if len(row.actions) == 1 else ():
         if action.startswith("vfio-") and action.endswith(")"):
             return action[action.rfind("(") + 1 : -1]
     return None

@@ -11,8 +11,8 @@ from typing import NamedTuple
 from sdmtop.backends.base import Host
 from sdmtop.model import Detail, IommuUnit, UnitDriver
 from sdmtop.readers.host import kernel_release
-from sdmtop.readers.sysfs import name_of, names, natural, number, word
-from sdmtop.readers.unknowns import Unknowns
+from sdmtop.readers.sysfs import name_of, natural, number, word
+from sdmtop.readers.unknowns import Unknowns, names_or_note
 from sdmtop.text import fact, printable
 
 CLASS = "/sys/class/iommu"
@@ -32,21 +32,14 @@ def read_iommu_units(host: Host, unknowns: Unknowns) -> tuple[IommuUnit, ...]:
 
 def unit_names(host: Host, unknowns: Unknowns) -> list[str]:
     """The names of all units, sorted: `dmar0`, `ivhd0`, `smmu3.0x...`, a virtio bus name."""
-    try:
-        return sorted(names(host, CLASS), key=natural)
-    except OSError as error:
-        unknowns.note(CLASS, error, "all IOMMU units")
-        return []
+    return sorted(names_or_note(host, unknowns, CLASS, "all IOMMU units"), key=natural)
 
 
 def unit_devices(host: Host, unknowns: Unknowns, name: str) -> tuple[str, ...]:
     """The addresses of the devices behind a unit: the names of the links in `devices/`."""
     path = f"{CLASS}/{name}/devices"
-    try:
-        return tuple(fact(link) for link in sorted(names(host, path), key=natural))
-    except OSError as error:
-        unknowns.note(path, error, "devices behind this IOMMU unit")
-        return ()
+    links = names_or_note(host, unknowns, path, "devices behind this IOMMU unit")
+    return tuple(fact(link) for link in sorted(links, key=natural))
 
 
 def unit_details(host: Host, unit: IommuUnit) -> tuple[Detail, ...]:
@@ -65,7 +58,7 @@ def unit_details(host: Host, unit: IommuUnit) -> tuple[Detail, ...]:
     if unit.driver == "amd":
         return (
             *_plain(host, f"{directory}/amd-iommu", "cap", "Header of its PCI capability"),
-            *_amd_details(host, f"{directory}/amd-iommu/features"),
+            *_register(host, f"{directory}/amd-iommu/features", _EFR, _amd_efr),
         )
     nothing = "Nothing is exported: PASID width is only told through iommufd, or by the boot log"
     return (Detail(name="Capabilities", value="not exported", path=directory, meaning=nothing),)
@@ -200,16 +193,9 @@ def _version(release: str | None) -> tuple[int, int] | None:
     return major_number, minor_number
 
 
-def _amd_details(host: Host, path: str) -> tuple[Detail, ...]:
-    try:
-        text = host.read(path)
-    except OSError as error:
-        return (_unreadable(path, error),)
-    efr = extended_features(text, kernel_release(host, Unknowns()))
-    if efr is None:
-        return (_no_number(path, text),)
-    value, guessed = efr
-    return _decoded(value, path, _EFR, _GUESSED if guessed else "")
+def _amd_efr(host: Host, text: bytes) -> tuple[int, str] | None:
+    found = extended_features(text, kernel_release(host, Unknowns()))
+    return None if found is None else (found[0], _GUESSED if found[1] else "")
 
 
 # -- what the bits mean ----------------------------------------------------------------------
@@ -297,13 +283,27 @@ _EFR = (
 )  # fmt: skip
 
 
-def _register(host: Host, path: str, fields: tuple[_Field, ...]) -> tuple[Detail, ...]:
+def _hexadecimal(_host: Host, text: bytes) -> tuple[int, str] | None:
+    value = number(text, 16)
+    return None if value is None else (value, "")
+
+
+def _register(
+    host: Host,
+    path: str,
+    fields: tuple[_Field, ...],
+    parse: Callable[[Host, bytes], tuple[int, str] | None] = _hexadecimal,
+) -> tuple[Detail, ...]:
+    """The fields of a register; `parse` gives its value, and a caveat for each of them."""
     try:
         text = host.read(path)
     except OSError as error:
         return (_unreadable(path, error),)
-    value = number(text, 16)
-    return (_no_number(path, text),) if value is None else _decoded(value, path, fields, "")
+    found = parse(host, text)
+    if found is None:
+        return (_no_number(path, text),)
+    value, caveat = found
+    return _decoded(value, path, fields, caveat)
 
 
 def _decoded(

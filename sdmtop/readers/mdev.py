@@ -11,14 +11,13 @@ from sdmtop.readers.sdmdev import SDMDEV_CLASS, parent_paths
 from sdmtop.readers.sysfs import (
     is_absent,
     name_of,
-    names,
     natural,
     number,
     number_of,
     target,
     word,
 )
-from sdmtop.readers.unknowns import Unknowns
+from sdmtop.readers.unknowns import Unknowns, names_or_note
 from sdmtop.text import fact
 
 _BUS = "/sys/bus/mdev/devices"
@@ -31,7 +30,7 @@ def read_mdev_types(host: Host, unknowns: Unknowns) -> tuple[MdevType, ...]:
     found = [
         _read_type(host, unknowns, parent, path, id_)
         for parent, path in parent_paths(host, unknowns).items()
-        for id_ in _list(host, unknowns, f"{path}/mdev_supported_types", "mdev types")
+        for id_ in names_or_note(host, unknowns, f"{path}/mdev_supported_types", "mdev types")
     ]
     return tuple(sorted(found, key=lambda type_: (natural(type_.parent), natural(type_.id))))
 
@@ -39,7 +38,7 @@ def read_mdev_types(host: Host, unknowns: Unknowns) -> tuple[MdevType, ...]:
 def read_mdevs(host: Host, unknowns: Unknowns) -> tuple[Sdmdev, ...]:
     """Every instance, by UUID. `state` and `holders` are left for the join."""
     paths = {}
-    for uuid in _list(host, unknowns, _BUS, "mediated devices"):
+    for uuid in names_or_note(host, unknowns, _BUS, "mediated devices"):
         try:
             paths[uuid] = target(host, f"{_BUS}/{uuid}")
         except OSError as error:
@@ -47,10 +46,10 @@ def read_mdevs(host: Host, unknowns: Unknowns) -> tuple[Sdmdev, ...]:
     pending = {
         uuid: f"{path}/{uuid}"
         for path in parent_paths(host, unknowns).values()
-        for uuid in _list(host, unknowns, path, "mediated devices of this parent")
+        for uuid in names_or_note(host, unknowns, path, "mediated devices of this parent")
         if _is_uuid(uuid) and uuid not in paths
     }
-    sharing = frozenset(_list(host, unknowns, SDMDEV_CLASS, "sdmdev parents"))
+    sharing = frozenset(names_or_note(host, unknowns, SDMDEV_CLASS, "sdmdev parents"))
     found = [
         _read_mdev(host, unknowns, uuid, path, sharing, pending=uuid in pending)
         for uuid, path in {**paths, **pending}.items()
@@ -62,7 +61,7 @@ def _read_type(host: Host, unknowns: Unknowns, parent: str, path: str, id_: str)
     directory = f"{path}/mdev_supported_types/{id_}"
     answers = _look(host, unknowns, directory, _TYPE_FILES, "mdev type")
     name, device_api, available, flags = answers
-    instances = _list(host, unknowns, f"{directory}/devices", "instances of this mdev type")
+    instances = names_or_note(host, unknowns, f"{directory}/devices", "instances of this mdev type")
     return MdevType(
         parent=fact(parent),
         id=fact(id_),
@@ -123,7 +122,7 @@ def _shared_domain(
 
 
 def _read_params(host: Host, unknowns: Unknowns, directory: str) -> dict[str, str]:
-    files = sorted(_list(host, unknowns, directory, "parameters of this queue"))
+    files = sorted(names_or_note(host, unknowns, directory, "parameters of this queue"))
     answers = _look(host, unknowns, directory, files, "parameter of this queue") if files else []
     return {
         fact(file): value
@@ -151,14 +150,6 @@ def _look(
     for name, answer in zip((*files, *links), answers, strict=True):
         unknowns.note_failure(f"{directory}/{name}", answer, f"{name} of this {what}")
     return answers
-
-
-def _list(host: Host, unknowns: Unknowns, directory: str, what: str) -> list[str]:
-    try:
-        return names(host, directory)
-    except OSError as error:
-        unknowns.note(directory, error, what)
-        return []
 
 
 def _is_uuid(name: str) -> bool:

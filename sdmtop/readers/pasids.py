@@ -14,7 +14,7 @@ from sdmtop.model import Pasid, Sdmdev
 from sdmtop.readers.intel_debugfs import TABLES, Translation
 from sdmtop.readers.iommu_units import CLASS
 from sdmtop.readers.sysfs import names, natural, number
-from sdmtop.readers.unknowns import Unknowns
+from sdmtop.readers.unknowns import Unknowns, names_or_note
 from sdmtop.text import fact
 
 SVA_DRIVER = "/sys/bus/pci/drivers/uio_pci_sva"
@@ -116,12 +116,8 @@ def _positive(text: str) -> int | None:
 
 def _of_sva_driver(host: Host, unknowns: Unknowns) -> Iterable[Pasid]:
     """Devices of uio_pci_sva: one user each, whose PASID is 0 or negative while nobody is."""
-    try:
-        devices = [name for name in names(host, SVA_DRIVER) if ":" in name]
-    except OSError as error:
-        unknowns.note(SVA_DRIVER, error, "PASIDs of devices on uio_pci_sva")
-        return
-    for device in devices:
+    entries = names_or_note(host, unknowns, SVA_DRIVER, "PASIDs of devices on uio_pci_sva")
+    for device in (name for name in entries if ":" in name):
         path = f"{SVA_DRIVER}/{device}/pasid"
         what = "PASID of this device's user"
         try:

@@ -5,8 +5,8 @@ Source: "vfio: add sdmdev support", `/sys/class/sdmdev/<parent>/device/params/`.
 
 from sdmtop.backends.base import Host
 from sdmtop.model import SdmdevParams
-from sdmtop.readers.sysfs import names, number, target
-from sdmtop.readers.unknowns import Unknowns
+from sdmtop.readers.sysfs import number, target
+from sdmtop.readers.unknowns import Unknowns, names_or_note
 
 SDMDEV_CLASS = "/sys/class/sdmdev"
 MDEV_CLASS = "/sys/class/mdev_bus"
@@ -19,7 +19,7 @@ _PARAMS = ("iommu_type", "dma_flag")
 def read_sdmdev_parents(host: Host, unknowns: Unknowns) -> dict[str, SdmdevParams]:
     """Parent name -> its `params/`; empty on a kernel without the class."""
     found = {}
-    for name in _listed(host, unknowns, SDMDEV_CLASS, "sdmdev parents"):
+    for name in names_or_note(host, unknowns, SDMDEV_CLASS, "sdmdev parents"):
         directory = f"{SDMDEV_CLASS}/{name}/device/params"
         try:
             answers = host.look(directory, _PARAMS)
@@ -51,7 +51,7 @@ def parent_paths(host: Host, unknowns: Unknowns) -> dict[str, str]:
         (SDMDEV_CLASS, "/device"),
         (_UACCE_CLASS, "/device"),
     ):
-        for name in _listed(host, unknowns, directory, "parents of queues"):
+        for name in names_or_note(host, unknowns, directory, "parents of queues"):
             link = f"{directory}/{name}"
             try:
                 path = target(host, link)
@@ -63,11 +63,3 @@ def parent_paths(host: Host, unknowns: Unknowns) -> dict[str, str]:
             else:
                 found[path[path.rfind("/") + 1 :]] = path
     return found
-
-
-def _listed(host: Host, unknowns: Unknowns, directory: str, what: str) -> list[str]:
-    try:
-        return names(host, directory)
-    except OSError as error:
-        unknowns.note(directory, error, what)
-        return []

@@ -5,6 +5,7 @@ sampler reads only what may have changed. Each part has its own `Unknowns`: read
 replaces them. `read_snapshot` is one use of it: every part once.
 """
 
+import errno
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -21,6 +22,7 @@ from sdmtop.model import (
     IommuGroup,
     IommuUnit,
     MdevType,
+    Owner,
     Pasid,
     Process,
     ReservedRegion,
@@ -35,8 +37,10 @@ from sdmtop.readers.devices import PCI, device_facts, pci_paths
 from sdmtop.readers.groups import (
     EMULATED,
     GROUPS,
+    UNSAFE,
     group_facts,
     group_ids,
+    may_attach,
     owner,
     regions,
     uses_dma,
@@ -50,17 +54,26 @@ from sdmtop.readers.interrupts import InterruptTable, read_interrupts
 from sdmtop.readers.iommu_units import read_iommu_units
 from sdmtop.readers.mdev import read_mdev_types, read_mdevs
 from sdmtop.readers.names import Names
-from sdmtop.readers.pasids import read_pasids
+from sdmtop.readers.pasids import infer_processes, read_pasids
 from sdmtop.readers.sdmdev import parent_paths, read_sdmdev_parents
-from sdmtop.readers.sysfs import natural, target
+from sdmtop.readers.sysfs import natural, number, target
 from sdmtop.readers.uacce import read_uacce
-from sdmtop.readers.unknowns import Unknowns
+from sdmtop.readers.unknowns import Unknowns, UnknownsOfMany
 from sdmtop.readers.vfio import Node, read_nodes
 from sdmtop.text import fact
 
 _UNTOLD = AttachedDomain(type=None, evidence="unknown")
 _EMULATED_DOMAIN = AttachedDomain(type="emulated", evidence="known")
 _BLOCKED = AttachedDomain(type="blocked", evidence="known")
+_IDENTITY = AttachedDomain(type="identity", evidence="known")
+_TRANSLATING = ("DMA", "DMA-FQ")
+_LOG_REFUSED = {
+    errno.EACCES: "the kernel log is for root",
+    errno.EPERM: "the kernel log is for root",
+    errno.ENOENT: "there is no kernel log here",
+    errno.ENODATA: "the kernel log was not captured",
+}
+_CLAIMING = ("group", "noiommu-group", "cdev")
 
 
 def read_snapshot(host: Host) -> Snapshot:
@@ -95,9 +108,13 @@ class Reading:
         self._spellings: dict[str, str] = {}
         self._table = InterruptTable()
         self._undriven: set[str] = set()
+        self._leaving: dict[str, str] = {}
+        self._claims: dict[int | str | None, bool | None] = {}
+        self._unsafe: set[int] = set()
         self._parents: Mapping[str, SdmdevParams] = {}
         self._regions: dict[bytes, tuple[ReservedRegion, ...]] = {}
         self._unknowns: dict[str, Unknowns] = {}
+        self._of_devices = UnknownsOfMany()
 
     def read_all(self) -> None:
         """Every part, in the order in which they need each other."""
@@ -135,6 +152,7 @@ class Reading:
         groups: dict[int, IommuGroup] = {}
         self._spellings = {address: address for address in self.paths}
         self._emulated.clear()
+        self._unsafe.clear()
         for id_ in group_ids(self.host, unknowns):
             facts = group_facts(self.host, id_, unknowns)
             if facts:
@@ -142,19 +160,23 @@ class Reading:
         self.groups = groups
         self._spellings = {}
         for gone in self.devices.keys() - self.paths.keys():
-            del self.devices[gone]
+            self._forget(gone)
 
     def read_devices(self, only: Iterable[str] | None = None) -> None:
         """The facts of all devices of the topology, or of some of them."""
-        unknowns = self._unknowns["devices"] if only is not None else self._begin("devices")
+        unknowns = Unknowns()
         for address in self.paths if only is None else only:
             path = self.paths.get(address)
             device = self._device(address, path, unknowns) if path else None
             if device is None:
-                self.devices.pop(address, None)
+                self._forget(address)
             elif self.devices.get(address) != device:
                 # An equal record is not kept: the old one is shared with earlier snapshots.
                 self.devices[address] = device
+            notes = unknowns.take()
+            if path and (notes or address in self._of_devices):
+                # Of a device that could not be read at all, this is all that is known.
+                self._of_devices.replace(address, path, notes)
 
     def read_queues(self) -> None:
         """Mdev types, and all that a process can hold: sdmdevs, mdevs, uacce and IDXD queues."""
@@ -181,13 +203,18 @@ class Reading:
 
     def read_interrupts(self) -> None:
         """All rows of `/proc/interrupts`, joined to the devices read before."""
-        of_irq = {irq: address for address, device in self.devices.items() for irq in device.irqs}
+        of_irq: dict[int, str | None] = {}
+        for address, device in self.devices.items():
+            for irq in device.irqs:
+                # Of a line that several devices share, nobody can tell which one raised it.
+                of_irq[irq] = None if irq in of_irq else address
         unknowns = self._begin("interrupts")
         self.interrupts = read_interrupts(self.host, unknowns, of_irq, self._table)
 
     def note_log(self, error: OSError) -> None:
         """Remember that the kernel log could not be read."""
-        self._begin("log").note("/dev/kmsg", error, "IOMMU faults: the kernel log is for root")
+        why = _LOG_REFUSED.get(error.errno or 0, "the kernel log could not be read")
+        self._begin("log").note("/dev/kmsg", error, f"IOMMU faults: {why}")
 
     def note_counters(self, error: OSError | None) -> None:
         """Remember that the counts of interrupts cannot be read, or that they can."""
@@ -211,6 +238,7 @@ class Reading:
     def snapshot(self) -> Snapshot:
         """The parts, joined and sorted."""
         sdmdevs = self._joined_sdmdevs()
+        self._claims = self._read_claims()
         shared: dict[int, list[str]] = {}
         by_parent: dict[str, list[str]] = {}
         for queue in sdmdevs:
@@ -219,7 +247,8 @@ class Reading:
             if queue.kind == "sdmdev" and queue.parent is not None:
                 by_parent.setdefault(queue.parent, []).append(queue.id)
         mdevs = frozenset(queue.id for queue in sdmdevs)
-        unknowns = [entry for part in self._unknowns.values() for entry in part.entries()]
+        parts: list[Unknowns | UnknownsOfMany] = [*self._unknowns.values(), self._of_devices]
+        unknowns = [entry for part in parts for entry in part.entries()]
         holdings = self.holdings
         return Snapshot(
             taken_at=_now(),
@@ -232,7 +261,7 @@ class Reading:
             devices=tuple(self.devices[key] for key in sorted(self.devices, key=natural)),
             mdev_types=self.mdev_types,
             sdmdevs=sdmdevs,
-            pasids=self.pasids,
+            pasids=infer_processes(self.pasids, self._users()),
             interrupts=self._joined_interrupts(by_parent),
             processes=self._processes(holdings),
             unknown=tuple(sorted(unknowns, key=lambda entry: (entry.path, entry.what))),
@@ -241,6 +270,13 @@ class Reading:
     def _begin(self, part: str) -> Unknowns:
         unknowns = self._unknowns[part] = Unknowns()
         return unknowns
+
+    def _forget(self, address: str) -> None:
+        """A device that is gone, with all that is known or unknown of it."""
+        self.devices.pop(address, None)
+        self._undriven.discard(address)
+        self._leaving.pop(address, None)
+        self._of_devices.drop(address)
 
     def _group(self, facts: dict[str, Any], unknowns: Unknowns) -> IommuGroup:
         id_: int = facts["id"]
@@ -253,7 +289,9 @@ class Reading:
                 address = self._resolve(f"{GROUPS}/{id_}/devices/{name}", unknowns) or name
             members.append(fact(address))
         if facts["name"] == EMULATED:
-            self._emulated.add(id_)
+            # An mdev is no device of ours: what is one has no IOMMU, but does real DMA.
+            real = any(address in self.paths for address in members)
+            (self._unsafe if real else self._emulated).add(id_)
         text = facts["reserved_regions"]
         if text not in self._regions:
             self._regions[text] = tuple(
@@ -296,10 +334,14 @@ class Reading:
         if not facts:
             return None
         power_state = facts.pop("power_state")
+        told = facts.pop("driver_told")
         if facts.pop("driver_known"):
-            self._undriven.discard(facts["address"])
+            self._undriven.discard(address)
+            self._leaving.pop(address, None)
         else:
-            self._undriven.add(facts["address"])
+            self._undriven.add(address)
+            if told:
+                self._leaving[address] = told
         sriov = facts.pop("sriov")
         return Device(
             name=self.names.device(facts["vendor"], facts["device"]),
@@ -335,57 +377,119 @@ class Reading:
             if address in self._undriven or (device is None and address not in mdevs):
                 untold.add(address)
         viable, reason = viability(drivers, untold, emulated=emulated)
+        if group.id in self._unsafe:
+            viable, reason = False, UNSAFE
         return replace(
             group,
-            owner=owner(drivers),
+            owner=self._owner(group, drivers),
             viable=viable,
             viability_reason=reason,
             attached=self._attached(group, drivers, told=not untold, emulated=emulated),
             shared_by=shared_by,
         )
 
+    def _owner(self, group: IommuGroup, drivers: dict[str, str | None]) -> Owner:
+        """Who owns the group: a driver that is being unbound still does, and so does a holder."""
+        if not self._leaving.keys().isdisjoint(drivers):
+            drivers = {one: self._leaving.get(one, driver) for one, driver in drivers.items()}
+        found = owner(drivers)
+        return "vfio" if found == "free" and self._held(group) else found
+
     def _attached(
         self, group: IommuGroup, drivers: Mapping[str, str | None], *, told: bool, emulated: bool
     ) -> AttachedDomain:
-        """What is attached now (design.md, Truth): from debugfs, else from who owns the group."""
+        """What is attached now (design.md, Truth): from debugfs, else from who owns the group.
+
+        Known is what Intel's tables say of every member: nothing gets through, or all of it does
+        untranslated. That requests are translated does not tell by which domain. It is the
+        default one if a driver that uses the DMA API is bound too, for such a driver binds only
+        to a group on its default domain and then no process can claim it (iommu.c,
+        `iommu_device_use_default_domain`); but not if the driver attaches domains of its own.
+        With VFIO a foreign table looks like the default one: that stays inferred from holders.
+        """
         if emulated:
             return _EMULATED_DOMAIN
-        if self.translation is not None:
-            listed = {self.translation.lists(address) for address in group.devices}
-            if listed == {False}:
-                return _BLOCKED
-        held = self._held(group.id)
-        if any(driver is not None and uses_dma(driver) for driver in drivers.values()):
-            return AttachedDomain(type=group.domain_type, evidence="inferred")
+        if group.id in self._unsafe:
+            return _UNTOLD
+        seen = {self.translation.requests(one) for one in group.devices} if self.translation else ()
+        if seen == {"blocked"}:
+            return _BLOCKED
+        if seen == {"pass-through"}:
+            return _IDENTITY
+        users = [driver for driver in drivers.values() if driver is not None and uses_dma(driver)]
+        if users:
+            default = seen == {"translated"} and group.domain_type in _TRANSLATING
+            sure = default and told and not any(map(may_attach, users))
+            return AttachedDomain(type=group.domain_type, evidence="known" if sure else "inferred")
+        held = self._held(group)
         if held is None or not told:
             return _UNTOLD
         type_ = "unmanaged" if held else group.domain_type
         return AttachedDomain(type=type_, evidence="inferred" if type_ else "unknown")
 
-    def _held(self, group: int) -> bool | None:
+    def _held(self, group: IommuGroup) -> bool | None:
         """Whether a process holds the group's node or the cdev of one of its devices."""
-        answers: list[bool | None] = [False]
-        for node in self.nodes:
-            if self.holdings is not None and node.group == group:
-                holders = self.holdings.holders(node.path)
-                answers.append(None if holders is None else bool(holders))
+        if self.holdings is None:
+            return None
+        names: tuple[int | str, ...] = (group.id, *group.devices)
+        answers = {self._claims.get(name, False) for name in names}
         return True if True in answers else None if None in answers else False
+
+    def _read_claims(self) -> dict[int | str | None, bool | None]:
+        """Group, or device of a cdev -> whether its node is held; None: cannot tell."""
+        claims: dict[int | str | None, bool | None] = {}
+        for node in self.nodes:
+            if self.holdings is not None and node.kind in _CLAIMING:
+                holders = self.holdings.holders(node.path)
+                claims[node.device or node.group] = None if holders is None else bool(holders)
+        return claims
+
+    def _users(self) -> dict[str, frozenset[int] | None]:
+        """All processes that can have bound a PASID of each device that has one.
+
+        They hold its cdev, its group or one of its queues; whoever opened an IDXD queue counts
+        too, for the descriptor may have been handed on. None where a process could not be looked
+        into, and for a device without such a node, whose driver has nodes that are not known here.
+        """
+        held = self.holdings
+        if held is None or held.unreadable or held.stray:
+            return {}
+        users: dict[str, frozenset[int] | None] = {}
+        for address in {row.device for row in self.pasids}:
+            queues = [queue for queue in self.sdmdevs if queue.parent == address]
+            group = self._group_of(address)
+            nodes = [
+                node
+                for node in self.nodes
+                if node.device == address
+                or (node.group is not None and node.group == group)
+                or any(_is_node_of(node, queue) for queue in queues)
+            ]
+            pids = {pid for node in nodes for pid in held.by_node.get(node.path, ())}
+            pids.update(pid for queue in queues for pid in _openers(queue))
+            users[address] = frozenset(pids) if nodes else None
+        return users
 
     def _joined_sdmdevs(self) -> tuple[Sdmdev, ...]:
         found = [self._joined_sdmdev(queue) for queue in self.sdmdevs]
         return tuple(sorted(found, key=lambda queue: natural(queue.id)))
 
     def _joined_sdmdev(self, queue: Sdmdev) -> Sdmdev:
-        holders: tuple[int, ...] | None = ()
-        for node in self.nodes:
-            if self.holdings is None or not _is_node_of(node, queue):
-                continue
-            these = self.holdings.holders(node.path)
-            if these is None:
-                holders = None
-                break
-            holders = tuple(sorted({*(holders or ()), *these}))
+        holders = self._holders(queue)
         return replace(queue, holders=holders, state=self._state(queue, holders))
+
+    def _holders(self, queue: Sdmdev) -> tuple[int, ...] | None:
+        """Who has a node of the queue; None where nobody is known, but somebody may have it.
+
+        Openers that the driver names are holders even where /proc cannot be searched for more.
+        """
+        found, all_seen = _openers(queue), self.holdings is not None
+        for node in self.nodes:
+            if self.holdings is not None and _is_node_of(node, queue):
+                these = self.holdings.holders(node.path)
+                found.update(these or ())
+                all_seen = all_seen and these is not None
+        return tuple(sorted(found)) if found or all_seen else None
 
     def _state(self, queue: Sdmdev, holders: tuple[int, ...] | None) -> SdmdevState | None:
         """idle, held, started or orphan (sdmdev.md section 8); None when it cannot be told.
@@ -393,14 +497,14 @@ class Reading:
         An mdev takes its queue at create, so one that nobody holds is an orphan; a uacce or IDXD
         queue takes it at open, so one that nobody holds is idle.
         """
-        if holders is None or self.holdings is None:
+        if holders is None:
             return None
-        allocated_at_create = queue.kind in ("sdmdev", "mdev")
+        if queue.kind not in ("sdmdev", "mdev"):
+            return "started" if holders else "idle"
         if not holders:
-            return "orphan" if allocated_at_create else "idle"
-        if not allocated_at_create or self.holdings.device_open(queue.id, holders):
-            return "started"
-        return "held"
+            return "orphan"
+        started = self.holdings is not None and self.holdings.device_open(queue.id, holders)
+        return "started" if started else "held"
 
     def _joined_interrupts(self, by_parent: Mapping[str, list[str]]) -> tuple[Interrupt, ...]:
         if not by_parent:
@@ -421,6 +525,14 @@ def _is_node_of(node: Node, queue: Sdmdev) -> bool:
     if queue.kind in ("sdmdev", "mdev"):
         return node.device == queue.id or (node.kind == "group" and node.group == queue.group)
     return node.device == queue.id
+
+
+def _openers(queue: Sdmdev) -> set[int]:
+    """The processes that the driver of an IDXD queue says have it open (kernel-abi section 7)."""
+    if queue.kind != "idxd":
+        return set()
+    pids = queue.params.get("pids", "").split(",")
+    return {pid for text in pids if (pid := number(text)) is not None}
 
 
 def _now() -> str:

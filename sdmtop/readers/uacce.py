@@ -8,8 +8,8 @@ import errno
 
 from sdmtop.backends.base import Host
 from sdmtop.model import Sdmdev
-from sdmtop.readers.sysfs import name_of, names, natural, word
-from sdmtop.readers.unknowns import Unknowns
+from sdmtop.readers.sysfs import name_of, natural, word
+from sdmtop.readers.unknowns import Unknowns, names_or_note
 from sdmtop.text import fact
 
 CLASS = "/sys/class/uacce"
@@ -27,11 +27,6 @@ _FILES = ("api", "algorithms", *_PARAMS)
 _MODAL_DRIVERS = ("hisi_zip", "hisi_sec2", "hisi_hpre")
 
 
-def node_of(id_: str) -> str:
-    """The character device of a uacce queue."""
-    return f"/dev/{id_}"
-
-
 def read_uacce(host: Host, unknowns: Unknowns) -> tuple[Sdmdev, ...]:
     """Every device of class uacce, sorted by name.
 
@@ -39,11 +34,7 @@ def read_uacce(host: Host, unknowns: Unknowns) -> tuple[Sdmdev, ...]:
     A HiSilicon driver that is loaded in a mode without uacce is noted, since its hardware is
     there and its queues are not.
     """
-    try:
-        found = sorted(names(host, CLASS), key=natural)
-    except OSError as error:
-        unknowns.note(CLASS, error, "all uacce queues")
-        found = []
+    found = sorted(names_or_note(host, unknowns, CLASS, "all uacce queues"), key=natural)
     _note_other_modes(host, unknowns, found)
     queues = (_queue(host, unknowns, name) for name in found)
     return tuple(queue for queue in queues if queue is not None)

@@ -1,5 +1,9 @@
 import errno
+from collections.abc import Mapping
 
+import pytest
+
+from sdmtop.backends.limits import WAKES
 from sdmtop.backends.tree import Entry, Failure, TreeHost
 from sdmtop.model import Detail, Snapshot
 from sdmtop.readers.details import read_details
@@ -26,6 +30,30 @@ def test_what_is_absent_or_empty_or_fails_is_left_out() -> None:
     found = details_of(NIC, enable=b"\n", revision=Failure(errno.EIO), msi_bus=b"1\n")
     assert "msi_bus" in found
     assert not {"enable", "revision", "reset_method"} & found.keys()
+
+
+class WatchedHost(TreeHost):
+    """Remembers which files were read."""
+
+    def __init__(self, entries: Mapping[str, Entry]) -> None:
+        self.seen: set[str] = set()
+        super().__init__(entries)
+
+    def _say(self, path: str) -> None:
+        self.seen.add(path)
+        super()._say(path)
+
+
+@pytest.mark.parametrize(("power", "read"), [("D0", True), ("D3hot", False), ("D3cold", False)])
+def test_a_device_that_sleeps_is_not_woken(power: str, read: bool) -> None:
+    files = dict.fromkeys(WAKES, b"1\n")
+    entries = {**small_host(), **device(NIC, 2, "e1000e", power_state=power + "\n", **files)}
+    snapshot = reading_of(entries).snapshot()
+    host = WatchedHost(entries)
+    found = read_details(host, snapshot, NIC)
+    names = {one.name for one in found}
+    assert ("current_link_speed" in names, "power_state" in names) == (read, True)
+    assert read or not any(path.rpartition("/")[2] in WAKES for path in host.seen)
 
 
 def test_a_device_tells_what_its_iommu_unit_can_do() -> None:

@@ -42,9 +42,21 @@ def test_a_driver_that_uevent_names_without_a_link_is_an_unbind_that_waits() -> 
     unknowns = Unknowns()
     facts = device_facts(host, NIC, PATH, unknowns)
     assert (facts["driver"], facts["driver_known"]) == (None, False)
+    assert facts["driver_told"] == "vfio-pci"
     (entry,) = unknowns.entries()
     assert (entry.path, entry.errno) == (f"{PATH}/driver", "EBUSY")
     assert "waits for a holder" in entry.what
+
+
+def test_a_link_that_cannot_be_read_is_no_unbind() -> None:
+    entries = {**device(NIC, 2, "e1000e"), f"{PATH}/driver": Failure(errno.EIO)}
+    unknowns = Unknowns()
+    facts = device_facts(TreeHost(entries), NIC, PATH, unknowns)
+    assert (facts["driver"], facts["driver_known"]) == (None, False)
+    assert facts["driver_told"] == "e1000e"
+    assert [(entry.path, entry.errno) for entry in unknowns.entries()] == [
+        (f"{PATH}/driver", "EIO")
+    ]
 
 
 def test_of_a_device_in_a_waiting_unbind_no_lock_is_taken() -> None:
@@ -99,13 +111,37 @@ def test_interrupts_are_the_message_vectors_sorted_as_numbers() -> None:
 
 
 def test_without_message_vectors_the_interrupt_is_the_legacy_line() -> None:
-    assert read(device(NIC, 2, None, irq=b"11\n")).irqs == (11,)
-    assert read(device(NIC, 2, None, irq=b"0\n")).irqs == ()
+    assert read(device(NIC, 2, "ehci-pci", irq=b"11\n")).irqs == (11,)
+    assert read(device(NIC, 2, "ehci-pci", irq=b"0\n")).irqs == ()
+
+
+def test_without_a_driver_the_line_of_firmware_is_no_interrupt() -> None:
+    assert read(device(NIC, 2, None, irq=b"11\n")).irqs == ()
+
+
+def test_a_device_whose_unbind_waits_still_has_its_line() -> None:
+    entries = device(NIC, 2, "vfio-pci", irq=b"11\n")
+    del entries[f"{PATH}/driver"]
+    assert read(entries).irqs == (11,)
 
 
 def test_a_vector_directory_that_cannot_be_listed_is_unknown() -> None:
     entries = device(NIC, 2, None, msi_irqs=Directory(errno.EACCES))
     assert (f"{PATH}/msi_irqs", "EACCES") in unknown_of(entries)
+
+
+@pytest.mark.parametrize(
+    ("path", "parent"),
+    [
+        ("/sys/devices/virtual/mtty/mtty", None),
+        ("/sys/devices/virtual/mtty/mtty/child", "mtty"),
+        ("/sys/devices/platform/sdmdev_virt.0", None),
+        ("/sys/devices/platform/soc/d00000.dma", "soc"),
+    ],
+)
+def test_the_class_of_a_virtual_device_is_not_its_parent(path: str, parent: str | None) -> None:
+    host = TreeHost({f"{path}/uevent": b""})
+    assert device_facts(host, path.rpartition("/")[2], path, Unknowns())["parent"] == parent
 
 
 def test_no_numa_node_is_none_and_node_zero_is_zero() -> None:

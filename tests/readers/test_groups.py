@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 from sdmtop.backends.tree import Directory, Entry, Failure, Link, TreeHost
 from sdmtop.model import AttachedDomain, IommuGroup, Snapshot
 from sdmtop.readers.groups import group_ids, is_vfio, owner, regions, uses_dma, viability
+from sdmtop.readers.names import Names
+from sdmtop.readers.snapshot import Reading
 from sdmtop.readers.unknowns import Unknowns
 from tests.readers.small_host import (
     DISK,
@@ -176,11 +178,114 @@ def test_any_text_of_regions_is_read_without_an_error(text: bytes) -> None:
     assert all(map(all, regions(text)))
 
 
+def unlinked(driver: str) -> dict[str, Entry]:
+    """NIC alone in its group, of which uevent names a driver that has no link any more."""
+    entries = device(NIC, 2, driver)
+    del entries[f"{ROOT}/{NIC}/driver"]
+    return entries
+
+
+@pytest.mark.parametrize(("driver", "side"), [("vfio-pci", "vfio"), ("nvme", "kernel")])
+def test_a_driver_whose_unbind_waits_still_owns_the_group(driver: str, side: str) -> None:
+    found = read(unlinked(driver))
+    assert (found.owner, found.viable) == (side, None)
+    assert found.viability_reason == f"cannot tell the driver of {NIC}"
+
+
+def test_a_driver_that_cannot_be_read_owns_the_group_if_uevent_names_it() -> None:
+    refused: dict[str, Entry] = {f"{ROOT}/{NIC}/driver": Failure(errno.EACCES)}
+    assert read(device(NIC, 2, "e1000e"), refused).owner == "kernel"
+
+
+def test_a_device_that_is_let_go_at_last_owns_nothing() -> None:
+    host = TreeHost(unlinked("vfio-pci"))
+    reading = Reading(host, Names((), hwdb=False))
+    reading.read_all()
+    host.put(f"{ROOT}/{NIC}/uevent", b"PCI_CLASS=20000\n")
+    reading.read_devices([NIC])
+    found = group(reading.snapshot(), 2)
+    assert (found.owner, found.viable) == ("free", True)
+
+
+def test_a_group_without_a_driver_belongs_to_the_process_that_holds_its_node() -> None:
+    node: dict[str, Entry] = {"/sys/class/vfio/2/dev": b"511:2\n"}
+    assert read(device(NIC, 2, None), node, process(7)).owner == "free"
+    assert read(device(NIC, 2, None), node, process(7, "/dev/vfio/2")).owner == "vfio"
+
+
+def test_the_cdev_of_a_member_is_a_claim_of_the_group() -> None:
+    cdev: dict[str, Entry] = {
+        "/sys/class/vfio-dev/vfio0": Link(f"../../devices/pci0000:00/{NIC}/vfio-dev/vfio0"),
+        f"{ROOT}/{NIC}/vfio-dev/vfio0/dev": b"510:0\n",
+    }
+    held = read(device(NIC, 2, "vfio-pci"), cdev, process(7, "/dev/vfio/devices/vfio0"))
+    assert held.attached == AttachedDomain(type="unmanaged", evidence="inferred")
+
+
+def test_a_real_device_without_an_iommu_is_neither_emulated_nor_viable() -> None:
+    named: dict[str, Entry] = {f"{GROUPS}/2/name": b"vfio-noiommu\n"}
+    found = read(small_host(), device(NIC, 2, "vfio-pci"), named)
+    assert found.attached == AttachedDomain(type=None, evidence="unknown")
+    assert (found.owner, found.viable) == ("vfio", False)
+    assert found.viability_reason == "no IOMMU: VFIO's unsafe noiommu mode only"
+    assert read(small_host(), named, id_=9).viable is True
+
+
 # -- what is attached to it ------------------------------------------------------------------
 
 
+TABLES = "/sys/kernel/debug/iommu/intel/dmar_translation_struct"
+TRANSLATED, PASS_THROUGH = "0000000002e29001", "0000000002e29009"
+
+
+def tables(context: str) -> dict[str, Entry]:
+    """What debugfs shows of both devices of group 2, in legacy mode."""
+    root = "0x0000000000000000:0x0000000002e2a001"
+    rows = [f"02:00.{n}\t{root}\t0x0000000000000202:0x{context}\n" for n in (0, 1)]
+    return {TABLES: f"IOMMU dmar0: Root Table Address: 0x5eb000\n{''.join(rows)}".encode()}
+
+
 def test_under_a_kernel_driver_the_default_domain_is_inferred() -> None:
-    assert read(small_host()).attached == AttachedDomain(type="DMA", evidence="inferred")
+    found = read(small_host(), {TABLES: Failure(errno.EACCES)})
+    assert found.attached == AttachedDomain(type="DMA", evidence="inferred")
+
+
+def test_under_a_kernel_driver_a_translated_row_is_the_default_domain() -> None:
+    found = read(small_host(), tables(TRANSLATED))
+    assert found.attached == AttachedDomain(type="DMA", evidence="known")
+
+
+def test_a_row_of_one_member_alone_makes_nothing_known() -> None:
+    one = tables(TRANSLATED)[TABLES]
+    assert isinstance(one, bytes)
+    found = read(small_host(), {TABLES: one.replace(b"02:00.1", b"02:00.7")})
+    assert found.attached == AttachedDomain(type="DMA", evidence="inferred")
+
+
+def test_a_translated_row_says_no_more_than_the_type_that_cannot_be_true() -> None:
+    # A unit without pass-through has an identity domain with a table.
+    found = read(small_host(), tables(TRANSLATED), {f"{GROUPS}/2/type": b"identity\n"})
+    assert found.attached == AttachedDomain(type="identity", evidence="inferred")
+
+
+@pytest.mark.parametrize("driver", ["vp-vdpa", "usnic_verbs"])
+def test_a_driver_that_attaches_domains_of_its_own_leaves_it_inferred(driver: str) -> None:
+    found = read(small_host(), device(NIC, 2, driver), tables(TRANSLATED))
+    assert found.attached == AttachedDomain(type="DMA", evidence="inferred")
+
+
+def test_a_pass_through_row_is_identity_whoever_is_bound() -> None:
+    identity = AttachedDomain(type="identity", evidence="known")
+    assert read(small_host(), tables(PASS_THROUGH)).attached == identity
+    assert read(small_host(), device(NIC, 2, None), tables(PASS_THROUGH)).attached == identity
+
+
+def test_with_vfio_a_translated_row_may_be_of_either_domain() -> None:
+    bound = {**small_host(), **device(NIC, 2, "vfio-pci"), **tables(TRANSLATED)}
+    node: dict[str, Entry] = {"/sys/class/vfio/2/dev": b"511:2\n"}
+    assert read(bound, node).attached == AttachedDomain(type="DMA", evidence="inferred")
+    held = read(bound, node, process(7, "/dev/vfio/2"))
+    assert held.attached == AttachedDomain(type="unmanaged", evidence="inferred")
 
 
 def test_a_group_that_nobody_holds_is_on_its_default_domain() -> None:
@@ -210,8 +315,8 @@ def test_a_group_whose_type_cannot_be_read_has_an_unknown_domain() -> None:
 
 
 def test_a_group_that_the_tables_do_not_list_is_blocked() -> None:
-    tables = {"/sys/kernel/debug/iommu/intel/dmar_translation_struct": BLOCKED_TABLES}
-    snapshot = reading_of(small_host(), device(NIC, 2, None), tables).snapshot()
+    shown = {TABLES: BLOCKED_TABLES}
+    snapshot = reading_of(small_host(), device(NIC, 2, None), shown).snapshot()
     assert group(snapshot, 2).attached == AttachedDomain(type="blocked", evidence="known")
     assert group(snapshot, 1).attached.type == "DMA"
 

@@ -11,7 +11,6 @@ from sdmtop.readers.intel_debugfs import (
     TABLES,
     TABLES_LIMIT,
     Translation,
-    mapping_details,
     parse,
     read_translation,
 )
@@ -53,16 +52,13 @@ def read(text: bytes, *behind: str) -> Translation:
     return translation
 
 
-def test_the_lab_kernel_shows_which_functions_share_one_domain() -> None:
+def test_the_lab_kernel_shows_what_each_device_goes_through() -> None:
     host = open_host(f"capture:{TREES / 'lab-6.12-intel-debugfs.tar.xz'}")
     unknowns = Unknowns()
     translation = read_translation(host, unknowns)
     assert translation is not None
     assert unknowns.entries() == ()
-    key = translation.domain_key("0000:00:1f.0")
-    assert key == ("dmar0", 0x2E54000, 15)
-    assert translation.domain_key("0000:00:1f.3") == key
-    assert translation.domain_key("0000:00:0c.0") != key
+    assert {translation.requests(address) for address in translation.addresses()} == {"translated"}
     assert len(list(translation.addresses())) == 30
     assert translation.lists("0000:06:03.0") is True
 
@@ -94,20 +90,31 @@ def test_in_legacy_mode_the_context_entry_itself_is_read() -> None:
     translation = read(text, "0000:04:00.0")
     (row,) = translation.rows("0000:04:00.0")
     assert (row.pasid, row.table, row.domain, row.type) == (None, 0x2E64000, 0x13, "second-level")
-    assert translation.domain_key("0000:04:00.0") == ("dmar0", 0x2E64000, 0x13)
     assert [row.type for row in translation.rows("0000:05:00.0")] == ["pass-through"]
 
 
 def test_kernels_before_scalable_mode_print_three_columns() -> None:
     text = HEADER + b"00:02.0\t0x0:0x2e2a001\t0x0000000000000402:0x0000000002e31001\n"
-    assert read(text, "0000:00:02.0").domain_key("0000:00:02.0") == ("dmar0", 0x2E31000, 4)
+    (row,) = read(text, "0000:00:02.0").rows("0000:00:02.0")
+    assert (row.pasid, row.table, row.domain, row.type) == (None, 0x2E31000, 4, "second-level")
 
 
-def test_pass_through_shares_no_domain() -> None:
-    text = HEADER + scalable("00:06.0", 0, 0, 1, 0x101) + scalable("00:07.0", 0, 0, 1, 0x101)
-    translation = read(text, "0000:00:06.0")
-    assert translation.rows("0000:00:06.0")[0].type == "pass-through"
-    assert translation.domain_key("0000:00:06.0") is None
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        (scalable("00:06.0", 0, 0, 7, 0x86C085), "translated"),
+        (scalable("00:06.0", 0, 0xABC000, 7, 0x41), "translated"),
+        (scalable("00:06.0", 0, 0, 1, 0x101), "pass-through"),
+        (scalable("00:06.0", 0, 0, 1, 0x1C1), None),  # A kind that the specification reserves.
+        (scalable("00:06.0", 0, 0, 7, 0x86C084), None),  # Not present.
+        (scalable("00:06.0", 9, 0xABC000, 7, 0x41), None),  # Of a process alone.
+        (legacy("00:06.0", 0x102, 0x1001), "translated"),
+        (legacy("00:06.0", 0x102, 0x9), "pass-through"),
+        (b"", "blocked"),
+    ],
+)
+def test_a_row_tells_what_becomes_of_requests_without_pasid(row: bytes, told: str | None) -> None:
+    assert read(HEADER + row, "0000:00:06.0").requests("0000:00:06.0") == told
 
 
 def test_a_device_without_a_row_is_blocked_only_if_its_unit_was_shown() -> None:
@@ -192,21 +199,6 @@ def test_without_an_intel_unit_nothing_is_missing() -> None:
     unknowns = Unknowns()
     assert read_translation(TreeHost({"/sys/class/iommu/ivhd0/x": b""}), unknowns) is None
     assert unknowns.entries() == ()
-
-
-def test_mapped_pages_are_counted_and_a_capped_count_says_so() -> None:
-    path = "/sys/kernel/debug/iommu/intel/0000:01:00.0/domain_translation_struct"
-    row = b"0x0000000000100 |\t0x0000000000000000\t0x0000000003477003\n"
-    head = b"Device 0000:01:00.0 @0x34c1000\nIOVA_PFN         \tPML5E\n"
-    (idle,) = mapping_details(TreeHost({path: head}), "0000:01:00.0")
-    (some,) = mapping_details(TreeHost({path: head + row * 3}), "0000:01:00.0")
-    (many,) = mapping_details(TreeHost({path: head + row * 9999}), "0000:01:00.0")
-    assert (idle.value, some.value) == ("0", "3")
-    assert many.value.startswith("at least ")
-
-
-def test_mapped_pages_are_not_shown_where_the_kernel_has_no_such_file() -> None:
-    assert mapping_details(TreeHost({"/sys/x": b""}), "0000:01:00.0") == ()
 
 
 LINES = st.one_of(

@@ -272,6 +272,13 @@ def test_else_on_kernel_6_1_the_hardware_number_does(hwirq: int, address: str) -
     assert row.device == address
 
 
+def test_of_a_line_that_several_share_no_device_is_told() -> None:
+    shared = b"CPU0\n 16:          1  IO-APIC  16-fasteoi   ehci_hcd, vfio-intx(0000:06:02.0)\n"
+    host = TreeHost({"/proc/interrupts": shared})
+    (row,) = read_interrupts(host, Unknowns(), {16: None})
+    assert row.device is None
+
+
 def test_else_the_action_of_vfio_names_it() -> None:
     text = b"CPU0\n 16:          1  IO-APIC  16-fasteoi   vfio-intx(0000:06:02.0)\n"
     assert table_of(text)["16"].device == "0000:06:02.0"

@@ -39,6 +39,9 @@ from tests.readers.small_host import (
     PARENT,
     ROOT,
     UUID,
+    device,
+    process,
+    reading_of,
     small_host,
 )
 
@@ -469,3 +472,180 @@ def test_a_host_without_an_iommu_has_devices_and_interrupts_but_no_group() -> No
     assert {device.group for device in snapshot.devices} == {None}
     assert device_of(BARE, "0000:02:00.0").irqs == (41, 42, 43)
     assert row_of(BARE, "41").device == "0000:02:00.0"
+
+
+# -- a part that is read again -----------------------------------------------------------------
+
+
+def test_a_device_that_is_read_again_has_only_its_present_unknowns() -> None:
+    config = f"{ROOT}/{NIC}/config"
+    host = TreeHost({**SMALL, config: Failure(errno.EACCES)})
+    reading = Reading(host, NO_NAMES)
+    reading.read_all()
+    for _ in range(3):
+        reading.read_devices([NIC])
+    assert [entry.path for entry in reading.snapshot().unknown] == [config]
+    host.remove(config)
+    reading.read_devices([DISK])
+    assert [entry.path for entry in reading.snapshot().unknown] == [config]
+    reading.read_devices([NIC])
+    assert reading.snapshot().unknown == ()
+
+
+def test_the_unknowns_of_a_device_go_with_it() -> None:
+    host = TreeHost({**SMALL, f"{ROOT}/{NIC}/config": Failure(errno.EACCES)})
+    reading = Reading(host, NO_NAMES)
+    reading.read_all()
+    host.remove(f"{ROOT}/{NIC}")
+    host.remove(f"{_PCI}/{NIC}")
+    host.remove(f"{GROUPS}/2/devices/{NIC}")
+    reading.read_topology()
+    assert reading.snapshot().unknown == ()
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.EPERM, "the kernel log is for root"),
+        (errno.ENOENT, "there is no kernel log here"),
+        (errno.ENODATA, "the kernel log was not captured"),
+        (errno.EIO, "the kernel log could not be read"),
+    ],
+)
+def test_why_the_log_cannot_be_read_is_told_by_its_errno(number: int, words: str) -> None:
+    reading = Reading(TreeHost(SMALL), NO_NAMES)
+    reading.note_log(OSError(number, ""))
+    assert [entry.what for entry in reading.snapshot().unknown] == [f"IOMMU faults: {words}"]
+
+
+# -- whose interrupt it is ---------------------------------------------------------------------
+
+_INTX = b"CPU0\n 16:          5  IO-APIC  16-fasteoi   ehci_hcd, snd\n"
+
+
+def line_16(nic: str | None, disk: str | None) -> tuple[str | None, list[tuple[int, ...]]]:
+    """Who raises irq 16, and the irqs of both devices that have it for their line."""
+    two = {**device(NIC, 2, nic, irq=b"16\n"), **device(DISK, 2, disk, irq=b"16\n")}
+    snapshot = reading_of(two, {"/proc/interrupts": _INTX}).snapshot()
+    (row,) = snapshot.interrupts
+    return row.device, [one.irqs for one in snapshot.devices]
+
+
+def test_a_line_belongs_to_the_one_device_that_has_a_driver() -> None:
+    assert line_16("ehci-pci", None) == (NIC, [(16,), ()])
+    assert line_16(None, "snd_hda_intel") == (DISK, [(), (16,)])
+
+
+def test_a_line_that_two_drivers_share_is_nobodys_but_both_have_its_number() -> None:
+    assert line_16("ehci-pci", "snd_hda_intel") == (None, [(16,), (16,)])
+
+
+def test_a_line_of_devices_without_a_driver_is_nobodys() -> None:
+    assert line_16(None, None) == (None, [(), ()])
+
+
+# -- whose PASID it is -------------------------------------------------------------------------
+
+_TABLES = "/sys/kernel/debug/iommu/intel/dmar_translation_struct"
+_ZIP = "hisi_zip-0"
+_WQ = f"{ROOT}/{NIC}/dsa0/wq0.1"
+
+
+def live(address: str, *pasids: int) -> bytes:
+    """Rows of scalable mode: the device's own domain, and address spaces of processes."""
+    zeros = b"0x0000000000000000:0x0000000000000000"
+    return b"".join(
+        b"\t".join(
+            (address[5:].encode(), zeros, zeros, b"%d" % pasid,
+             b"0x00000000010c1000:0x0000000000000005:0x0000000000000041\n")
+        )
+        for pasid in (0, *pasids)
+    )  # fmt: skip
+
+
+def with_uacce(*pasids: int) -> dict[str, Entry]:
+    """The small host with a uacce queue of PARENT, and these PASIDs live on it."""
+    place = f"{ROOT}/{PARENT}/uacce/{_ZIP}"
+    return {
+        **SMALL,
+        f"/sys/class/uacce/{_ZIP}": Link(f"../../devices/pci0000:00/{PARENT}/uacce/{_ZIP}"),
+        f"{place}/device": Link(f"../../../{PARENT}"),
+        f"{place}/dev": b"240:0\n",
+        _TABLES: b"IOMMU dmar0: Root Table Address: 0x5eb000\n" + live(PARENT, *pasids),
+    }
+
+
+LET_GO = process(HOLDER, "/dev/null", "/dev/null")
+
+
+def pasids_of(*trees: Mapping[str, Entry]) -> list[tuple[int, int | None, str]]:
+    snapshot = reading_of(*trees).snapshot()
+    return [(row.pasid, row.process, row.source) for row in snapshot.pasids]
+
+
+def test_the_one_pasid_of_a_device_is_inferred_to_be_its_one_holders() -> None:
+    found = pasids_of(with_uacce(22), process(812, f"/dev/{_ZIP}"), LET_GO)
+    assert found == [(22, 812, f"{_TABLES} (inferred)")]
+
+
+def test_a_holder_of_another_queue_of_the_device_makes_it_ambiguous() -> None:
+    # HOLDER has the group of an mdev of the same parent.
+    assert pasids_of(with_uacce(22), process(812, f"/dev/{_ZIP}")) == [(22, None, _TABLES)]
+
+
+def test_two_pasids_are_not_told_apart() -> None:
+    found = pasids_of(with_uacce(22, 23), process(812, f"/dev/{_ZIP}"), LET_GO)
+    assert [process for _, process, _ in found] == [None, None]
+
+
+def test_a_process_that_cannot_be_looked_into_could_be_the_one() -> None:
+    hidden = {"/proc/9/fd": Failure(errno.EACCES)}
+    found = pasids_of(with_uacce(22), process(812, f"/dev/{_ZIP}"), LET_GO, hidden)
+    assert found == [(22, None, _TABLES)]
+
+
+def test_a_device_without_a_node_known_here_is_not_concluded_of() -> None:
+    tables = b"IOMMU dmar0: Root Table Address: 0x5eb000\n" + live(DISK, 22)
+    assert pasids_of(SMALL, {_TABLES: tables}) == [(22, None, _TABLES)]
+
+
+def idxd(*pids: int) -> dict[str, Entry]:
+    """A user queue wq0.1 of NIC, opened by these."""
+    return {
+        "/sys/bus/dsa/devices/wq0.1": Link(f"../../../devices/pci0000:00/{NIC}/dsa0/wq0.1"),
+        "/sys/bus/dsa/devices/dsa!wq0.1": Link(
+            f"../../../devices/pci0000:00/{NIC}/dsa0/wq0.1/dsa!wq0.1"
+        ),
+        f"{_WQ}/type": b"user\n",
+        f"{_WQ}/dsa!wq0.1/dev": b"241:1\n",
+        **{f"{_WQ}/dsa!wq0.1/file{k}/pid": f"{pid}\n" for k, pid in enumerate(pids)},
+    }
+
+
+def test_who_opened_an_idxd_queue_holds_it_even_if_no_process_can_be_searched() -> None:
+    hidden = {"/proc/1/fd": Directory(errno.EACCES)}
+    queues = reading_of(SMALL, idxd(77), hidden).snapshot().sdmdevs
+    assert [(one.holders, one.state) for one in queues if one.kind == "idxd"] == [
+        ((77,), "started")
+    ]
+    queues = reading_of(SMALL, idxd(), hidden).snapshot().sdmdevs
+    assert [(one.holders, one.state) for one in queues if one.kind == "idxd"] == [(None, None)]
+
+
+def test_openers_and_holders_of_an_idxd_queue_are_told_together() -> None:
+    queues = reading_of(SMALL, idxd(77), process(78, "/dev/dsa/wq0.1")).snapshot().sdmdevs
+    assert [one.holders for one in queues if one.kind == "idxd"] == [(77, 78)]
+
+
+def test_before_processes_were_searched_nobody_is_said_not_to_hold() -> None:
+    reading = Reading(TreeHost(SMALL), NO_NAMES)
+    reading.read_topology()
+    reading.read_queues()
+    assert {(one.holders, one.state) for one in reading.snapshot().sdmdevs} == {(None, None)}
+
+
+def test_a_queue_that_was_handed_on_is_not_its_new_holders() -> None:
+    tables = {_TABLES: b"IOMMU dmar0: Root Table Address: 0x5eb000\n" + live(NIC, 22)}
+    wq = process(78, "/dev/dsa/wq0.1")
+    assert pasids_of(SMALL, idxd(78), tables, wq)[0][1] == 78
+    assert pasids_of(SMALL, idxd(77), tables, wq)[0][1] is None
