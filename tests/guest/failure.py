@@ -12,3 +12,7 @@ class GuestError(Exception):
 
 class Unavailable(GuestError):
     """This machine cannot run guests, and why: a reason to skip, except in CI."""
+
+
+class Lacking(GuestError):
+    """This kernel was built without a thing: a reason to skip what needs it, everywhere."""

@@ -307,15 +307,16 @@ class Guest:
         ]  # fmt: skip
         initramfs = self._logs / "initramfs"
         busybox = Path(tool("busybox") or "busybox")
-        initramfs.write_bytes(make_initramfs(self.kernel, busybox, agent_command))
+        initramfs.write_bytes(
+            make_initramfs(self.kernel, busybox, self.topology.early, agent_command)
+        )
         console = f"file,id=console,path={self._logs / 'console.log'}"
         if self._shell:
             console = f"stdio,id=console,signal=off,logfile={self._logs / 'console.log'}"
         command = [
             tool("qemu-system-x86_64") or "qemu-system-x86_64",
             *_MACHINE,
-            *_devices(*self.topology.iommu),
-            *_devices(*DEVICES),
+            *_devices(*DEVICES, *self.topology.iommu),
             *_shared(ROOT_TAG, "/", "0a.0", "readonly=on,"),
             *_shared(SHARE_TAG, str(self.share), "0b.0", ""),
             "-chardev", console, "-serial", "chardev:console",

@@ -27,7 +27,13 @@ mount -t proc proc /proc && mount -t sysfs sysfs /sys && mount -t devtmpfs dev /
 for module in $(cat /modules/order); do
   insmod "/modules/$module" || die "cannot load $module"
 done
-mount -t 9p -o ro,cache=loose,OPTIONS ROOT_TAG /lower || die "no root over 9p"
+# Behind a virtio IOMMU, devices wait until its driver has come up.
+tries=0
+until mount -t 9p -o ro,cache=loose,OPTIONS ROOT_TAG /lower 2>/tries; do
+  tries=$((tries + 1))
+  [ $tries -lt 300 ] || die "no root over 9p: $(cat /tries)"
+  usleep 100000
+done
 mount -t tmpfs -o mode=755 upper /upper && mkdir /upper/top /upper/work || die "no memory"
 mount -t overlay -o lowerdir=/lower,upperdir=/upper/top,workdir=/upper/work overlay /new ||
   die "no overlay"
@@ -43,9 +49,14 @@ exec switch_root /new COMMAND
 """
 
 
-def make_initramfs(kernel: Kernel, busybox: Path, command: Iterable[str]) -> bytes:
-    """An initramfs that ends in `command`, run as the first process on the host's userland."""
-    modules = kernel.with_dependencies(*_MODULES)
+def make_initramfs(
+    kernel: Kernel, busybox: Path, first: Iterable[str], command: Iterable[str]
+) -> bytes:
+    """An initramfs that ends in `command`, run as the first process on the host's userland.
+
+    `first` are modules to load before all others.
+    """
+    modules = kernel.with_dependencies(*first, *_MODULES)
     script = _INIT
     for word, text in {
         "OPTIONS": _OPTIONS,

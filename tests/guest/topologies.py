@@ -60,7 +60,7 @@ DEVICES = (
 
 
 class Topology(NamedTuple):
-    """A machine: `iommu` are QEMU's devices, first on its command line, `boot` kernel options.
+    """A machine: `iommu` are QEMU's devices, `boot` kernel options, `early` modules to load first.
 
     `driver` is what the units are to be called, None for a machine without an IOMMU.
     """
@@ -68,7 +68,8 @@ class Topology(NamedTuple):
     name: str
     driver: str | None
     iommu: tuple[str, ...]
-    boot: tuple[str, ...]
+    boot: tuple[str, ...] = ()
+    early: tuple[str, ...] = ()
 
 
 _INTEL = "intel-iommu,intremap=on,caching-mode=on,device-iotlb=on,aw-bits=48"
@@ -81,7 +82,8 @@ TOPOLOGIES = {
                  ("intel_iommu=on,sm_on",)),
         # NVMe gets no interrupt behind QEMU's AMD IOMMU: its driver would wait for a minute.
         Topology("amd", "amd", ("amd-iommu,intremap=on",), ("modprobe.blacklist=nvme",)),
-        Topology("virtio", "virtio", ("virtio-iommu-pci,bus=pcie.0,addr=1e.0",), ()),
-        Topology("none", None, (), ()),
+        Topology("virtio", "virtio", ("virtio-iommu-pci,bus=pcie.0,addr=1e.0",),
+                 early=("virtio_iommu",)),
+        Topology("none", None, ()),
     )
 }  # fmt: skip
