@@ -32,7 +32,7 @@ imports: $(VENV)/compiled
 	$(BIN)/lint-imports
 
 unit: $(VENV)/compiled
-	$(BIN)/pytest -m "not tty" -n auto
+	$(BIN)/pytest -m "not tty and not guest" -n auto
 
 bench: $(VENV)/compiled
 	$(BIN)/python -m benchmarks

@@ -180,14 +180,18 @@ class Guest:
             raise self.failed(f"{' '.join(command)[:200]!r} exited with {done.status}: {reason}")
         return done
 
+    @property
+    def program(self) -> str:
+        """The path of sdmtop: that of the virtual environment, as in the host."""
+        return str(Path(sys.executable).with_name("sdmtop"))
+
     def python(self, module: str, *arguments: str, ordinary: bool = False) -> Done:
         """Run a module of this checkout to its end."""
         return self.run(sys.executable, "-m", module, *arguments, ordinary=ordinary)
 
     def sdmtop(self, *arguments: str, ordinary: bool = False, check: bool = True) -> Done:
         """Run the program as it is installed."""
-        program = Path(sys.executable).with_name("sdmtop")
-        return self.run(str(program), *arguments, ordinary=ordinary, check=check)
+        return self.run(self.program, *arguments, ordinary=ordinary, check=check)
 
     def start(
         self,
