@@ -55,7 +55,7 @@ def device_facts(host: "Host", address: str, path: str, unknowns: "Unknowns") ->
         return {}
     uevent, numa_node, power_state, irq, totalvfs, driver, group, iommu, physfn = answers
     for file, answer, what in zip((*_FILES, *_LINKS), answers, _WHAT, strict=True):
-        if answer.__class__ is not bytes:
+        if answer.__class__ is not bytes and not _is_unit_itself(file, answer):
             unknowns.note_failure(f"{path}/{file}", answer, what)
 
     text = b"\n" + uevent if isinstance(uevent, bytes) else b""
@@ -86,6 +86,11 @@ def device_facts(host: "Host", address: str, path: str, unknowns: "Unknowns") ->
         "physfn": name_of(physfn),
         "power_state": word(power_state),
     }
+
+
+def _is_unit_itself(file: str, answer: "bytes | OSError") -> bool:
+    """Whether `iommu` is a directory, no link: AMD's unit is a PCI function, behind no other."""
+    return file == "iommu" and isinstance(answer, OSError) and answer.errno == errno.EINVAL
 
 
 def _field(uevent: bytes, key: bytes) -> bytes:

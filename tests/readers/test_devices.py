@@ -62,6 +62,15 @@ def test_no_file_whose_reading_has_side_effects_is_opened(driver: str | None) ->
     assert SIDE_EFFECTS.isdisjoint(path.rpartition("/")[2] for path in host.seen)
 
 
+def test_an_amd_iommu_is_behind_no_unit_and_nothing_is_unknown() -> None:
+    entries = device(NIC, 2, None)
+    del entries[f"{PATH}/iommu"]
+    entries[f"{PATH}/iommu/ivhd0/uevent"] = b""
+    unknowns = Unknowns()
+    assert device_facts(TreeHost(entries), NIC, PATH, unknowns)["iommu"] is None
+    assert unknowns.entries() == ()
+
+
 def test_an_unbound_device_has_no_driver_and_nothing_is_unknown() -> None:
     unknowns = Unknowns()
     facts = device_facts(TreeHost(device(NIC, 2, None)), NIC, PATH, unknowns)
