@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import pytest
 
 from tests.guest import witnesses
-from tests.guest.failure import Lacking, Unavailable
+from tests.guest.failure import LackingError, UnavailableError
 from tests.guest.guest import Guest
 from tests.guest.kernels import SERIES, get_kernel
 from tests.guest.packages import install_tools
@@ -83,9 +83,9 @@ def guest(request: pytest.FixtureRequest) -> Iterator[Guest]:
     try:
         install_tools()
         machine = Guest(get_kernel(series), TOPOLOGIES[topology])
-    except Lacking as lack:
+    except LackingError as lack:
         pytest.skip(str(lack))
-    except Unavailable as why:
+    except UnavailableError as why:
         if os.environ.get("CI", "").lower() in ("1", "true", "yes"):
             pytest.fail(f"CI must run guests, and cannot: {why}")
         pytest.skip(str(why))

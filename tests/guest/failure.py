@@ -10,9 +10,9 @@ class GuestError(Exception):
         super().__init__(what if log is None else f"{what}; see {log}")
 
 
-class Unavailable(GuestError):
+class UnavailableError(GuestError):
     """This machine cannot run guests, and why: a reason to skip, except in CI."""
 
 
-class Lacking(GuestError):
+class LackingError(GuestError):
     """This kernel was built without a thing: a reason to skip what needs it, everywhere."""

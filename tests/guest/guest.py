@@ -41,8 +41,7 @@ _MACHINE = (
     "-numa", "node,nodeid=0,cpus=0,memdev=near", "-numa", "node,nodeid=1,cpus=1,memdev=far",
 )  # fmt: skip
 _BOOT = (
-    "console=ttyS0 panic=-1 quiet mitigations=off random.trust_cpu=on "
-    "8250.nr_uarts=4 net.ifnames=0"
+    "console=ttyS0 panic=-1 quiet mitigations=off random.trust_cpu=on 8250.nr_uarts=4 net.ifnames=0"
 )
 _PANIC = re.compile(r"(?:Kernel panic - not syncing: |guest: )(.*)")
 
@@ -99,6 +98,9 @@ class Job:
         self.state = None
         self._guest.order(self.number, "describe")
         self._guest.wait_until(lambda: self.state is not None, _ANSWER_TIMEOUT)
+        return self._told_state()
+
+    def _told_state(self) -> str:
         return self.state or "not told"
 
     def kill(self, signal: int = 9) -> None:
@@ -112,10 +114,8 @@ class Job:
     def wait_for_output(self, text: str, timeout: float = JOB_TIMEOUT) -> None:
         """Until it has printed a text."""
         wanted = text.encode()
-        came = self._guest.wait_until(
-            lambda: wanted in self.out or self.status is not None, timeout
-        )
-        if not came or wanted not in self.out:
+        self._guest.wait_until(lambda: wanted in self.out or self.status is not None, timeout)
+        if wanted not in self.out:
             raise self._guest.failed(f"{self.name!r} never printed {text!r}: {self.err[-300:]!r}")
 
     def _file(self, kind: str) -> bytes:
@@ -170,7 +170,11 @@ class Guest:
     # -- jobs --------------------------------------------------------------------------------
 
     def run(
-        self, *command: str, ordinary: bool = False, timeout: float = JOB_TIMEOUT, check: bool = True
+        self,
+        *command: str,
+        ordinary: bool = False,
+        timeout: float = JOB_TIMEOUT,
+        check: bool = True,
     ) -> Done:
         """One command to its end; `ordinary` is not as root. With `check`, it must succeed."""
         done = self.start(*command, ordinary=ordinary).wait(timeout)
@@ -198,9 +202,13 @@ class Guest:
         *command: str,
         ordinary: bool = False,
         terminal: tuple[int, int] | None = None,
+        on_console: bool = False,
         **environment: str,
     ) -> Job:
-        """Start a command and let it run; with `terminal` (columns, rows) in a pty of its own."""
+        """Start a command and let it run; with `terminal` (columns, rows) in a pty of its own.
+
+        Or, `on_console`, on the one that the machine has.
+        """
         job = Job(self, len(self._jobs) + 1, command)
         self._jobs[job.number] = job
         self.order(
@@ -209,6 +217,7 @@ class Guest:
             command=command,
             ordinary=ordinary,
             terminal=terminal,
+            on_console=on_console,
             folder=str(CHECKOUT),
             environment=environment,
         )
@@ -219,6 +228,15 @@ class Guest:
     def write(self, path: str, text: str) -> None:
         """Write to a file of the guest's kernel; raises `GuestError` where it refuses."""
         self.run("sh", "-c", 'printf %s "$1" > "$2"', "sh", text, path)
+
+    def start_shell(self) -> Job:
+        """A shell for a person, on the machine's console."""
+        prompt = f"[{self.kernel.series} {self.topology.name}] \\w# "
+        command = ("bash", "--norc", "--noprofile", "-i")
+        size = os.get_terminal_size() if sys.stdin.isatty() else (80, 24)
+        return self.start(
+            *command, terminal=(size[0], size[1]), on_console=True, PS1=prompt, TERM=_term()
+        )
 
     # -- hardware ----------------------------------------------------------------------------
 
@@ -374,6 +392,10 @@ class Guest:
             if lines := text.strip().splitlines():
                 return lines[-1].strip()
         return "nothing was said"
+
+
+def _term() -> str:
+    return os.environ.get("TERM", "linux")
 
 
 def _devices(*devices: str) -> Iterator[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.guest.cache import cache, filling, locked
-from tests.guest.failure import GuestError, Lacking, Unavailable
+from tests.guest.failure import GuestError, LackingError, UnavailableError
 from tests.guest.packages import dependency, find_version, record_of, tool, unpack
 
 SERIES = ("6.1", "6.12")
@@ -41,7 +41,7 @@ class Kernel(NamedTuple):
             if name in needs:
                 order.update(dict.fromkeys((*reversed(needs[name][1:]), needs[name][0])))
             elif name not in self._builtin():
-                raise Lacking(f"kernel {self.release} is built without {name}")
+                raise LackingError(f"kernel {self.release} is built without {name}")
         return list(order)
 
     def _needs(self) -> dict[str, list[Path]]:
@@ -113,7 +113,7 @@ def available_kernels() -> Iterator[Kernel]:
     for series in SERIES:
         try:
             yield get_kernel(series)
-        except Unavailable:
+        except UnavailableError:
             if series == SERIES[0]:
                 raise
 

@@ -18,7 +18,7 @@ _TIMEOUT = 300
 
 def module_for(kernel: Kernel) -> Path:
     """The `.ko` for a kernel."""
-    sources = sorted(path for path in SOURCE.iterdir() if path.suffix == ".c" or path.suffix == "")
+    sources = [SOURCE / "Kbuild", SOURCE / f"{NAME}.c"]
     digest = hashlib.sha256(b"\0".join(path.read_bytes() for path in sources)).hexdigest()[:16]
     place = cache() / "modules" / f"{kernel.release}-{digest}"
     headers = get_headers(kernel)

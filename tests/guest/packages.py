@@ -12,7 +12,7 @@ import subprocess
 from pathlib import Path
 
 from tests.guest.cache import cache, filling
-from tests.guest.failure import GuestError, Unavailable
+from tests.guest.failure import GuestError, UnavailableError
 
 TOOLS = {
     "qemu-system-x86_64": "qemu-system-x86",
@@ -40,15 +40,15 @@ def tool(name: str) -> str | None:
 
 
 def install_tools() -> None:
-    """Install what is missing; `Unavailable` where that cannot be done."""
+    """Install what is missing; `UnavailableError` where that cannot be done."""
     missing = sorted({package for name, package in TOOLS.items() if tool(name) is None})
     if not missing:
         return
     wish = f"apt-get install {' '.join(missing)}"
     if platform.machine() != "x86_64" or shutil.which("apt-get") is None:
-        raise Unavailable(f"no {', '.join(missing)}, and no Debian package client to install it")
+        raise UnavailableError(f"needs {', '.join(missing)}; no package client here has them")
     if os.geteuid() != 0:
-        raise Unavailable(f"needs packages that only root can install: {wish}")
+        raise UnavailableError(f"needs packages that only root can install: {wish}")
     command = ["apt-get", "install", "--yes", "--no-install-recommends", *missing]
     try:
         _apt(command)
@@ -58,7 +58,7 @@ def install_tools() -> None:
             _apt(["apt-get", "update"])
             _apt(command)
         except GuestError as error:
-            raise Unavailable(f"cannot install {', '.join(missing)}: {error}") from error
+            raise UnavailableError(f"cannot install {', '.join(missing)}: {error}") from error
 
 
 def find_version(package: str, series: str, *, refresh: bool) -> dict[str, str]:
@@ -69,7 +69,7 @@ def find_version(package: str, series: str, *, refresh: bool) -> dict[str, str]:
         records = _records(package)
     found = [record for record in records if _is_of(record, series)]
     if not found:
-        raise Unavailable(f"{package} {series} is in no suite of this system's mirror")
+        raise UnavailableError(f"{package} {series} is in no suite of this system's mirror")
     return found[0]  # apt-cache prints the newest first.
 
 
@@ -98,7 +98,7 @@ def record_of(package: str) -> dict[str, str]:
     """The control fields of the newest version of a package."""
     records = _records(package)
     if not records:
-        raise Unavailable(f"{package} is in no suite of this system's mirror")
+        raise UnavailableError(f"{package} is in no suite of this system's mirror")
     return records[0]
 
 
@@ -133,7 +133,7 @@ def _backports() -> str:
         if words[:2] == [codename, "main"]:
             key = "/usr/share/keyrings/debian-archive-keyring.gpg"
             return f"deb [signed-by={key}] {words[2]} {codename}-backports main\n"
-    raise Unavailable("the sources of this system name no main suite of Debian")
+    raise UnavailableError("the sources of this system name no main suite of Debian")
 
 
 def _update() -> None:

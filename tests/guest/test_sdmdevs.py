@@ -43,9 +43,7 @@ def queues(guest: Guest) -> None:
 @contextlib.contextmanager
 def holding(guest: Guest, group: int, *arguments: str) -> Iterator[Job]:
     """A second process that holds a group of VFIO."""
-    job = guest.start(
-        sys.executable, "-m", "tests.guest.inside.hold", str(group), *arguments
-    )
+    job = guest.start(sys.executable, "-m", "tests.guest.inside.hold", str(group), *arguments)
     job.wait_for_output("holding")
     try:
         yield job

@@ -56,9 +56,7 @@ def test_a_group_whose_one_device_is_on_vfio_pci_is_owned_by_vfio(busy: Guest) -
 
 def test_a_claimed_group_is_attached_to_a_domain_of_its_holder(busy: Guest) -> None:
     id_ = group_with(snapshot_of(busy), NIC)["id"]
-    holder = busy.start(
-        sys.executable, "-m", "tests.guest.inside.hold", str(id_), "--device", NIC
-    )
+    holder = busy.start(sys.executable, "-m", "tests.guest.inside.hold", str(id_), "--device", NIC)
     holder.wait_for_output("holding")
     try:
         snapshot = snapshot_of(busy)
@@ -77,9 +75,7 @@ def test_a_claimed_group_is_attached_to_a_domain_of_its_holder(busy: Guest) -> N
 def test_an_unbind_that_waits_for_its_holder_leaves_reading_alive(busy: Guest) -> None:
     id_ = group_with(snapshot_of(busy), NIC)["id"]
     device = f"/sys/bus/pci/devices/{NIC}"
-    holder = busy.start(
-        sys.executable, "-m", "tests.guest.inside.hold", str(id_), "--device", NIC
-    )
+    holder = busy.start(sys.executable, "-m", "tests.guest.inside.hold", str(id_), "--device", NIC)
     holder.wait_for_output("holding")
     try:
         unbind = busy.start("sh", "-c", f"echo {NIC} > {device}/driver/unbind")

@@ -20,17 +20,6 @@ def lines_of(guest: Guest, command: str) -> list[str]:
     return guest.run("sh", "-c", command, check=False).text.splitlines()
 
 
-def contents(guest: Guest, command: str) -> dict[str, str]:
-    """Path -> content of files of one line, as `grep -H ''` prints them."""
-    found = {}
-    for line in lines_of(guest, command):
-        # The path of a PCI device has colons of its own.
-        match = re.match(r"(/.*?):((?![0-9a-f]{2}:[0-9a-f]{2}\.|[0-9a-f]{2}\.).*)$", line)
-        if match:
-            found[match[1]] = match[2]
-    return found
-
-
 def members_of_groups(guest: Guest) -> dict[int, list[str]]:
     """`find`: group -> names of its devices, sorted."""
     found: dict[int, list[str]] = {}
@@ -105,7 +94,8 @@ def udev_devices(guest: Guest) -> dict[str, Fields]:
 def overrides(guest: Guest) -> dict[str, str]:
     """`driverctl`: address -> the driver that is forced on it."""
     lines = guest.run("driverctl", "list-overrides", check=False).text.splitlines()
-    return dict(tuple(line.split()[:2]) for line in lines if len(line.split()) >= 2)
+    words = (line.split() for line in lines)
+    return {address: driver for address, driver, *_ in words}
 
 
 def links(guest: Guest, name: str) -> dict[str, str]:
@@ -144,7 +134,7 @@ def iommu_units(guest: Guest) -> dict[str, list[str]]:
 def intel_registers(guest: Guest, unit: str) -> dict[str, str]:
     """`grep`: register -> text."""
     lines = lines_of(guest, f"cd /sys/class/iommu/{unit}/intel-iommu && grep -H '' *")
-    return dict(tuple(line.split(":", 1)) for line in lines)
+    return {line.partition(":")[0]: line.partition(":")[2] for line in lines}
 
 
 def mdev_types(guest: Guest) -> dict[tuple[str, str], Fields]:
