@@ -6,6 +6,7 @@ importing the records costs more than the paint.
 
 import errno
 import posixpath
+import stat
 
 from sdmtop.readers.sysfs import follow, index, is_absent, name_of, number, word
 from sdmtop.text import fact
@@ -20,10 +21,11 @@ if TYPE_CHECKING:
 
 PCI = "/sys/bus/pci/devices"
 
-# `uevent` carries driver, class and ids in one read; the files of the same names are not opened.
-_FILES = ("uevent", "numa_node", "power_state", "irq", "sriov_totalvfs")
+# `modalias` carries class and ids in one read. So does `uevent`, but reading that takes the device
+# lock on some kernels (6.1.192 for one), which an unbind holds while it waits for a holder.
+_FILES = ("modalias", "numa_node", "power_state", "irq", "sriov_totalvfs")
 _LINKS = ("driver", "iommu_group", "iommu", "physfn")
-_WHAT = ("driver, class and ids", "NUMA node", "power state", "legacy interrupt", "SR-IOV size",
+_WHAT = ("class and ids", "NUMA node", "power state", "legacy interrupt", "SR-IOV size",
          "driver", "IOMMU group", "IOMMU unit", "physical function")  # fmt: skip
 
 
@@ -53,15 +55,21 @@ def device_facts(host: "Host", address: str, path: str, unknowns: "Unknowns") ->
         if not is_absent(error):
             unknowns.note(path, error, "everything about this device")
         return {}
-    uevent, numa_node, power_state, irq, totalvfs, driver, group, iommu, physfn = answers
+    modalias, numa_node, power_state, irq, totalvfs, driver, group, iommu, physfn = answers
     for file, answer, what in zip((*_FILES, *_LINKS), answers, _WHAT, strict=True):
-        if answer.__class__ is not bytes and not _is_unit_itself(file, answer):
+        if answer.__class__ is not bytes and not _is_unit_itself(host, path, file):
             unknowns.note_failure(f"{path}/{file}", answer, what)
 
-    text = b"\n" + uevent if isinstance(uevent, bytes) else b""
-    vendor, _, device = _field(text, b"\nPCI_ID=").partition(b":")
     driver_name = name_of(driver)
-    moving = driver_name is None and bool(_field(text, b"\nDRIVER="))
+    group_number = number(name_of(group) or "")
+    if isinstance(modalias, bytes):
+        vendor, device, class_ = _ids_of_modalias(modalias)
+        moving = driver_name is None and _is_let_go(host, path, group_number)
+    else:
+        text = b"\n" + _uevent(host, path, unknowns)
+        vendor, _, device = _field(text, b"\nPCI_ID=").partition(b":")
+        class_ = _field(text, b"\nPCI_CLASS=")
+        moving = driver_name is None and bool(_field(text, b"\nDRIVER="))
     if moving:
         what = "driver: an unbind has begun and waits for a holder to let go"
         unknowns.note(f"{path}/driver", OSError(errno.EBUSY, what), what)
@@ -72,14 +80,14 @@ def device_facts(host: "Host", address: str, path: str, unknowns: "Unknowns") ->
         "bus": _bus(host, path, unknowns),
         "path": fact(path),
         "parent": _parent(path),
-        "group": number(name_of(group) or ""),
+        "group": group_number,
         "iommu": name_of(iommu),
         "driver": driver_name,
         "driver_known": not moving and (isinstance(driver, bytes) or is_absent(driver)),
         "driver_override": None if moving else _override(host, path, unknowns),
         "vendor": _hex(vendor, 4),
         "device": _hex(device, 4),
-        "class_": _hex(_field(text, b"\nPCI_CLASS="), 6),
+        "class_": _hex(class_, 6),
         "numa_node": None if numa == -1 else numa,
         "irqs": _irqs(host, path, irq, unknowns),
         "sriov": (total, _vfs(host, path, unknowns)) if total else None,
@@ -88,9 +96,54 @@ def device_facts(host: "Host", address: str, path: str, unknowns: "Unknowns") ->
     }
 
 
-def _is_unit_itself(file: str, answer: "bytes | OSError") -> bool:
+def _is_unit_itself(host: "Host", path: str, file: str) -> bool:
     """Whether `iommu` is a directory, no link: AMD's unit is a PCI function, behind no other."""
-    return file == "iommu" and isinstance(answer, OSError) and answer.errno == errno.EINVAL
+    if file != "iommu":
+        return False
+    try:
+        return stat.S_ISDIR(host.mode(f"{path}/iommu"))
+    except OSError:
+        return False
+
+
+def _ids_of_modalias(modalias: bytes) -> tuple[bytes, bytes, bytes]:
+    """Vendor, device and class of `pci:v00008086d000010D3sv...sd...bc02sc00i00`; else nothing."""
+    if not modalias.startswith(b"pci:v"):
+        return b"", b"", b""
+    return modalias[5:13], modalias[14:22], modalias[44:46] + modalias[48:50] + modalias[51:53]
+
+
+def _is_let_go(host: "Host", path: str, group: int | None) -> bool:
+    """Whether a device without a driver is one whose unbind waits for its holder.
+
+    The parent of an mdev that is open still offers its types. A device of VFIO that is open is
+    still enabled, and the node of its group still there.
+    """
+    if _exists(host, f"{path}/mdev_supported_types"):
+        return True
+    if group is None or not _exists(host, f"/sys/class/vfio/{group}"):
+        return False
+    try:
+        return bool(number(host.read(f"{path}/enable")))
+    except OSError:
+        return False  # Not of PCI, and so not of vfio-pci.
+
+
+def _exists(host: "Host", path: str) -> bool:
+    try:
+        host.mode(path)
+    except OSError:
+        return False
+    return True
+
+
+def _uevent(host: "Host", path: str, unknowns: "Unknowns") -> bytes:
+    """`uevent` of a device that has no `modalias`: of no bus, or an mdev's parent of its own."""
+    try:
+        return host.read(f"{path}/uevent")
+    except OSError as error:
+        unknowns.note_failure(f"{path}/uevent", error, "driver, class and ids")
+        return b""
 
 
 def _field(uevent: bytes, key: bytes) -> bytes:
