@@ -22,6 +22,7 @@ from typing import Any
 from tests.guest.initramfs import SHARE
 
 LINE = "/dev/ttyS1"
+CONSOLE = "/dev/ttyS0"
 _ORDINARY = 65534
 """The user `nobody`: the only ordinary one that every system has."""
 
@@ -81,7 +82,9 @@ class Agent:
         out = os.open(f"{SHARE}/{job}.out", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         err = os.open(f"{SHARE}/{job}.err", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         size = order["terminal"]
-        master, slave = pty.openpty() if size else (-1, -1)
+        master, slave = pty.openpty() if size and not order["on_console"] else (-1, -1)
+        if order["on_console"]:
+            slave = os.open(CONSOLE, os.O_RDWR | os.O_NOCTTY)
         if size:
             fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
         user = _ORDINARY if order["ordinary"] else None
@@ -97,7 +100,7 @@ class Agent:
                 cwd=order["folder"],
                 env={**os.environ, **order["environment"]},
                 start_new_session=not size,
-                preexec_fn=_take_terminal if size else None,
+                preexec_fn=_take_terminal if size else None,  # noqa: PLW1509 (there are no threads)
             )
         except OSError as error:
             os.write(err, f"{order['command'][0]}: {error}\n".encode())
@@ -107,7 +110,7 @@ class Agent:
             self._jobs[job] = process.pid
             process.returncode = 0  # Reaped by us, as all orphans are.
             self._say(job=job, pid=process.pid)
-            if size:
+            if master >= 0:
                 self._terminals[job] = (master, os.dup(out), termios.tcgetattr(slave))
         finally:
             for fd in (out, err, slave):
