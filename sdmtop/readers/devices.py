@@ -64,7 +64,8 @@ def device_facts(host: "Host", address: str, path: str, unknowns: "Unknowns") ->
     group_number = number(name_of(group) or "")
     if isinstance(modalias, bytes):
         vendor, device, class_ = _ids_of_modalias(modalias)
-        moving = driver_name is None and _is_let_go(host, path, group_number)
+        bridge = class_.startswith(b"06")
+        moving = driver_name is None and not bridge and _is_let_go(host, path, group_number)
     else:
         text = b"\n" + _uevent(host, path, unknowns)
         vendor, _, device = _field(text, b"\nPCI_ID=").partition(b":")
@@ -117,7 +118,8 @@ def _is_let_go(host: "Host", path: str, group: int | None) -> bool:
     """Whether a device without a driver is one whose unbind waits for its holder.
 
     The parent of an mdev that is open still offers its types. A device of VFIO that is open is
-    still enabled, and the node of its group still there.
+    still enabled, and the node of its group still there. (So may a bridge be, for the devices
+    behind it; but VFIO takes none.)
     """
     if _exists(host, f"{path}/mdev_supported_types"):
         return True

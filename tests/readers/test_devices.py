@@ -70,6 +70,13 @@ def test_a_device_still_enabled_whose_group_vfio_still_has_is_an_unbind_that_wai
     assert host.seen.isdisjoint({f"{PATH}/uevent", f"{PATH}/driver_override"})
 
 
+def test_a_bridge_that_is_enabled_for_others_is_plainly_unbound() -> None:
+    bridge = MODALIAS.replace(b"bc02sc00", b"bc06sc04")
+    entries = device(NIC, 2, None, modalias=bridge, enable=b"1\n")
+    entries["/sys/class/vfio/2"] = Link("../../devices/virtual/vfio/2")
+    assert (f"{PATH}/driver", "EBUSY") not in unknown_of(entries)
+
+
 def test_a_parent_without_a_driver_that_offers_types_is_an_unbind_that_waits() -> None:
     types = {f"{PATH}/mdev_supported_types/edu-fact/name": b"fact\n"}
     entries = device(NIC, 2, None, modalias=MODALIAS) | types
