@@ -140,14 +140,16 @@ class Guest:
         self._kept = False
         self._pending = b""
         self._shell = shell
-        with contextlib.ExitStack() as opened:
-            agent, agent_end = socket.socketpair()
-            monitor, monitor_end = socket.socketpair()
-            for end in (agent_end, monitor_end):
-                opened.callback(end.close)
-            self._agent = agent
-            self._monitor = Monitor(monitor)
+        agent, agent_end = socket.socketpair()
+        monitor, monitor_end = socket.socketpair()
+        self._agent = agent
+        self._monitor = Monitor(monitor)
+        with contextlib.ExitStack() as unstarted, agent_end, monitor_end:
+            unstarted.callback(shutil.rmtree, self._logs, ignore_errors=True)
+            unstarted.callback(agent.close)
+            unstarted.callback(monitor.close)
             self._qemu = self._start(agent_end.fileno(), monitor_end.fileno())
+            unstarted.pop_all()
         try:
             self._boot()
         except BaseException:
