@@ -66,7 +66,8 @@ def _run(options: argparse.Namespace) -> int:
             make_busy(guest)
         if shell:
             return _shell(guest)
-        done = guest.run(*options.words, ordinary=options.ordinary, timeout=3600, check=False)
+        words = options.words[options.words[:1] == ["--"] :]
+        done = guest.run(*words, ordinary=options.ordinary, timeout=3600, check=False)
         sys.stdout.buffer.write(done.out)
         sys.stderr.buffer.write(done.err)
         return done.status
