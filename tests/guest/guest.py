@@ -314,15 +314,6 @@ class Guest:
         else:
             shutil.rmtree(self._logs, ignore_errors=True)
 
-    @property
-    def ended(self) -> bool:
-        """Whether the machine has ended by itself: a panic."""
-        return self._qemu.poll() is not None
-
-    def wait_for_end(self) -> None:
-        """For the end of a shell, or of a machine that ends itself."""
-        self._qemu.wait()
-
     def _start(self, agent: int, monitor: int) -> "subprocess.Popen[bytes]":
         agent_command = [
             "/usr/bin/env", "-i", f"--chdir={CHECKOUT}", "PATH=/usr/sbin:/usr/bin:/sbin:/bin",

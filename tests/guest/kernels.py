@@ -4,12 +4,11 @@ import json
 import lzma
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from tests.guest.cache import cache, filling, locked
-from tests.guest.failure import GuestError, LackingError, UnavailableError
+from tests.guest.failure import GuestError, LackingError
 from tests.guest.packages import dependency, find_version, record_of, tool, unpack
 
 SERIES = ("6.1", "6.12")
@@ -106,16 +105,6 @@ def get_headers(kernel: Kernel) -> Path:
             # With it the build would want pahole, to describe types that nobody asks for.
             (src / f"linux-headers-{kernel.release}" / "vmlinux").unlink(missing_ok=True)
     return place / "usr" / "src" / f"linux-headers-{kernel.release}"
-
-
-def available_kernels() -> Iterator[Kernel]:
-    """Every series that can be had; the first one must be."""
-    for series in SERIES:
-        try:
-            yield get_kernel(series)
-        except UnavailableError:
-            if series == SERIES[0]:
-                raise
 
 
 def _module_name(file: str) -> str:
