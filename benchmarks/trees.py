@@ -28,7 +28,8 @@ class Shape(NamedTuple):
 
 
 SMALL = Shape(groups=128, devices=256)
-LARGE = Shape(groups=4096, devices=8192, irqs=2000, cpus=256)
+LARGE = Shape(groups=4096, devices=8192)
+MANY_INTERRUPTS = Shape(groups=128, devices=256, irqs=2000, cpus=256)
 
 
 class Tree:

@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from sdmtop.backends.base import Event, Host, Kept
-from sdmtop.counters import CounterRing, Counters
+from sdmtop.counters import RING, CounterRing, Counters
 from sdmtop.model import Detail, Record, Snapshot
 from sdmtop.readers.details import read_details
 from sdmtop.readers.devices import PCI
 from sdmtop.readers.groups import GROUPS
 from sdmtop.readers.irq_counters import IrqTotals, VisibleCounts
-from sdmtop.readers.kernel_log import read_faults
+from sdmtop.readers.kernel_log import boot_time, read_faults
 from sdmtop.readers.names import Names
 from sdmtop.readers.snapshot import Reading
 from sdmtop.timeline import Happening, Timeline, differences
@@ -29,11 +29,14 @@ POLL = 4.0
 SLOW = 10.0
 """Seconds between readings that cost the kernel something: debugfs, all interrupts, the log."""
 
-SWEEP = 60.0
-"""Seconds in which every device is read again, a slice a tick, in case an event was lost."""
+SWEEP = 240
+"""Ticks in which every device is read again, a slice a tick, in case an event was lost."""
+
+_SLICE = 64
+"""Devices in a slice at most: a large host takes longer to sweep, and is not slower for it."""
 
 _KEPT = 8192
-"""Files that are kept open for the poll at most; a host with more is left to the sweep."""
+"""Files that are kept open for the poll; overrides beyond that are left to the sweep."""
 
 
 class Focus(NamedTuple):
@@ -86,7 +89,7 @@ class Collector:
         self._due: dict[str, float] = {}
         self._read_at: dict[str, float] = {}
         self._swept = 0
-        self._log_seconds = -1.0
+        self._quiet = RING
 
     @property
     def small(self) -> bool:
@@ -118,13 +121,8 @@ class Collector:
 
     def tick(self, now: float, events: Sequence[Event] = (), focus: Focus | None = None) -> bool:
         """One beat: read what is due; returns whether anything is different."""
-        focus = focus or Focus()
-        changed = self._follow(events) if events else False
-        if self._totals.update():
-            self._ring.add(now, self._totals.values())
-            changed = True
-        self._visible.watch(focus.irqs)
-        changed |= self._visible.update()
+        changed = self.answer(events, focus)
+        changed |= self._count(now)
         if self._due["poll"] <= now:
             self._due["poll"] = now + POLL
             changed |= self._poll()
@@ -132,8 +130,21 @@ class Collector:
             self._due["slow"] = now + SLOW
             changed |= self._slow()
         changed |= self._sweep()
-        changed |= self._look_at(focus.target)
         return changed
+
+    def answer(self, events: Sequence[Event], focus: Focus | None = None) -> bool:
+        """What cannot wait for the next beat; returns whether anything is different."""
+        focus = focus or Focus()
+        changed = self._follow(events) if events else False
+        self._visible.watch(focus.irqs)
+        changed |= self._visible.update()
+        return self._look_at(focus.target) or changed
+
+    def close(self) -> None:
+        """Give back all files that are kept open."""
+        for kept in (self._kept, self._totals, self._visible, self._reading):
+            if kept is not None:
+                kept.close()
 
     def sample(self) -> Sample:
         """The host as it is known now."""
@@ -149,13 +160,28 @@ class Collector:
 
     # -- parts ---------------------------------------------------------------------------------
 
+    def _count(self, now: float) -> bool:
+        """A reading of all interrupt counts, for the rates and their history."""
+        failed = self._totals.error
+        came = self._totals.update()
+        # The first reading tells no rate yet.
+        self._quiet = 0 if came and self._ring.readings else self._quiet + 1
+        if self._totals.error is not failed:
+            self._reading.note_counters(self._totals.error)
+            self._join()
+        self._ring.add(now, self._totals.values())
+        # When nothing comes any more, the history still moves on until it is all zeros.
+        return self._quiet < RING
+
     def _follow(self, events: Sequence[Event]) -> bool:
         """Read again what the events are about: the topology, and the devices they name."""
         self._reading.read_topology()
         known = self._reading.paths
-        named = {name for event in events for name in event.path.split("/") if name in known}
-        fresh = known.keys() - self._reading.devices.keys()
-        self._reading.read_devices(named | fresh)
+        if any(event.action == "lost" for event in events):
+            self._reading.read_devices()
+        else:
+            named = {name for event in events for name in event.path.split("/") if name in known}
+            self._reading.read_devices(named | (known.keys() - self._reading.devices.keys()))
         self._reading.read_queues()
         self._reading.read_holders()
         self._reading.read_interrupts()
@@ -216,7 +242,7 @@ class Collector:
         addresses = list(self._reading.devices)
         if not addresses:
             return False
-        size = max(1, round(len(addresses) / SWEEP))
+        size = min(max(1, round(len(addresses) / SWEEP)), _SLICE)
         start = self._swept % len(addresses)
         self._swept = start + size
         part = addresses[start : start + size]
@@ -242,21 +268,21 @@ class Collector:
         except OSError as error:
             self._reading.note_log(error)
             return False
-        fresh = [fault for fault in faults if fault.seconds > self._log_seconds]
+        fresh = [fault for fault in faults if fault.seconds > self._timeline.log_seconds]
+        booted = boot_time(self._host) if fresh else None
         for fault in fresh:
-            self._timeline.add("fault", fault.device, fault.text)
-            self._log_seconds = max(self._log_seconds, fault.seconds)
+            at = None if booted is None else booted + fault.seconds
+            self._timeline.add("fault", fault.device, fault.text, at)
+            self._timeline.log_seconds = max(self._timeline.log_seconds, fault.seconds)
         return bool(fresh)
 
     def _keep(self) -> None:
         """Keep open what can change without an event, unless it is the same as before."""
         paths = [f"{GROUPS}/{id_}/type" for id_ in self._reading.groups]
         owners: list[str | None] = [None] * len(paths)
-        if self._reading.overrides_are_free:
+        if self._reading.overrides_are_free and len(paths) + len(self._reading.paths) <= _KEPT:
             paths += [f"{path}/driver_override" for path in self._reading.paths.values()]
             owners += self._reading.paths
-        if len(paths) > _KEPT:
-            paths, owners = [], []
         if paths == self._kept_paths:
             return
         if self._kept is not None:

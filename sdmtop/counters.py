@@ -65,6 +65,11 @@ class CounterRing:
         self._at: deque[float] = deque(maxlen=RING)
         self._totals: deque[Sequence[int]] = deque(maxlen=RING)
 
+    @property
+    def readings(self) -> int:
+        """How many there are."""
+        return len(self._at)
+
     def add(self, at: float, totals: Sequence[int]) -> None:
         """Remember a reading taken at `at` (monotonic seconds)."""
         self._at.append(at)

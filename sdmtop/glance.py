@@ -70,6 +70,7 @@ class Glance:
         self.outline = self._outline()
         room = tree_rows(columns, rows) - (0 if units else len(NO_IOMMU_HELP)) - 1
         self.seen = list(islice(self.outline.lines(), max(room, 0)))
+        self._paths = {}  # Of no more use, and as large as the host.
 
     def frame(self) -> "list[str]":
         """The whole screen: header, tree, footer; each line at most `columns` wide."""

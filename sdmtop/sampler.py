@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from sdmtop.backends.base import Events, Host
 from sdmtop.collector import Collector, Focus, Sample
+from sdmtop.errors import sentence
 from sdmtop.model import Record
 from sdmtop.readers.names import Names
 from sdmtop.text import fact
@@ -20,6 +21,12 @@ from sdmtop.timeline import Timeline
 
 DEADLINE = 2.0
 """Seconds that one read may take before it counts as hung."""
+
+MOST_HUNG = 8
+"""After so many hung reads no new thread is started: each has cost one, and its memory."""
+
+RECOVERY = 2.0
+"""Seconds to wait after a failure of our own before reading begins anew."""
 
 _SETTLE = 0.1
 """Seconds to wait after a uevent for the rest of its chain: a bind sends several."""
@@ -52,7 +59,8 @@ class Sampler:
         self._focus = Focus()
         self._busy = False
         self._suspect = ("", 0.0)
-        self._hung: dict[str, float] = {}
+        self._hung: dict[int, tuple[str, float]] = {}
+        """By generation of the thread that hangs: the path, and since when."""
         self._lock = threading.Lock()
         self._woken, self._waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
@@ -89,18 +97,25 @@ class Sampler:
         path = self.host.reading if self._busy else ""
         if path != self._suspect[0]:
             self._suspect = (path, now)
-        elif path and now - self._suspect[1] >= DEADLINE:
-            with self._lock:
-                self._hung[path] = self._suspect[1]
-                self.host.avoid = frozenset(self._hung)
+        elif path and now - self._suspect[1] >= DEADLINE and self._generation not in self._hung:
+            self._leave_behind(path)
             self._suspect = ("", now)
-            self.timeline.add("trouble", None, f"{fact(path)} does not answer: left alone")
-            self.start()
         with self._lock:
             if not self._hung:
                 return None
-            seconds = now - min(self._hung.values())
-            return Stall(paths=tuple(fact(path) for path in sorted(self._hung)), seconds=seconds)
+            paths = tuple(fact(path) for path, _ in sorted(self._hung.values()))
+            return Stall(paths=paths, seconds=now - min(since for _, since in self._hung.values()))
+
+    def _leave_behind(self, path: str) -> None:
+        """Let the thread that reads this path hang, and go on with another."""
+        with self._lock:
+            self._hung[self._generation] = path, self._suspect[1]
+            self.host.avoid = frozenset(path for path, _ in self._hung.values())
+        if len(self._hung) < MOST_HUNG:
+            self.timeline.add("trouble", None, f"{fact(path)} does not answer: left alone")
+            self.start()
+        else:
+            self.timeline.add("trouble", None, "too many reads hang: nothing more is read")
 
     def _publish(self, sample: Sample) -> None:
         with self._lock:
@@ -118,7 +133,24 @@ class Sampler:
     def _run(self, generation: int) -> None:
         """One generation of the thread; when it has hung and returns, it is no longer the one."""
         collector = Collector(self.host, self.timeline, names=self._names)
-        events = self.host.events()
+        events: Events | None = None
+        try:
+            events = self.host.events()
+            self._collect(generation, collector, events)
+        except Exception as error:  # noqa: BLE001 - told on the screen, and begun anew
+            self._busy = False
+            if self._is_current(generation):
+                self.timeline.add("trouble", None, sentence("reading failed, begun anew", error))
+                time.sleep(RECOVERY)
+        finally:
+            collector.close()
+            if events is not None:
+                events.close()
+        if self._is_current(generation):
+            self.start()
+
+    def _collect(self, generation: int, collector: Collector, events: Events | None) -> None:
+        """Read, publish, sleep, until another generation takes over."""
         self._busy = True
         collector.read_outline()
         if not collector.small and self._is_current(generation):
@@ -133,20 +165,21 @@ class Sampler:
             self._busy = False
             arrived = self._wait(events, due)
             now = time.monotonic()
-            if now >= due:
-                due = now + self.interval
+            fresh = events.drain() if events is not None and arrived else ()
             self._busy = True
-            changed = collector.tick(now, events.drain() if events and arrived else (), self._focus)
-        if events is not None:
-            events.close()
+            if now < due:
+                changed = collector.answer(fresh, self._focus)
+            else:
+                due = now + self.interval
+                changed = collector.tick(now, fresh, self._focus)
 
     def _is_current(self, generation: int) -> bool:
         if generation == self._generation:
             return True
         with self._lock:
-            # This thread was left behind in a read, and that read has now returned.
-            self._hung.clear()
-            self.host.avoid = frozenset()
+            # If this thread was left behind in a read, that read has now returned.
+            self._hung.pop(generation, None)
+            self.host.avoid = frozenset(path for path, _ in self._hung.values())
         return False
 
     def _wait(self, events: Events | None, due: float) -> bool:

@@ -40,10 +40,13 @@ class Timeline:
 
     def __init__(self) -> None:
         self._happenings: deque[Happening] = deque(maxlen=REMEMBERED)
+        self.log_seconds = -1.0
+        """Seconds since boot up to which the kernel log has been told."""
 
-    def add(self, kind: Kind, key: str | None, text: str) -> None:
-        """Something that happens now."""
-        self.append(Happening(at=time.time(), kind=kind, key=key, text=text))
+    def add(self, kind: Kind, key: str | None, text: str, at: float | None = None) -> None:
+        """Something that happens now, or happened at a time in seconds since the epoch."""
+        at = time.time() if at is None else at
+        self.append(Happening(at=at, kind=kind, key=key, text=text))
 
     def append(self, happening: Happening) -> None:
         """Something that happened."""

@@ -1,7 +1,9 @@
+import errno
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
+from sdmtop.backends.tree import Failure
 from sdmtop.collector import POLL, SLOW, SWEEP, Collector, Focus
 from sdmtop.timeline import Timeline
 from tests.hosts import GROUPS, NIC, PARENT, UUID, box, plug, stat, unplug
@@ -57,6 +59,47 @@ def test_after_the_first_round_everything_is_known(watched: Watched) -> None:
 def test_when_nothing_changes_a_tick_says_so(watched: Watched) -> None:
     assert not any(watched.collector.tick(float(second)) for second in range(1, 100))
     assert watched.texts == []
+
+
+def test_a_rate_falls_to_nothing_when_no_interrupt_comes_any_more(watched: Watched) -> None:
+    watched.host.put("/proc/stat", stat(0, 60, 20, 30))
+    watched.collector.tick(10.0)
+    assert watched.collector.tick(20.0)
+    counters = watched.collector.sample().counters
+    assert counters.rate(1) == 0.0
+    assert counters.history(1, 8) == [5.0, 0.0]
+
+
+def test_a_look_at_another_object_between_two_beats_adds_no_reading(watched: Watched) -> None:
+    watched.host.put("/proc/stat", stat(0, 60, 20, 30))
+    watched.collector.answer((), Focus(NIC))
+    assert watched.collector.sample().counters.rate(1) is None
+
+
+def test_counts_that_cannot_be_read_are_unknown(watched: Watched) -> None:
+    watched.host.put("/proc/stat", Failure(errno.EACCES))
+    watched.collector.tick(10.0)
+    unknown = watched.collector.sample().snapshot.unknown
+    assert ("/proc/stat", "EACCES") in [(entry.path, entry.errno) for entry in unknown]
+    watched.host.put("/proc/stat", stat(0, 60, 20, 30))
+    watched.collector.tick(20.0)
+    assert "/proc/stat" not in [entry.path for entry in watched.collector.sample().snapshot.unknown]
+
+
+def test_after_lost_events_every_device_is_read_again(watched: Watched) -> None:
+    watched.host.put(f"/sys/devices/pci0000:00/{NIC}/numa_node", "1\n")
+    assert watched.collector.tick(1.0, [Uevent("lost", "", "/sys/devices")])
+    assert f"{NIC}: NUMA node none -> 1" in watched.texts
+
+
+def test_domain_types_are_polled_however_large_the_host_is(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sdmtop.collector._KEPT", 1)
+    watched.collector._keep()
+    watched.host.put(f"{GROUPS}/2/type", "identity\n")
+    assert watched.collector.tick(POLL)
+    assert "group 2: domain type DMA -> identity" in watched.texts
 
 
 def test_an_interrupt_that_comes_gives_a_rate(watched: Watched) -> None:
@@ -142,6 +185,24 @@ def test_a_fault_in_the_kernel_log_becomes_an_event_once(watched: Watched) -> No
     assert watched.collector.tick(2 * SLOW) is False
     faults = [happening for happening in watched.timeline.all() if happening.kind == "fault"]
     assert [fault.key for fault in faults] == [NIC]
+
+
+def test_a_fault_is_told_with_the_time_at_which_it_happened(watched: Watched) -> None:
+    record = "3,1,5000000,-;DMAR: [DMA Read NO_PASID] Request device [00:02.0] fault addr 0x900000"
+    watched.host.put("/dev/kmsg", f"{record} [fault reason 0x06] PTE Read access is not set\n")
+    watched.host.put("/proc/stat", "cpu 1\nintr 0\nbtime 1000000\nprocesses 5\n")
+    watched.collector.tick(SLOW)
+    assert [one.at for one in watched.timeline.all() if one.kind == "fault"] == [1_000_005.0]
+
+
+def test_a_collector_that_begins_anew_does_not_tell_a_fault_again(watched: Watched) -> None:
+    record = "3,1,5000000,-;DMAR: [DMA Read NO_PASID] Request device [00:02.0] fault addr 0x900000"
+    watched.host.put("/dev/kmsg", f"{record} [fault reason 0x06] PTE Read access is not set\n")
+    watched.collector.tick(SLOW)
+    again = Collector(watched.host, watched.timeline)
+    again.read_outline()
+    again.read_rest(0.0)
+    assert len([one for one in watched.timeline.all() if one.kind == "fault"]) == 1
 
 
 def test_a_kernel_log_that_cannot_be_read_is_unknown_not_empty(watched: Watched) -> None:

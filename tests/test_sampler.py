@@ -1,11 +1,12 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 from sdmtop.backends.tree import TreeHost
-from sdmtop.collector import Sample
+from sdmtop.collector import Collector, Sample
 from sdmtop.sampler import Sampler
 from tests.hosts import NIC, box, stat
 
@@ -135,6 +136,73 @@ def test_a_hung_read_that_returns_is_forgiven(
     release.set()
     wait_until(lambda: sampler.watch() is None)
     assert sampler.host.avoid == frozenset()
+
+
+def test_one_read_that_returns_does_not_forgive_another(
+    start: Callable[[TreeHost], Sampler], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sdmtop.sampler.DEADLINE", 0.1)
+    first, second = threading.Event(), threading.Event()
+    host = hanging(first)
+
+    def hang() -> bytes:
+        second.wait(PATIENCE)
+        return b"0\n"
+
+    host.put(f"/sys/devices/pci0000:00/{NIC}/numa_node", hang)
+    sampler = start(host)
+
+    def hung() -> int:
+        stall = sampler.watch()
+        return len(stall.paths) if stall else 0
+
+    wait_until(lambda: hung() == 2)
+    first.set()
+    wait_until(lambda: hung() == 1)
+    assert sampler.host.avoid == {f"/sys/devices/pci0000:00/{NIC}/numa_node"}
+    second.set()
+
+
+def test_after_too_many_hung_reads_no_more_threads_are_started(
+    start: Callable[[TreeHost], Sampler], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sdmtop.sampler.DEADLINE", 0.05)
+    monkeypatch.setattr("sdmtop.sampler.MOST_HUNG", 1)
+    release = threading.Event()
+    sampler = start(hanging(release))
+    wait_until(sampler.watch)
+    before = threading.active_count()
+    for _ in range(5):
+        time.sleep(0.06)
+        sampler.watch()
+    assert threading.active_count() == before
+    assert "too many reads hang: nothing more is read" in [
+        happening.text for happening in sampler.timeline.all()
+    ]
+    release.set()
+
+
+def test_a_failure_of_our_own_is_told_and_reading_begins_anew(
+    start: Callable[[TreeHost], Sampler], listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sdmtop.sampler.RECOVERY", 0.01)
+    host = box()
+    failures = iter([RuntimeError("a mistake of ours")])
+
+    def tick(self: Collector, *arguments: Any) -> bool:
+        if self._host is host:
+            for failure in failures:
+                raise failure
+        return original(self, *arguments)
+
+    original = Collector.tick
+    monkeypatch.setattr(Collector, "tick", tick)
+    sampler = start(host)
+    sample = listener.wait_for(lambda sample: sample.complete)
+    assert [one.text for one in sample.happenings if one.kind == "trouble"] == [
+        "reading failed, begun anew: a mistake of ours"
+    ]
+    assert sampler.watch() is None
 
 
 def test_stopping_does_not_wait_for_a_hung_read(start: Callable[[TreeHost], Sampler]) -> None:

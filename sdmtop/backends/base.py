@@ -35,7 +35,10 @@ class Event(Protocol):
 
     @property
     def action(self) -> str:
-        """`add`, `remove`, `bind`, `unbind`, `change`, `online`, `offline`, `move`."""
+        """`add`, `remove`, `bind`, `unbind`, `change`, `online`, `offline`, `move`.
+
+        `lost`: so many came at once that some were dropped; anything may have happened.
+        """
 
     @property
     def subsystem(self) -> str:

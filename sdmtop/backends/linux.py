@@ -98,19 +98,19 @@ class LinuxHost:
                 try:
                     fd = open_(name, _FILE, dir_fd=directory_fd)
                 except OSError as error:
-                    found.append(error)
+                    found.append(_bare(error))
                     continue
                 try:
                     found.append(read(fd, PAGE))
                 except OSError as error:
-                    found.append(error)
+                    found.append(_bare(error))
                 finally:
                     close(fd)
             for name in links:
                 try:
                     found.append(os.fsencode(readlink(name, dir_fd=directory_fd)))
                 except OSError as error:
-                    found.append(error)
+                    found.append(_bare(error))
         finally:
             close(directory_fd)
         return found
@@ -225,6 +225,13 @@ class KeptFiles:
         fd, self._fds[index] = self._fds[index], -1
         if fd >= 0:
             os.close(fd)
+
+
+def _bare(error: OSError) -> OSError:
+    """The error without its traceback, which holds the list that the error is put into."""
+    # Such a cycle is only freed by the collector, and a large host makes tens of thousands.
+    error.__traceback__ = None
+    return error
 
 
 def _hung(path: str) -> OSError:

@@ -141,9 +141,12 @@ def _bits(host: Host, config: str, offset: int, id_: int, raw: bytes) -> Bits:
     )
 
 
+_NOT_CAPABLE = DevicePasid(capable=False, enabled=False, max=None)
+
+
 def _device_pasid(bits: Bits | None) -> DevicePasid:
     if bits is None:
-        return DevicePasid(capable=False, enabled=False, max=None)
+        return _NOT_CAPABLE
     width = bits.capability >> 8 & 0x1F
     return DevicePasid(capable=True, enabled=bool(bits.control & 1), max=1 << width)
 

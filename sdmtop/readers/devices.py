@@ -7,8 +7,9 @@ importing the records costs more than the paint.
 import errno
 import posixpath
 import stat
+from sys import intern
 
-from sdmtop.readers.sysfs import follow, index, is_absent, name_of, number, word
+from sdmtop.readers.sysfs import follow, index, is_absent, name_of, number, number_of, word
 from sdmtop.text import fact
 
 TYPE_CHECKING = False
@@ -61,7 +62,7 @@ def device_facts(host: "Host", address: str, path: str, unknowns: "Unknowns") ->
             unknowns.note_failure(f"{path}/{file}", answer, what)
 
     driver_name = name_of(driver)
-    group_number = number(name_of(group) or "")
+    group_number = number_of(group)
     if isinstance(modalias, bytes):
         vendor, device, class_ = _ids_of_modalias(modalias)
         bridge = class_.startswith(b"06")
@@ -161,7 +162,7 @@ def _field(uevent: bytes, key: bytes) -> bytes:
 def _hex(digits: bytes, width: int) -> str | None:
     """Hexadecimal digits of a uevent as sysfs spells them: `0x`, lower case, zero-padded."""
     try:
-        return f"{int(digits, 16):#0{width + 2}x}"
+        return intern(f"{int(digits, 16):#0{width + 2}x}")
     except ValueError:
         return None
 
@@ -186,7 +187,7 @@ def _parent(path: str) -> str | None:
     name = posixpath.basename(posixpath.dirname(path))
     if name.startswith("pci") or name in ("platform", "virtual", "system", "devices"):
         return None
-    return fact(name)
+    return intern(fact(name))
 
 
 def _override(host: "Host", path: str, unknowns: "Unknowns") -> str | None:

@@ -7,7 +7,7 @@ that are not zero are. `sdmtop.readers.irq_counters` has the cheap sources for e
 
 from collections.abc import Mapping
 
-from sdmtop.backends.base import Host
+from sdmtop.backends.base import Host, Kept
 from sdmtop.model import Interrupt
 from sdmtop.readers.sysfs import natural, word
 from sdmtop.readers.unknowns import Unknowns
@@ -39,6 +39,7 @@ class InterruptTable:
     """`/proc/interrupts`, to be read again and again."""
 
     def __init__(self) -> None:
+        self.affinities: Affinities | None = None
         self.cpus: tuple[int, ...] = ()
         self._header = b""
         self._lines: dict[bytes, tuple[bytes, Row]] = {}
@@ -70,6 +71,38 @@ class InterruptTable:
         return rows
 
 
+class Affinities:
+    """`/proc/irq/N/smp_affinity_list` of every interrupt, kept open between two readings."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._labels: list[str] = []
+        self._files: Kept | None = None
+        self._answers: dict[str, bytes | OSError] = {}
+
+    def read(self, labels: list[str], unknowns: Unknowns) -> dict[str, str | None]:
+        """The CPUs on which each of these interrupts may be delivered, as the kernel says it."""
+        if labels != self._labels or self._files is None:
+            self.close()
+            self._labels = labels
+            self._files = self._host.keep([_affinity_path(label) for label in labels])
+            self._answers = {}
+        for index, answer in self._files.changed():
+            self._answers[labels[index]] = answer
+        for label, answer in self._answers.items():
+            unknowns.note_failure(_affinity_path(label), answer, "affinity of an interrupt")
+        return {label: word(answer) for label, answer in self._answers.items()}
+
+    def close(self) -> None:
+        """Give the descriptors back."""
+        if self._files is not None:
+            self._files.close()
+
+
+def _affinity_path(label: str) -> str:
+    return f"/proc/irq/{label}/smp_affinity_list"
+
+
 def read_interrupts(
     host: Host,
     unknowns: Unknowns,
@@ -86,7 +119,11 @@ def read_interrupts(
     except OSError as error:
         unknowns.note(_PATH, error, "all interrupts")
         return ()
-    rows = (table or InterruptTable()).parse(data)
+    table = table or InterruptTable()
+    rows = table.parse(data)
+    if table.affinities is None:
+        table.affinities = Affinities(host)
+    affinity = table.affinities.read([row.label for row in rows if row.label.isdecimal()], unknowns)
     found = [
         Interrupt(
             irq=row.label,
@@ -98,7 +135,7 @@ def read_interrupts(
             total=sum(row.per_cpu),
             device=_device(row, device_of_irq),
             shared_by=(),
-            affinity=_affinity(host, unknowns, row.label),
+            affinity=affinity.get(row.label),
         )
         for row in rows
     ]
@@ -201,14 +238,3 @@ def _device(row: Row, device_of_irq: Mapping[int, str]) -> str | None:
         if action.startswith("vfio-") and action.endswith(")"):
             return action[action.rfind("(") + 1 : -1]
     return None
-
-
-def _affinity(host: Host, unknowns: Unknowns, label: str) -> str | None:
-    if not label.isdecimal():
-        return None
-    path = f"/proc/irq/{label}/smp_affinity_list"
-    try:
-        return word(host.read(path, 4096))
-    except OSError as error:
-        unknowns.note_failure(path, error, "affinity of an interrupt")
-        return None

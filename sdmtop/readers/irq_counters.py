@@ -18,11 +18,14 @@ class IrqTotals:
     def __init__(self, host: Host) -> None:
         self._stat: Kept = host.keep(["/proc/stat"], _STAT_LIMIT)
         self._line = b""
+        self.error: OSError | None = None
+        """Why the file cannot be read now."""
         self._values: Sequence[int] = array("L")
 
     def update(self) -> bool:
         """Read again; whether any interrupt has come. A file that fails leaves the last values."""
         for _, data in self._stat.changed():
+            self.error = data if isinstance(data, OSError) else None
             if isinstance(data, OSError):
                 return False
             start = data.find(b"\nintr ") + 1
@@ -37,6 +40,10 @@ class IrqTotals:
     def values(self) -> Sequence[int]:
         """Totals by interrupt number, modulo 2**32; a new sequence after each change."""
         return self._values
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        self._stat.close()
 
 
 class VisibleCounts:
@@ -73,6 +80,11 @@ class VisibleCounts:
                 counts[irq] = tuple(int(part) for part in numbers if part.isdigit())
             self.counts = counts
         return bool(fresh)
+
+    def close(self) -> None:
+        """Give the descriptors back."""
+        if self._files is not None:
+            self._files.close()
 
 
 def _totals(line: bytes) -> Sequence[int]:

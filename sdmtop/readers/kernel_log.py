@@ -25,6 +25,20 @@ def read_faults(host: Host) -> tuple[Fault, ...]:
     return parse(host.kernel_log())
 
 
+def boot_time(host: Host) -> float | None:
+    """When the kernel started, in seconds since the epoch; None where it does not tell.
+
+    Source: `btime` in `/proc/stat`.
+    """
+    try:
+        text = host.read("/proc/stat", 1024 * 1024)
+    except OSError:
+        return None  # Told as unknown by the reader of the counters.
+    start = text.find(b"\nbtime ")
+    value = number(text[start + 7 : text.find(b"\n", start + 7)]) if start >= 0 else None
+    return None if value is None else float(value)
+
+
 def parse(records: list[bytes]) -> tuple[Fault, ...]:
     """The faults among records of `/dev/kmsg`; any bytes will do.
 

@@ -8,7 +8,16 @@ from sdmtop.backends.base import Host
 from sdmtop.model import MdevType, Sdmdev
 from sdmtop.readers.groups import EMULATED, GROUPS
 from sdmtop.readers.sdmdev import SDMDEV_CLASS, parent_paths
-from sdmtop.readers.sysfs import is_absent, name_of, names, natural, number, target, word
+from sdmtop.readers.sysfs import (
+    is_absent,
+    name_of,
+    names,
+    natural,
+    number,
+    number_of,
+    target,
+    word,
+)
 from sdmtop.readers.unknowns import Unknowns
 from sdmtop.text import fact
 
@@ -77,7 +86,7 @@ def _read_mdev(
     parent_path, _, _ = path.rpartition("/")
     parent = parent_path[parent_path.rfind("/") + 1 :]
     links = _look(host, unknowns, path, (), "mdev", links=("mdev_type", "iommu_group"))
-    group = number(name_of(links[1]) or "")
+    group = number_of(links[1])
     params = _read_params(host, unknowns, f"{path}/params")
     if pending:
         params["removal"] = "pending: it waits for its holder to let go"
@@ -110,7 +119,7 @@ def _shared_domain(
         return None
     what = "group of the parent"
     (link,) = _look(host, unknowns, parent_path, (), what, links=("iommu_group",))
-    return number(name_of(link) or "")
+    return number_of(link)
 
 
 def _read_params(host: Host, unknowns: Unknowns, directory: str) -> dict[str, str]:

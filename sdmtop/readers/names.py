@@ -56,11 +56,11 @@ class Names:
 
     def _open(self) -> "Callable[[str, str], str | None]":
         hwdb = _open_hwdb() if self._use_hwdb else None
-        table = _read_first(self._files)
 
         def look_up(vendor: str, device: str) -> str | None:
             name = hwdb(vendor, device) if hwdb is not None else None
-            return name or find_in_pci_ids(table, vendor, device)
+            # The file is seldom needed, once an id, and too large to be kept.
+            return name or find_in_pci_ids(_read_first(self._files), vendor, device)
 
         return look_up
 
@@ -105,12 +105,13 @@ def _open_hwdb() -> "Callable[[str, str], str | None] | None":
     except (ImportError, OSError):
         return None
     library = context._libudev
-    database = library.udev_hwdb_new(context)
-    if not database:
-        return None
 
     def look_up(vendor: str, device: str) -> str | None:
         modalias = f"pci:v0000{vendor.upper()}d0000{device.upper()}sv*sd*bc*sc*i*".encode()
+        # Opened anew for each id, of which a host has a few: kept, it is a megabyte of memory.
+        database = library.udev_hwdb_new(context)
+        if not database:
+            return None
         entry = library.udev_hwdb_get_properties_list_entry(database, modalias, 0)
         found = {}
         while entry:
@@ -118,6 +119,7 @@ def _open_hwdb() -> "Callable[[str, str], str | None] | None":
             value = library.udev_list_entry_get_value(entry)
             found[key] = value.decode("utf-8", "backslashreplace") if value else ""
             entry = library.udev_list_entry_get_next(entry)
+        library.udev_hwdb_unref(database)
         maker = found.get(b"ID_VENDOR_FROM_DATABASE", "")
         return f"{maker} {found.get(b'ID_MODEL_FROM_DATABASE', '')}".strip() or None
 

@@ -92,6 +92,7 @@ class Reading:
         self.pasids: tuple[Pasid, ...] = ()
         self.interrupts: tuple[Interrupt, ...] = ()
         self._emulated: set[int] = set()
+        self._spellings: dict[str, str] = {}
         self._table = InterruptTable()
         self._undriven: set[str] = set()
         self._parents: Mapping[str, SdmdevParams] = {}
@@ -132,12 +133,14 @@ class Reading:
         self.pci = frozenset(pci)
         self.paths.update(pci)
         groups: dict[int, IommuGroup] = {}
+        self._spellings = {address: address for address in self.paths}
         self._emulated.clear()
         for id_ in group_ids(self.host, unknowns):
             facts = group_facts(self.host, id_, unknowns)
             if facts:
                 groups[id_] = self._group(facts, unknowns)
         self.groups = groups
+        self._spellings = {}
         for gone in self.devices.keys() - self.paths.keys():
             del self.devices[gone]
 
@@ -186,6 +189,17 @@ class Reading:
         """Remember that the kernel log could not be read."""
         self._begin("log").note("/dev/kmsg", error, "IOMMU faults: the kernel log is for root")
 
+    def note_counters(self, error: OSError | None) -> None:
+        """Remember that the counts of interrupts cannot be read, or that they can."""
+        unknowns = self._begin("counters")
+        if error is not None:
+            unknowns.note("/proc/stat", error, "rates of interrupts")
+
+    def close(self) -> None:
+        """Give back what is kept open between two readings."""
+        if self._table.affinities is not None:
+            self._table.affinities.close()
+
     @property
     def overrides_are_free(self) -> bool:
         """Whether reading `driver_override` takes no device lock: since a kernel after 6.1."""
@@ -232,8 +246,9 @@ class Reading:
         id_: int = facts["id"]
         members = []
         for name in facts["members"]:
-            address = name
-            if name not in self.paths:
+            # The string that is there already: a large host has thousands of each.
+            address = self._spellings.get(name)
+            if address is None:
                 # Not a PCI device: another bus, an mdev, or a link renamed after a collision.
                 address = self._resolve(f"{GROUPS}/{id_}/devices/{name}", unknowns) or name
             members.append(fact(address))

@@ -5,6 +5,7 @@ On the path of the first paint: light imports only.
 
 import errno
 import posixpath
+from sys import intern
 
 from sdmtop.text import fact, line
 
@@ -45,7 +46,13 @@ def name_of(answer: "bytes | OSError") -> str | None:
     """The last part of a link's target, as a fact; None where there is no link."""
     if isinstance(answer, OSError):
         return None
-    return fact(answer[answer.rfind(b"/") + 1 :]) or None
+    # Drivers and units have few names and thousands of devices: one string each.
+    return intern(fact(answer[answer.rfind(b"/") + 1 :])) or None
+
+
+def number_of(answer: "bytes | OSError") -> int | None:
+    """The number that the last part of a link's target is; None where there is none."""
+    return None if isinstance(answer, OSError) else number(answer[answer.rfind(b"/") + 1 :])
 
 
 def number(answer: "bytes | str | OSError", base: int = 10) -> int | None:

@@ -105,6 +105,7 @@ class Console(App[None]):
         self.sample: Sample | None = None
         self.paused_at: float | None = None
         self._stall: Stall | None = None
+        self._shown_target: str | None = None
         self._force = force
         self._veil = ExitStack()
 
@@ -195,6 +196,7 @@ class Console(App[None]):
         """Take a new sample, and show it unless the view is frozen."""
         if self.sample is None and self._glance is None:
             self.call_after_refresh(self._unveil)
+        self._glance = None  # It has served, and holds what it has read.
         self.sample = message.sample
         if self.paused_at is None:
             self._show()
@@ -216,7 +218,7 @@ class Console(App[None]):
             bar.set_class(missing, "-shown")
 
     def _show_sides(self, sample: Sample) -> None:
-        target = self._tree.cursor
+        target = self._shown_target = self._tree.cursor
         for kind in (Inspector, Pasids, Interrupts, Events):
             self.screen_stack[0].query_one(kind).show(sample, target)
         irqs = self.screen_stack[0].query_one(Interrupts).visible_irqs()
@@ -254,8 +256,12 @@ class Console(App[None]):
         self._show_header()
 
     def on_lines_pane_selected(self, message: LinesPane.Selected) -> None:
-        """Show what is selected in the tree."""
-        if message.pane is self._tree and self.sample is not None:
+        """Show what is selected in the tree, once the selection itself is on the screen."""
+        if message.pane is self._tree:
+            self.call_after_refresh(self._follow_selection)
+
+    def _follow_selection(self) -> None:
+        if self.sample is not None and self._tree.cursor != self._shown_target:
             self._show_sides(self.sample)
 
     # -- keys ----------------------------------------------------------------------------------

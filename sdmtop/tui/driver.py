@@ -1,7 +1,8 @@
-"""Textual's terminal driver with three habits changed.
+"""Textual's terminal driver with four habits changed.
 
 It sleeps until there is input instead of waking ten times a second, it takes over a terminal that
-is already in its alternate screen without clearing it, and it notices when the terminal is gone.
+is already in its alternate screen without clearing it, it writes without a thread, and it notices
+when the terminal is gone.
 """
 
 import os
@@ -14,12 +15,16 @@ from textual._xterm_parser import XTermParser
 from textual.drivers.linux_driver import LinuxDriver
 
 from sdmtop.terminal import Terminal
+from sdmtop.tui.output import Output
 
 if TYPE_CHECKING:
     from sdmtop.tui.app import Console
 
 _ESCAPE_SECONDS = 0.1
 """How long a lone ESC may be the beginning of a longer sequence (Textual's own value)."""
+
+_LAST_WORDS = 0.1
+"""Seconds that a slow terminal has for what restores it."""
 
 _ENTER_ALTERNATE_SCREEN = "\x1b[?1049h"
 
@@ -36,9 +41,16 @@ class ConsoleDriver(LinuxDriver):
         # Standard error may be a log file; what decided for the console is standard output.
         self._file = sys.__stdout__ or self._file
         self._waker = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._output: Output | None = None
 
     def start_application_mode(self) -> None:
         """Take over; remember the attributes from before the first paint, not after it."""
+        try:
+            self._output = Output(
+                self.terminal.output if self.terminal else self.fileno, self._loop
+            )
+        except OSError:
+            self._output = None  # Textual's own thread writes where we may not open the terminal.
         super().start_application_mode()  # type: ignore[no-untyped-call]
         if self.terminal is not None:
             self.attrs_before = self.terminal.original
@@ -46,8 +58,19 @@ class ConsoleDriver(LinuxDriver):
     def write(self, data: str) -> None:
         """Write to the terminal, but do not enter the screen again that we are in."""
         # Some terminals clear on a second switch, and the first paint would blink.
-        if data != _ENTER_ALTERNATE_SCREEN or self.terminal is None:
+        if data == _ENTER_ALTERNATE_SCREEN and self.terminal is not None:
+            return
+        if self._output is not None:
+            self._output.write(data)
+        else:
             super().write(data)
+
+    def close(self) -> None:
+        """Write what is left."""
+        if self._output is not None:
+            self._output.close(_LAST_WORDS)
+            self._output = None
+        super().close()
 
     def disable_input(self) -> None:
         """Stop reading keys; the input thread is woken instead of waited for."""

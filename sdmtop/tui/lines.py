@@ -13,6 +13,7 @@ from textual import events
 from textual.binding import Binding, BindingType
 from textual.geometry import Region, Size
 from textual.message import Message
+from textual.reactive import Reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
@@ -68,6 +69,10 @@ class LinesPane(ScrollView, can_focus=True):
         Binding("home", "edge(-1)", "Top", show=False),
         Binding("end,G", "edge(1)", "Bottom", show=False),
     ]
+
+    # Not a reason to lay out the screen anew, as it is for Textual's own views: the place of a
+    # pane never depends on how many lines there are.
+    virtual_size = Reactive(Size(0, 0))
 
     class Selected(Message):
         """The selection of a pane has moved to another key."""
@@ -125,6 +130,11 @@ class LinesPane(ScrollView, can_focus=True):
             return False
         self._select(key)
         return True
+
+    def watch_virtual_size(self, size: Size) -> None:
+        """Let the scrollbar follow."""
+        if self.is_attached:
+            self._scroll_update(size)
 
     # -- drawing -------------------------------------------------------------------------------
 

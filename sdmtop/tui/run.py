@@ -2,6 +2,7 @@
 
 import gc
 import os
+import sys
 
 from sdmtop.glance import Glance
 from sdmtop.sampler import Sampler
@@ -36,5 +37,7 @@ def run_console(terminal: Terminal, sampler: Sampler, glance: Glance | None) -> 
     gc.freeze()
     gc.enable()
     gc.set_threshold(50_000, 20, 100)
+    # A key that was typed, and a line that is drawn, wait less for the thread that reads.
+    sys.setswitchinterval(0.0005)
     console.run()
     return console.return_code or 0

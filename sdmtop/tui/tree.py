@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from sdmtop import report
 from sdmtop.collector import Sample
 from sdmtop.model import Device
-from sdmtop.outline import NO_GROUP, Line, Outline, heading, render
+from sdmtop.outline import Line, Outline, heading, render
 from sdmtop.tui.lines import Content, LinesPane
 from sdmtop.tui.panes import rate_text
 
@@ -35,7 +35,6 @@ class TreePane(LinesPane):
         self._sample: Sample | None = None
         self._outline = Outline((), _no_device, (), {}, {})
         self._lines: dict[str, Line] = {}
-        self._members: dict[str, list[Device]] = {}
         self._parents: set[str | None] = set()
 
     def title(self) -> str:
@@ -67,7 +66,6 @@ class TreePane(LinesPane):
             self._outline = report.outline(sample.snapshot)
             self._lines = {line.key: line for line in self._outline.lines()}
             self._parents = {line.parent for line in self._lines.values()}
-            self._members = _members(sample.snapshot.devices)
             self.rearrange()
         elif self.order == "irq/s":
             self.rearrange()
@@ -109,8 +107,15 @@ class TreePane(LinesPane):
         """Interrupts a second of a device, or of all devices of a group."""
         if self._sample is None:
             return None
-        members = self._members.get(key, ())
-        return self._sample.counters.rates(irq for device in members for irq in device.irqs)
+        line = self._lines[key]
+        if line.depth == 1:
+            addresses: Iterable[str] = (key,)
+        elif line.depth == 0 and line.subject is not None:
+            addresses = line.subject.devices
+        else:
+            return None
+        devices = filter(None, map(self._outline.device, addresses))
+        return self._sample.counters.rates(irq for device in devices for irq in device.irqs)
 
     def _sorted(self, lines: Iterable[Line]) -> list[Line]:
         """Groups, and the devices in each, by the order chosen; ties stay as they were."""
@@ -156,13 +161,3 @@ class TreePane(LinesPane):
 
 def _no_device(_address: str) -> Device | None:
     return None
-
-
-def _members(devices: Iterable[Device]) -> dict[str, list[Device]]:
-    """The devices behind each line that can have a rate."""
-    found: dict[str, list[Device]] = {}
-    for device in devices:
-        found[device.address] = [device]
-        group = NO_GROUP if device.group is None else f"group/{device.group}"
-        found.setdefault(group, []).append(device)
-    return found

@@ -29,7 +29,7 @@ class StillSampler(Sampler):
         """Read at once what is looked at."""
         if focus != self._focus:
             self._focus = focus
-            if self.collector.tick(self.now, (), focus):
+            if self.collector.answer((), focus):
                 self._publish(self.collector.sample())
 
     def tick(self, seconds: float = 1.0) -> None:
