@@ -6,7 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find sdmtop -name '*.py')
 
-.PHONY: run test check lint types imports unit bench schema lock clean
+.PHONY: run test check lint types imports unit guest guest-shell guest-captures bench schema lock \
+  clean
 .DEFAULT_GOAL := run
 
 # Some environments set PYTHONDONTWRITEBYTECODE: without compiled files the console starts four
@@ -18,6 +19,7 @@ run: $(VENV)/compiled
 
 test: check
 	$(BIN)/pytest -m tty
+	$(BIN)/pytest -m guest
 
 check: lint types imports unit
 
@@ -32,7 +34,19 @@ imports: $(VENV)/compiled
 	$(BIN)/lint-imports
 
 unit: $(VENV)/compiled
-	$(BIN)/pytest -m "not tty" -n auto
+	$(BIN)/pytest -m "not tty and not guest" -n auto
+
+# Kernels in QEMU: docs/guest.md.
+guest: $(VENV)/compiled
+	$(BIN)/pytest -m guest $(ARGS)
+
+KERNEL ?= 6.12
+TOPOLOGY ?= intel
+guest-shell: $(VENV)/compiled
+	@$(BIN)/python -m tests.guest shell --kernel $(KERNEL) --topology $(TOPOLOGY) $(if $(BUSY),--busy)
+
+guest-captures: $(VENV)/compiled
+	$(BIN)/python -m tests.guest captures
 
 bench: $(VENV)/compiled
 	$(BIN)/python -m benchmarks

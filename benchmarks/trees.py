@@ -139,6 +139,7 @@ def _write_device(root: str, device: int, group: int, irqs: range) -> None:
         f"PCI_SLOT_NAME={name}\nMODALIAS=pci:v00008086d00000A54sv00008086sd00004308bc01sc08i02\n",
     )
     for file, text in (
+        ("modalias", "pci:v00008086d00000A54sv00008086sd00004308bc01sc08i02\n"),
         ("class", "0x010802\n"),
         ("vendor", "0x8086\n"),
         ("device", "0x0a54\n"),

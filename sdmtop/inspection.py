@@ -30,14 +30,14 @@ _GROUP = {
     "shared_by": ("shared by", "", "sdmdevs whose I/O runs in this group's domain"),
 }
 _DEVICE = {
-    "name": ("name", "uevent", "vendor and model, from the hardware database"),
+    "name": ("name", "modalias", "vendor and model, from the hardware database"),
     "driver": ("driver", "driver", "the kernel driver that is bound"),
     "driver_override": ("override", "driver_override", "the only driver that may bind, if set"),
     "group": ("group", "iommu_group", "its IOMMU group: the unit of attach and detach"),
     "iommu": ("IOMMU", "iommu", "the unit that translates its DMA"),
-    "vendor": ("vendor", "uevent", "PCI vendor id"),
-    "device": ("device", "uevent", "PCI device id"),
-    "class_": ("class", "uevent", "PCI class code"),
+    "vendor": ("vendor", "modalias", "PCI vendor id"),
+    "device": ("device", "modalias", "PCI device id"),
+    "class_": ("class", "modalias", "PCI class code"),
     "numa_node": ("NUMA node", "numa_node", "the memory it is near to"),
     "irqs": ("interrupts", "msi_irqs", "Linux interrupt numbers"),
     "pasid": ("PASID", "config", "whether it can tell address spaces apart, and does"),

@@ -6,6 +6,7 @@ importing the records costs more than the paint.
 
 import errno
 import posixpath
+import stat
 from sys import intern
 
 from sdmtop.readers.sysfs import follow, index, is_absent, name_of, number, number_of, word
@@ -21,10 +22,11 @@ if TYPE_CHECKING:
 
 PCI = "/sys/bus/pci/devices"
 
-# `uevent` carries driver, class and ids in one read; the files of the same names are not opened.
-_FILES = ("uevent", "numa_node", "power_state", "irq", "sriov_totalvfs")
+# `modalias` carries class and ids in one read. So does `uevent`, but reading that takes the device
+# lock on some kernels (6.1.192 for one), which an unbind holds while it waits for a holder.
+_FILES = ("modalias", "numa_node", "power_state", "irq", "sriov_totalvfs")
 _LINKS = ("driver", "iommu_group", "iommu", "physfn")
-_WHAT = ("driver, class and ids", "NUMA node", "power state", "legacy interrupt", "SR-IOV size",
+_WHAT = ("class and ids", "NUMA node", "power state", "legacy interrupt", "SR-IOV size",
          "driver", "IOMMU group", "IOMMU unit", "physical function")  # fmt: skip
 
 
@@ -47,7 +49,7 @@ def device_facts(host: "Host", address: str, path: str, unknowns: "Unknowns") ->
     Empty when the directory is gone (a device that was pulled while we read). Not among the
     fields: `name`, `pasid` and `sdmdev`, which other readers know. Besides them: `power_state`;
     `driver_known`, False where an unbind is under way or the link could not be read; and
-    `driver_told`, the driver that `uevent` still names then.
+    `driver_told`, the driver that is there all the same: its name, or `vfio` or `kernel`.
     """
     try:
         answers = host.look(path, _FILES, _LINKS)
@@ -55,16 +57,26 @@ def device_facts(host: "Host", address: str, path: str, unknowns: "Unknowns") ->
         if not is_absent(error):
             unknowns.note(path, error, "everything about this device")
         return {}
-    uevent, numa_node, power_state, irq, totalvfs, driver, group, iommu, physfn = answers
+    modalias, numa_node, power_state, irq, totalvfs, driver, group, iommu, physfn = answers
     for file, answer, what in zip((*_FILES, *_LINKS), answers, _WHAT, strict=True):
-        if answer.__class__ is not bytes:
+        if answer.__class__ is not bytes and not _is_unit_itself(host, path, file):
             unknowns.note_failure(f"{path}/{file}", answer, what)
 
-    text = b"\n" + uevent if isinstance(uevent, bytes) else b""
-    vendor, _, device = _field(text, b"\nPCI_ID=").partition(b":")
     driver_name = name_of(driver)
-    told = fact(_field(text, b"\nDRIVER=")) if driver_name is None else ""
-    if told and isinstance(driver, OSError) and is_absent(driver):
+    absent = isinstance(driver, OSError) and is_absent(driver)
+    group_number = number_of(group)
+    told = ""
+    if isinstance(modalias, bytes):
+        vendor, device, class_ = _ids_of_modalias(modalias)
+        if absent and not class_.startswith(b"06"):
+            told = _side_that_waits(host, path, group_number)
+    else:
+        text = b"\n" + _uevent(host, path, unknowns)
+        vendor, _, device = _field(text, b"\nPCI_ID=").partition(b":")
+        class_ = _field(text, b"\nPCI_CLASS=")
+        if driver_name is None:
+            told = fact(_field(text, b"\nDRIVER="))
+    if told and absent:
         what = "driver: an unbind has begun and waits for a holder to let go"
         unknowns.note(f"{path}/driver", OSError(errno.EBUSY, what), what)
     numa = number(numa_node)
@@ -74,7 +86,7 @@ def device_facts(host: "Host", address: str, path: str, unknowns: "Unknowns") ->
         "bus": _bus(host, path, unknowns),
         "path": fact(path),
         "parent": _parent(path),
-        "group": number_of(group),
+        "group": group_number,
         "iommu": name_of(iommu),
         "driver": driver_name,
         "driver_known": not told and (isinstance(driver, bytes) or is_absent(driver)),
@@ -82,7 +94,7 @@ def device_facts(host: "Host", address: str, path: str, unknowns: "Unknowns") ->
         "driver_override": None if told else _override(host, path, unknowns),
         "vendor": _hex(vendor, 4),
         "device": _hex(device, 4),
-        "class_": _hex(_field(text, b"\nPCI_CLASS="), 6),
+        "class_": _hex(class_, 6),
         "numa_node": None if numa == -1 else numa,
         # The line that firmware wrote down is none of Linux's until a driver enables the device.
         "irqs": _irqs(host, path, irq if driver_name or told else b"", unknowns),
@@ -90,6 +102,57 @@ def device_facts(host: "Host", address: str, path: str, unknowns: "Unknowns") ->
         "physfn": name_of(physfn),
         "power_state": word(power_state),
     }
+
+
+def _is_unit_itself(host: "Host", path: str, file: str) -> bool:
+    """Whether `iommu` is a directory, no link: AMD's unit is a PCI function, behind no other."""
+    if file != "iommu":
+        return False
+    try:
+        return stat.S_ISDIR(host.mode(f"{path}/iommu"))
+    except OSError:
+        return False
+
+
+def _ids_of_modalias(modalias: bytes) -> tuple[bytes, bytes, bytes]:
+    """Vendor, device and class of `pci:v00008086d000010D3sv...sd...bc02sc00i00`; else nothing."""
+    if not modalias.startswith(b"pci:v"):
+        return b"", b"", b""
+    return modalias[5:13], modalias[14:22], modalias[44:46] + modalias[48:50] + modalias[51:53]
+
+
+def _side_that_waits(host: "Host", path: str, group: int | None) -> str:
+    """Whose unbind waits for a holder: `vfio` or `kernel`; empty if the device is plainly unbound.
+
+    The parent of an mdev that is open still offers its types. A device of VFIO that is open is
+    still enabled, and the node of its group still there. (So may a bridge be, for the devices
+    behind it; but VFIO takes none.)
+    """
+    if _exists(host, f"{path}/mdev_supported_types"):
+        return "kernel"
+    if group is None or not _exists(host, f"/sys/class/vfio/{group}"):
+        return ""
+    try:
+        return "vfio" if number(host.read(f"{path}/enable")) else ""
+    except OSError:
+        return ""  # Not of PCI, and so not of vfio-pci.
+
+
+def _exists(host: "Host", path: str) -> bool:
+    try:
+        host.mode(path)
+    except OSError:
+        return False
+    return True
+
+
+def _uevent(host: "Host", path: str, unknowns: "Unknowns") -> bytes:
+    """`uevent` of a device that has no `modalias`: of no bus, or an mdev's parent of its own."""
+    try:
+        return host.read(f"{path}/uevent")
+    except OSError as error:
+        unknowns.note_failure(f"{path}/uevent", error, "driver, class and ids")
+        return b""
 
 
 def _field(uevent: bytes, key: bytes) -> bytes:

@@ -59,6 +59,49 @@ def test_a_link_that_cannot_be_read_is_no_unbind() -> None:
     ]
 
 
+MODALIAS = b"pci:v00008086d000010D3sv00008086sd00000000bc02sc00i00\n"
+
+
+def test_ids_come_from_modalias_and_no_lock_is_taken_for_them() -> None:
+    host = CountingHost(device(NIC, 2, None, modalias=MODALIAS))
+    facts = device_facts(host, NIC, PATH, Unknowns())
+    assert (facts["vendor"], facts["device"], facts["class_"]) == ("0x8086", "0x10d3", "0x020000")
+    assert f"{PATH}/uevent" not in host.seen
+
+
+def test_a_device_still_enabled_whose_group_vfio_still_has_is_an_unbind_that_waits() -> None:
+    entries = device(NIC, 2, None, modalias=MODALIAS, enable=b"1\n")
+    assert (f"{PATH}/driver", "EBUSY") not in unknown_of(entries)
+    host = CountingHost({**entries, "/sys/class/vfio/2": Link("../../devices/virtual/vfio/2")})
+    unknowns = Unknowns()
+    facts = device_facts(host, NIC, PATH, unknowns)
+    assert (facts["driver"], facts["driver_known"]) == (None, False)
+    assert facts["driver_told"] == "vfio"
+    assert [(entry.path, entry.errno) for entry in unknowns.entries()] == [
+        (f"{PATH}/driver", "EBUSY")
+    ]
+    assert host.seen.isdisjoint({f"{PATH}/uevent", f"{PATH}/driver_override"})
+
+
+def test_a_bridge_that_is_enabled_for_others_is_plainly_unbound() -> None:
+    bridge = MODALIAS.replace(b"bc02sc00", b"bc06sc04")
+    entries = device(NIC, 2, None, modalias=bridge, enable=b"1\n")
+    entries["/sys/class/vfio/2"] = Link("../../devices/virtual/vfio/2")
+    assert (f"{PATH}/driver", "EBUSY") not in unknown_of(entries)
+
+
+def test_a_parent_without_a_driver_that_offers_types_is_an_unbind_that_waits() -> None:
+    types = {f"{PATH}/mdev_supported_types/edu-fact/name": b"fact\n"}
+    entries = device(NIC, 2, None, modalias=MODALIAS) | types
+    assert (f"{PATH}/driver", "EBUSY") in unknown_of(entries)
+
+
+def test_a_device_that_vfio_could_have_but_nobody_enabled_is_plainly_unbound() -> None:
+    entries = device(NIC, 2, None, modalias=MODALIAS, enable=b"0\n")
+    entries["/sys/class/vfio/2"] = Link("../../devices/virtual/vfio/2")
+    assert (f"{PATH}/driver", "EBUSY") not in unknown_of(entries)
+
+
 def test_of_a_device_in_a_waiting_unbind_no_lock_is_taken() -> None:
     entries = device(NIC, 2, "vfio-pci", driver_override=b"vfio-pci\n")
     del entries[f"{PATH}/driver"]
@@ -72,6 +115,15 @@ def test_no_file_whose_reading_has_side_effects_is_opened(driver: str | None) ->
     host = CountingHost(device(NIC, 2, driver, sriov_totalvfs=b"4\n", sriov_numvfs=b"0\n"))
     device_facts(host, NIC, PATH, Unknowns())
     assert SIDE_EFFECTS.isdisjoint(path.rpartition("/")[2] for path in host.seen)
+
+
+def test_an_amd_iommu_is_behind_no_unit_and_nothing_is_unknown() -> None:
+    entries = device(NIC, 2, None)
+    del entries[f"{PATH}/iommu"]
+    entries[f"{PATH}/iommu/ivhd0/uevent"] = b""
+    unknowns = Unknowns()
+    assert device_facts(TreeHost(entries), NIC, PATH, unknowns)["iommu"] is None
+    assert unknowns.entries() == ()
 
 
 def test_an_unbound_device_has_no_driver_and_nothing_is_unknown() -> None:

@@ -1,0 +1,127 @@
+"""Guests, booted once for all tests that look at the same kernel on the same topology."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+import pytest
+
+from tests.guest import witnesses
+from tests.guest.failure import LackingError, UnavailableError
+from tests.guest.guest import Guest
+from tests.guest.kernels import SERIES, get_kernel
+from tests.guest.packages import install_tools
+from tests.guest.scenes import make_busy
+from tests.guest.topologies import TOPOLOGIES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+PLACES = [(series, topology) for series in SERIES for topology in TOPOLOGIES]
+
+EVERY_KERNEL = [(series, "intel") for series in SERIES]
+"""For what does not depend on the topology: the one with most in it."""
+
+SCENES = ("untouched", "busy")
+
+Json = dict[str, Any]
+Told = TypeVar("Told")
+
+
+class Scene:
+    """A machine that nobody changes for a while: each witness is asked once."""
+
+    def __init__(self, guest: Guest) -> None:
+        self.guest = guest
+        self._answers: dict[tuple[Any, ...], Any] = {}
+
+    def ask(self, witness: Callable[..., Told], *about: str) -> Told:
+        """What an independent tool says."""
+        key = (witness, *about)
+        if key not in self._answers:
+            self._answers[key] = witness(self.guest, *about)
+        told: Told = self._answers[key]
+        return told
+
+
+class Sight(NamedTuple):
+    """One look at a machine: the snapshot, and the interrupts just before and after it."""
+
+    scene: Scene
+    ordinary: bool
+    snapshot: Json
+    before: dict[str, int]
+    after: dict[str, int]
+
+    @property
+    def guest(self) -> Guest:
+        """The machine."""
+        return self.scene.guest
+
+    def ask(self, witness: Callable[..., Told], *about: str) -> Told:
+        """What an independent tool says of the machine in this scene."""
+        return self.scene.ask(witness, *about)
+
+    def by(self, kind: str, key: str) -> dict[Any, Json]:
+        """The records of a kind, by a field that identifies them."""
+        return {record[key]: record for record in self.snapshot[kind]}
+
+
+def snapshot_of(guest: Guest, *, ordinary: bool = False) -> Json:
+    """One reading by the program in the guest."""
+    text = guest.sdmtop("snapshot", "--format", "json", ordinary=ordinary).out
+    snapshot: Json = json.loads(text)
+    return snapshot
+
+
+@pytest.fixture(scope="session", params=PLACES, ids=["-".join(place) for place in PLACES])
+def guest(request: pytest.FixtureRequest) -> Iterator[Guest]:
+    """A machine that has just booted, or that the tests before have used."""
+    series, topology = request.param
+    try:
+        install_tools()
+        machine = Guest(get_kernel(series), TOPOLOGIES[topology])
+    except LackingError as lack:
+        pytest.skip(str(lack))
+    except UnavailableError as why:
+        if os.environ.get("CI", "").lower() in ("1", "true", "yes"):
+            pytest.fail(f"CI must run guests, and cannot: {why}")
+        pytest.skip(str(why))
+    failed_before = request.session.testsfailed
+    with machine:
+        yield machine
+        if request.session.testsfailed > failed_before:
+            machine.keep()
+
+
+@pytest.fixture(scope="session", params=SCENES)
+def scene(request: pytest.FixtureRequest, guest: Guest) -> Scene:
+    """As it came up; then with VFs, vfio-pci, uio, mdevs and sdmdevs."""
+    if request.param == "busy":
+        make_busy(guest)
+    return Scene(guest)
+
+
+@pytest.fixture(scope="session", params=["root", "ordinary"])
+def sight(request: pytest.FixtureRequest, guest: Guest, scene: Scene) -> Sight:
+    """The machine in a scene, as a user sees it."""
+    ordinary = request.param == "ordinary"
+    before = witnesses.interrupt_totals(guest)
+    snapshot = snapshot_of(guest, ordinary=ordinary)
+    return Sight(scene, ordinary, snapshot, before, witnesses.interrupt_totals(guest))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One boot after the other, and in each the untouched machine before all that changes it."""
+
+    def place(item: pytest.Item) -> tuple[int, int]:
+        call = getattr(item, "callspec", None)
+        if call is None or "guest" not in call.params:
+            return -1, 0
+        scene = call.params.get("scene")
+        return PLACES.index(call.params["guest"]), SCENES.index(scene) if scene else len(SCENES)
+
+    items.sort(key=place)

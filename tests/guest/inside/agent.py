@@ -1,0 +1,210 @@
+"""The first process of a guest: sets the machine up as an init would, then runs jobs.
+
+Orders come over a serial line, one JSON object a line, and answers go back the same way. What jobs
+print goes to files in the shared directory, so nothing large travels over the line. The agent never
+waits for a job: a job that cannot be ended must not keep others from running.
+"""
+
+import fcntl
+import json
+import os
+import pty
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import tty
+from pathlib import Path
+from typing import Any
+
+from tests.guest.initramfs import SHARE
+
+LINE = "/dev/ttyS1"
+CONSOLE = "/dev/ttyS0"
+_ORDINARY = 65534
+"""The user `nobody`: the only ordinary one that every system has."""
+
+
+def main() -> None:
+    """Never returns: the runner ends the machine."""
+    _set_up()
+    line = os.open(LINE, os.O_RDWR | os.O_NOCTTY)
+    tty.setraw(line)
+    Agent(line).serve()
+
+
+class Agent:
+    """Runs jobs; knows them by the number that the runner gave them."""
+
+    def __init__(self, line: int) -> None:
+        self._line = line
+        self._jobs: dict[int, int] = {}
+        self._terminals: dict[int, tuple[int, int, list[Any]]] = {}
+        wake, self._woken = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._wake = wake
+        signal.set_wakeup_fd(self._woken, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+
+    def serve(self) -> None:
+        """Obey for ever."""
+        self._say(ready=True)
+        pending = b""
+        while True:
+            masters = {master: job for job, (master, _, _) in self._terminals.items()}
+            ready, _, _ = select.select([self._line, self._wake, *masters], [], [])
+            for fd in ready:
+                if fd in masters:
+                    self._copy(masters[fd])
+            if self._wake in ready:
+                os.read(self._wake, 4096)
+                self._reap()
+            if self._line in ready:
+                *lines, pending = (pending + os.read(self._line, 65536)).split(b"\n")
+                for text in lines:
+                    self._obey(json.loads(text))
+
+    def _obey(self, order: dict[str, Any]) -> None:
+        job = order["job"]
+        match order["do"]:
+            case "start":
+                self._start(job, order)
+            case "kill":
+                if job in self._jobs:
+                    os.kill(self._jobs[job], order["signal"])
+            case "type":
+                os.write(self._terminals[job][0], order["keys"].encode())
+            case "describe":
+                self._say(job=job, state=_state(self._jobs[job]) if job in self._jobs else "gone")
+
+    def _start(self, job: int, order: dict[str, Any]) -> None:
+        out = os.open(f"{SHARE}/{job}.out", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+        err = os.open(f"{SHARE}/{job}.err", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+        size = order["terminal"]
+        master, slave = pty.openpty() if size and not order["on_console"] else (-1, -1)
+        if order["on_console"]:
+            slave = os.open(CONSOLE, os.O_RDWR | os.O_NOCTTY)
+        if size:
+            fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
+        user = _ORDINARY if order["ordinary"] else None
+        try:
+            process = subprocess.Popen(
+                order["command"],
+                stdin=slave if size else subprocess.DEVNULL,
+                stdout=slave if size else out,
+                stderr=slave if size else err,
+                user=user,
+                group=user,
+                extra_groups=[] if order["ordinary"] else None,
+                cwd=order["folder"],
+                env={**os.environ, **order["environment"]},
+                start_new_session=not size,
+                preexec_fn=_take_terminal if size else None,  # noqa: PLW1509 (there are no threads)
+            )
+        except OSError as error:
+            os.write(err, f"{order['command'][0]}: {error}\n".encode())
+            self._say(job=job, pid=0)
+            self._say(job=job, status=127)
+        else:
+            self._jobs[job] = process.pid
+            process.returncode = 0  # Reaped by us, as all orphans are.
+            self._say(job=job, pid=process.pid)
+            if master >= 0:
+                self._terminals[job] = (master, os.dup(out), termios.tcgetattr(slave))
+        finally:
+            for fd in (out, err, slave):
+                if fd >= 0:
+                    os.close(fd)
+
+    def _copy(self, job: int) -> bool:
+        """What a terminal shows, to the job's file; False when there is no more."""
+        master, out, _ = self._terminals[job]
+        try:
+            data = os.read(master, 65536)
+        except OSError:  # EIO: nobody has the other side open.
+            data = b""
+        if data:
+            os.write(out, data)
+        elif job not in self._jobs:
+            return False
+        return bool(data)
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            job = next((job for job, known in self._jobs.items() if known == pid), None)
+            if job is None:
+                continue  # An orphan of some job.
+            del self._jobs[job]
+            restored = None
+            if job in self._terminals:
+                while self._copy(job):
+                    pass
+                master, out, before = self._terminals.pop(job)
+                restored = termios.tcgetattr(master) == before
+                os.close(master)
+                os.close(out)
+            self._say(job=job, status=os.waitstatus_to_exitcode(status), restored=restored)
+
+    def _say(self, **what: Any) -> None:
+        data = json.dumps(what).encode() + b"\n"
+        while data:
+            data = data[os.write(self._line, data) :]
+
+
+def _take_terminal() -> None:
+    """In the child: the terminal is its own, as for the shell of a login."""
+    os.setsid()
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
+def _state(pid: int) -> str:
+    """What a process is doing: its state, and where in the kernel it waits."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+        state = next(line.split(None, 1)[1] for line in status.splitlines() if line[:6] == "State:")
+        return f"{state} in {Path(f'/proc/{pid}/wchan').read_text() or 'nothing known'}"
+    except OSError as error:
+        return f"cannot tell: {error}"
+
+
+def _set_up() -> None:
+    for kind, place in (("debugfs", "/sys/kernel/debug"), ("devpts", "/dev/pts")):
+        os.makedirs(place, exist_ok=True)
+        subprocess.run(["mount", "-t", kind, kind, place], check=True)
+    Path("/proc/sys/kernel/hostname").write_text("guest\n")
+    os.chmod(SHARE, 0o755)
+    # An ordinary user must reach the interpreter and the checkout, wherever they are.
+    for path in (Path(sys.executable), Path(sys.executable).resolve(), Path.cwd() / "tests"):
+        for folder in path.parents:
+            folder.chmod(folder.stat().st_mode | 0o055)
+    _load_drivers()
+
+
+def _load_drivers() -> None:
+    """What udev does at boot: each device asks for its driver by its modalias."""
+    seen: set[str] = set()
+    # A driver may bring a bus of its own to life (virtio): look until nothing new appears.
+    while new := _aliases() - seen:
+        seen |= new
+        subprocess.run(
+            ["modprobe", "--all", "--use-blacklist", "--quiet", *sorted(new)], check=False
+        )
+
+
+def _aliases() -> set[str]:
+    found = set()
+    for bus in ("pci", "virtio"):
+        for file in Path(f"/sys/bus/{bus}/devices").glob("*/modalias"):
+            found.add(file.read_text().strip())
+    return found
+
+
+if __name__ == "__main__":
+    main()

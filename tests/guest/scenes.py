@@ -1,0 +1,57 @@
+"""What is done to a machine before it is looked at."""
+
+from tests.guest.failure import GuestError
+from tests.guest.guest import Guest
+from tests.guest.module import load_commands
+from tests.guest.topologies import BRIDGED_TESTDEV, EDU, NIC, NVME, TWINS
+
+FACTORIALS = "sdmdev_edu-fact"
+VIRTUAL, PLAIN = "sdmdev_virtual.0", "mdev_plain.0"
+QUEUES = {
+    "5d3de000-0000-4000-8000-000000000001": (EDU, FACTORIALS),
+    "5d3de000-0000-4000-8000-000000000002": (EDU, FACTORIALS),
+    "5d3de000-0000-4000-8000-000000000003": (VIRTUAL, "sdmdev_virtual-fact"),
+    "5d3de000-0000-4000-8000-000000000004": (PLAIN, "sdmdev_virtual-plain"),
+}
+"""UUID -> (parent, type): three sdmdevs, the third without hardware, and a plain mdev."""
+
+QUEUE, SECOND_QUEUE, *_ = QUEUES
+FIRST_VF, SECOND_VF = "0000:02:00.1", "0000:02:00.2"
+
+
+def make_busy(guest: Guest) -> None:
+    """VFs, vfio-pci, uio, mdevs and sdmdevs, as far as the machine can have them."""
+    load_sdmdev(guest)
+    create_queues(guest)
+    if "modprobe.blacklist=nvme" not in guest.topology.boot:
+        guest.write(f"/sys/bus/pci/devices/{NVME}/sriov_numvfs", "2")
+    guest.run("modprobe", "--all", "vfio-pci", "uio_pci_generic")
+    override(guest, TWINS[0], "uio_pci_generic")
+    if guest.topology.driver is not None:  # Without an IOMMU, vfio-pci refuses every device.
+        override(guest, NIC, "vfio-pci")
+        if guest.topology.driver != "virtio":  # That one leaves out what is behind the bridge.
+            override(guest, BRIDGED_TESTDEV, "vfio-pci")
+
+
+def load_sdmdev(guest: Guest) -> None:
+    """Parents of class `sdmdev`; done once, however often it is asked for."""
+    if guest.run("test", "-d", "/sys/module/sdmdev_edu", check=False).status != 0:
+        for command in load_commands(guest.kernel):
+            guest.run(*command)
+
+
+def create_queues(guest: Guest) -> None:
+    """Those of `QUEUES` that are not there yet."""
+    there = guest.run("ls", "/sys/bus/mdev/devices").text.split()
+    for uuid, (parent, type_) in QUEUES.items():
+        if uuid not in there:
+            create = f"/sys/class/mdev_bus/{parent}/mdev_supported_types/{type_}/create"
+            guest.write(create, uuid)
+
+
+def override(guest: Guest, address: str, driver: str) -> None:
+    """Give a device to another driver, as an operator does; raises if it did not take it."""
+    guest.run("driverctl", "--nosave", "set-override", address, driver)
+    link = guest.run("readlink", f"/sys/bus/pci/devices/{address}/driver").text.strip()
+    if not link.endswith(f"/{driver}"):
+        raise GuestError(f"{address} is on {link}, not on {driver}")

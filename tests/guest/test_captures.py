@@ -1,0 +1,53 @@
+"""A guest, frozen by `sdmtop capture`, reads as the live one did."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+
+from sdmtop.backends.base import open_host
+from sdmtop.readers.snapshot import read_snapshot
+from tests.guest.captures import capture_in
+from tests.guest.conftest import EVERY_KERNEL, snapshot_of
+from tests.guest.scenes import make_busy
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.guest.conftest import Json
+    from tests.guest.guest import Guest
+
+pytestmark = [
+    pytest.mark.guest,
+    pytest.mark.parametrize("guest", EVERY_KERNEL, indirect=True, ids="-".join),
+]
+
+
+@pytest.fixture
+def busy(guest: Guest) -> Guest:
+    make_busy(guest)
+    return guest
+
+
+def test_a_capture_of_a_busy_guest_reads_as_the_guest_itself(busy: Guest, tmp_path: Path) -> None:
+    live = snapshot_of(busy)
+    file = tmp_path / "busy.tar.xz"
+    capture_in(busy, file)
+    frozen = json.loads(msgspec.json.encode(read_snapshot(open_host(f"capture:{file}"))))
+    for kind in ("groups", "mdev_types", "sdmdevs", "processes"):
+        assert frozen[kind] == live[kind], kind
+    assert [_without_pasid(device) for device in frozen["devices"]] == [
+        _without_pasid(device) for device in live["devices"]
+    ]
+    steady = ("irq", "chip", "hwirq", "trigger", "actions", "device", "shared_by", "affinity")
+    assert [[row[name] for name in steady] for row in frozen["interrupts"]] == [
+        [row[name] for name in steady] for row in live["interrupts"]
+    ]
+
+
+def _without_pasid(device: Json) -> Json:
+    """Whether a device sleeps, so that its configuration space is left alone, may change."""
+    return {name: value for name, value in device.items() if name != "pasid"}

@@ -1,0 +1,91 @@
+"""Groups that VFIO has, or could have: what is shown is what the kernel itself answers."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.guest.conftest import EVERY_KERNEL, snapshot_of
+from tests.guest.scenes import make_busy
+from tests.guest.topologies import BRIDGED_TESTDEV, NIC
+
+if TYPE_CHECKING:
+    from tests.guest.conftest import Json
+    from tests.guest.guest import Guest
+
+pytestmark = [
+    pytest.mark.guest,
+    pytest.mark.parametrize("guest", EVERY_KERNEL, indirect=True, ids="-".join),
+]
+
+
+@pytest.fixture
+def busy(guest: Guest) -> Guest:
+    make_busy(guest)
+    return guest
+
+
+def group_with(snapshot: Json, address: str) -> Json:
+    (found,) = (group for group in snapshot["groups"] if address in group["devices"])
+    assert isinstance(found, dict)
+    return found
+
+
+@pytest.mark.parametrize("address", [NIC, BRIDGED_TESTDEV])
+def test_a_group_is_viable_if_the_kernel_says_so(busy: Guest, address: str) -> None:
+    group = group_with(snapshot_of(busy), address)
+    answer = busy.python("tests.guest.inside.hold", str(group["id"]), "--only-status")
+    assert answer.text == ("viable\n" if group["viable"] else "not viable\n")
+    assert group["viable"] is (address == NIC)
+
+
+def test_a_group_that_is_not_viable_names_the_drivers_in_the_way(busy: Guest) -> None:
+    reason = group_with(snapshot_of(busy), BRIDGED_TESTDEV)["viability_reason"]
+    assert "0000:06:03.0 is bound to e1000" in reason
+
+
+def test_a_group_whose_one_device_is_on_vfio_pci_is_owned_by_vfio(busy: Guest) -> None:
+    group = group_with(snapshot_of(busy), NIC)
+    assert (group["owner"], group["attached"]) == (
+        "vfio",
+        {"type": group["domain_type"], "evidence": "inferred"},
+    )
+
+
+def test_a_claimed_group_is_attached_to_a_domain_of_its_holder(busy: Guest) -> None:
+    id_ = group_with(snapshot_of(busy), NIC)["id"]
+    holder = busy.start(sys.executable, "-m", "tests.guest.inside.hold", str(id_), "--device", NIC)
+    holder.wait_for_output("holding")
+    try:
+        snapshot = snapshot_of(busy)
+        assert group_with(snapshot, NIC)["attached"] == {
+            "type": "unmanaged",
+            "evidence": "inferred",
+        }
+        (process,) = snapshot["processes"]
+        assert process["pid"] == holder.pid
+        assert f"/dev/vfio/{id_}" in process["holds"]
+    finally:
+        holder.kill()
+        holder.wait()
+
+
+def test_an_unbind_that_waits_for_its_holder_leaves_reading_alive(busy: Guest) -> None:
+    id_ = group_with(snapshot_of(busy), NIC)["id"]
+    device = f"/sys/bus/pci/devices/{NIC}"
+    holder = busy.start(sys.executable, "-m", "tests.guest.inside.hold", str(id_), "--device", NIC)
+    holder.wait_for_output("holding")
+    try:
+        unbind = busy.start("sh", "-c", f"echo {NIC} > {device}/driver/unbind")
+        busy.run("sh", "-c", f"while [ -e {device}/driver ]; do :; done")
+        snapshot = snapshot_of(busy)
+        (entry,) = (e for e in snapshot["unknown"] if e["path"].endswith(f"{NIC}/driver"))
+        assert entry["errno"] == "EBUSY"
+        assert group_with(snapshot, NIC)["viable"] is None
+        assert unbind.status is None
+    finally:
+        holder.kill()
+        holder.wait()
+    assert unbind.wait().status == 0
