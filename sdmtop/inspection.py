@@ -165,7 +165,7 @@ def _of_group(group: IommuGroup, snapshot: Snapshot) -> Iterator[Detail]:
 
 def _of_device(device: Device, sample: Sample) -> Iterator[Detail]:
     snapshot = sample.snapshot
-    state = states(snapshot).get(device.address)
+    state = states(snapshot).get(device.address) if device.driver is None else None
     untold = _NEVER_ABSENT | {"driver"} if state is not None else _NEVER_ABSENT
     yield from _fields(device, _DEVICE, device.path, untold)
     if state is not None:
@@ -309,17 +309,20 @@ def _places_of(snapshot: Snapshot, key: str) -> Iterator[str]:
     if kind == "group":
         yield from (f"{GROUPS}/{rest}", f"{GROUPS}/{rest}/devices")
         return
-    paths = {device.address: device.path for device in snapshot.devices}
     for queue in snapshot.sdmdevs:
         if queue.id == key:
-            yield from _places_of_queue(queue, paths.get(queue.parent or ""))
-    if key in paths:
-        path = paths[key]
+            yield from _places_of_queue(queue, _path_of(snapshot, queue.parent))
+    path = _path_of(snapshot, key)
+    if path is not None:
         yield from (path, f"{path}/params", f"{path}/mdev_supported_types")
         yield from (f"{_SDMDEV}/{key}", f"{_SDMDEV}/{key}/device", f"{_SDMDEV}/{key}/device/params")
         for type_ in snapshot.mdev_types:
             if type_.parent == key:
                 yield f"{path}/mdev_supported_types/{type_.id}"
+
+
+def _path_of(snapshot: Snapshot, address: str | None) -> str | None:
+    return next((one.path for one in snapshot.devices if one.address == address), None)
 
 
 def _places_of_queue(queue: Sdmdev, parent: str | None) -> Iterator[str]:
