@@ -9,9 +9,9 @@ import os
 import sys
 from itertools import islice
 
-from sdmtop.headline import NO_IOMMU_HELP, headline, iommu_kind
-from sdmtop.layout import tree_columns, tree_rows
-from sdmtop.outline import Outline, heading, render
+from sdmtop.headline import headline, iommu_kind, is_without_iommu, no_iommu_help
+from sdmtop.layout import line_columns, tree_columns, tree_rows
+from sdmtop.outline import UNKNOWN, Outline, heading, render
 from sdmtop.readers.devices import device_facts, pci_paths
 from sdmtop.readers.groups import group_facts, group_ids, owner
 from sdmtop.readers.host import host_facts
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 _Record: "Any" = type(sys.implementation)  # types.SimpleNamespace, without importing types
 _MDEVS = "/sys/bus/mdev/devices"
+_HELD = ("/sys/class/vfio", "/sys/class/uacce", "/sys/bus/dsa/devices")
+"""Where there is an entry for each node that a process can hold."""
 
 
 class _LaterUnknowns:
@@ -44,8 +46,8 @@ class Glance:
     """What fits on a screen of `columns` x `rows`; reads the host as it is made.
 
     `head` is the text of the header, `seen` the lines of the tree that fit, `outline` what draws
-    them; `has_iommu` tells whether there is an IOMMU unit. The console shows these until the
-    first full reading, so that keys are obeyed before that.
+    them; `help` is what to do where there is no IOMMU. The console shows these until the first
+    full reading, so that keys are obeyed before that.
     """
 
     def __init__(self, host: "Host", columns: int, rows: int) -> None:
@@ -55,8 +57,10 @@ class Glance:
         self._unknowns: Unknowns = _LaterUnknowns()  # type: ignore[assignment]
         self._paths: dict[str, str] = {}
         self._devices: dict[str, Any] = {}
+        self._states: dict[str, str] = {}
         units = self._units()
-        self.has_iommu = bool(units)
+        self._groups = group_ids(host, self._unknowns)
+        self.help = no_iommu_help(columns, rows) if is_without_iommu(units, self._groups) else ()
         box = host_facts(host, self._unknowns)
         self.head = headline(
             name=box["name"],
@@ -68,16 +72,16 @@ class Glance:
             width=columns,
         )
         self.outline = self._outline()
-        room = tree_rows(columns, rows) - (0 if units else len(NO_IOMMU_HELP)) - 1
+        room = tree_rows(columns, rows) - len(self.help) - 1
         self.seen = list(islice(self.outline.lines(), max(room, 0)))
         self._paths = {}  # Of no more use, and as large as the host.
 
     def frame(self) -> "list[str]":
         """The whole screen: header, tree, footer; each line at most `columns` wide."""
-        width = tree_columns(self._columns) - 2
-        body = [] if self.has_iommu else [text[: self._columns] for text in NO_IOMMU_HELP]
-        body.append(f"  {heading(width)}")
-        body += [f"  {render(self.outline.cells(line), line.depth, width)}" for line in self.seen]
+        widths = self.outline.columns(line_columns(tree_columns(self._columns)))
+        body = [f" {text}"[: self._columns] for text in self.help]
+        body.append(f"  {heading(widths)}")
+        body += [f"  {render(self.outline.cells(line), line.depth, widths)}" for line in self.seen]
         body += [""] * (self._rows - 2 - len(body))
         footer = " q quit  ? help"[: self._columns]
         return [f"\x1b[7m{self.head}\x1b[0m", *body, footer]
@@ -94,10 +98,27 @@ class Glance:
             self._paths = dict(pci_paths(self._host))
         except OSError:
             self._paths = {}
-        return Outline(self._groups(), self._device, self._loose(), self._queues(), {})
+        return Outline(
+            self._members(),
+            self._device,
+            self._loose(),
+            self._queues(),
+            {},
+            holders={},
+            states=self._states,
+            blind=True,
+            holding=any(map(self._lists, _HELD)),
+        )
 
-    def _groups(self) -> "Iterator[Any]":
-        for id_ in group_ids(self._host, self._unknowns):
+    def _lists(self, directory: str) -> bool:
+        """Whether there is anything in a directory."""
+        try:
+            return bool(names(self._host, directory))
+        except OSError:
+            return False
+
+    def _members(self) -> "Iterator[Any]":
+        for id_ in self._groups:
             facts = group_facts(self._host, id_, self._unknowns)
             members = sorted(map(fact, facts.pop("members", ())), key=natural)
             drivers = {
@@ -105,7 +126,15 @@ class Glance:
                 for member in members
             }
             if facts:
-                yield _Record(**facts, devices=members, owner=owner(drivers), shared_by=())
+                # All that the lines ask is whether it can be told at all.
+                told = self._states.keys().isdisjoint(members) or owner(drivers) == "kernel"
+                yield _Record(
+                    **facts,
+                    devices=members,
+                    owner=owner(drivers),
+                    viable=told or None,
+                    shared_by=(),
+                )
 
     def _loose(self) -> "Iterator[str]":
         for address in sorted(self._paths, key=natural):
@@ -118,10 +147,12 @@ class Glance:
             path = self._paths.get(address)
             facts = device_facts(self._host, address, path, self._unknowns) if path else {}
             self._devices[address] = _Record(**facts, name=None) if facts else None
+            if facts and not facts["driver_known"]:
+                self._states[address] = UNKNOWN
         return self._devices[address]
 
     def _queues(self) -> "dict[str, list[Any]]":
-        """Every mdev under its parent, told by its path alone."""
+        """Every mdev of a PCI device under its parent, told by its path alone."""
         found: dict[str, list[Any]] = {}
         try:
             uuids = sorted(names(self._host, _MDEVS))
@@ -131,7 +162,9 @@ class Glance:
         for uuid, link in zip(uuids, links, strict=True):
             if isinstance(link, bytes):
                 path = follow(_MDEVS, os.fsdecode(link))
-                found.setdefault(path.split("/")[-2], []).append(self._queue(uuid, path))
+                parent = path.split("/")[-2]
+                if parent in self._paths:  # Others have no line yet that it could hang below.
+                    found.setdefault(parent, []).append(self._queue(uuid, path))
         return found
 
     def _queue(self, uuid: str, path: str) -> "Any":

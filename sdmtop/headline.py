@@ -5,6 +5,10 @@ On the path of the first paint: light imports only.
 
 from sdmtop.text import fit, printable
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sized
+
 _BADGES = {"linux": "REAL", "simulator": "SIM", "capture": "CAPTURE"}
 _KINDS = (
     ("dmar", "intel"),
@@ -14,11 +18,31 @@ _KINDS = (
 )
 
 NO_IOMMU = "none"
-NO_IOMMU_HELP = (
-    "No IOMMU is active: no group has been made, so nothing can be shared or passed through.",
-    "Firmware: enable VT-d, AMD-Vi or SMMU. Kernel: boot with intel_iommu=on (or amd_iommu=on).",
-    "Devices and interrupts are shown below. To see sharing at work, try: sdmtop --host sim:",
+_HELP = (
+    "No IOMMU is active: there is no group, so nothing can be shared or passed on.",
+    "Firmware: enable VT-d, AMD-Vi or SMMU. Kernel: intel_iommu=on or amd_iommu=on.",
+    "Try: sdmtop --host capture:FILE, or in a later version sdmtop --host sim:",
 )
+HELP_ROWS = len(_HELP)
+"""Lines of help at most."""
+
+_HELP_COLUMNS = max(map(len, _HELP)) + 1
+_HELP_FROM = 20
+"""Rows from which there is room for all of the help."""
+
+
+def is_without_iommu(units: "Sized", groups: "Sized") -> bool:
+    """Whether no IOMMU is active: some kinds have groups, but no unit that is listed."""
+    return not len(units) and not len(groups)
+
+
+def no_iommu_help(columns: int, rows: int) -> "tuple[str, ...]":
+    """What to do where there is no IOMMU, in as many lines as there is room for."""
+    if rows >= _HELP_FROM and columns >= _HELP_COLUMNS:
+        return _HELP
+    if columns >= 60:
+        return ("No IOMMU is active: try --host capture:FILE or --host sim:",)
+    return ("No IOMMU is active: try --host sim:",)
 
 
 def iommu_kind(units: "list[str]") -> str:

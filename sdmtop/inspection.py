@@ -1,8 +1,11 @@
 """Everything that is known of one object, each value with its origin and its meaning."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
+
+from msgspec.structs import replace
 
 from sdmtop.collector import Sample
+from sdmtop.conclusions import STUCK, blindness, holders, states
 from sdmtop.model import (
     AttachedDomain,
     Detail,
@@ -13,9 +16,10 @@ from sdmtop.model import (
     ReservedRegion,
     Sdmdev,
     SdmdevParams,
+    Snapshot,
     Sriov,
 )
-from sdmtop.outline import NO_GROUP, UNKNOWN
+from sdmtop.outline import NO_DEVICE, NO_GROUP, UNKNOWN
 from sdmtop.readers.groups import GROUPS
 
 # field -> (title, file below the object's directory, what it tells an operator)
@@ -51,11 +55,30 @@ _DEVICE = {
 _QUEUE = {
     "kind": ("kind", "", "sdmdev, mdev, uacce or idxd"),
     "type": ("type", "mdev_type", "what kind of queue it is"),
-    "state": ("state", "", "orphan: taken, but no process holds it"),
-    "parent": ("parent", "", "the device that serves it, and whose interrupt wakes it"),
+    "state": ("state", "", ""),
+    "parent": ("parent", "device", "the device that serves it, and whose interrupt wakes it"),
     "group": ("group", "iommu_group", "its own group"),
     "holders": ("holders", "", "processes that have its node open or mapped"),
     "pasid": ("PASID", "params/pasid", "its address space on the device"),
+}
+# Where queues of other kinds than mdevs have these facts: no file where there is none of its own.
+_QUEUE_FILES = {
+    "uacce": {"type": "api", "parent": "device", "group": "device/iommu_group", "pasid": ""},
+    "idxd": {"type": "type", "parent": "", "group": "", "pasid": ""},
+}
+_IDXD_DEVICE_FILES = {
+    "device_state": "state",
+    "pasid_enabled": "pasid_enabled",
+    "cmd_status": "cmd_status",
+    "errors": "errors",
+    "device_clients": "clients",
+}
+_STATES = {
+    "idle": "no process has it open: it is free to be taken",
+    "held": "a process has its group open, but not yet the queue itself",
+    "started": "a process has it open and can put it to work",
+    "orphan": "taken when it was created, but no process holds it",
+    None: "cannot be told, for it cannot be told who holds it",
 }
 _UNIT = {
     "driver": ("IOMMU driver", "", "which kind of unit this is"),
@@ -80,7 +103,21 @@ _NO_GROUP = (
     ),
 )
 
+_NO_DEVICE = (
+    Detail(
+        name="no device",
+        value="the device that serves these queues is not among the devices",
+        path="/sys/devices",
+        meaning="it is gone, or its name could not be read",
+    ),
+)
+
+_HEADINGS = {NO_GROUP: _NO_GROUP, NO_DEVICE: _NO_DEVICE}
+
 _MDEVS = "/sys/bus/mdev/devices"
+_UACCE = "/sys/class/uacce"
+_IDXD = "/sys/bus/dsa/devices"
+_SDMDEV = "/sys/class/sdmdev"
 _NODES = "/proc/*/fd, /proc/*/maps"
 
 
@@ -90,14 +127,25 @@ def inspect(sample: Sample, key: str) -> tuple[Detail, ...]:
 
 
 def _facts(sample: Sample, key: str) -> Iterator[Detail]:
+    yield from _fields_of(sample, key)
+    if sample.details is not None and sample.details[0] == key:
+        yield from sample.details[1]
+    places = set(_places_of(sample.snapshot, key))
+    for entry in sample.snapshot.unknown:
+        if entry.path in places or entry.path.rpartition("/")[0] in places:
+            yield Detail(name="unknown", value=entry.errno, path=entry.path, meaning=entry.what)
+
+
+def _fields_of(sample: Sample, key: str) -> Iterator[Detail]:
+    """The facts that are in the snapshot."""
     snapshot = sample.snapshot
     kind, _, rest = key.partition("/")
-    if key == NO_GROUP:
-        yield from _NO_GROUP
+    if key in _HEADINGS:
+        yield from _HEADINGS[key]
     elif kind == "group":
         for group in snapshot.groups:
             if str(group.id) == rest:
-                yield from _of_group(group)
+                yield from _of_group(group, snapshot)
     else:
         for queue in snapshot.sdmdevs:
             if queue.id == key:
@@ -105,28 +153,54 @@ def _facts(sample: Sample, key: str) -> Iterator[Detail]:
         for device in snapshot.devices:
             if device.address == key:
                 yield from _of_device(device, sample)
-    if sample.details is not None and sample.details[0] == key:
-        yield from sample.details[1]
-    paths = _paths_of(sample, key)
-    for entry in snapshot.unknown:
-        if any(entry.path.startswith(path) for path in paths):
-            yield Detail(name="unknown", value=entry.errno, path=entry.path, meaning=entry.what)
 
 
-def _of_group(group: IommuGroup) -> Iterator[Detail]:
-    yield from _fields(group, _GROUP, f"{GROUPS}/{group.id}")
+def _of_group(group: IommuGroup, snapshot: Snapshot) -> Iterator[Detail]:
+    for detail in _fields(group, _GROUP, f"{GROUPS}/{group.id}"):
+        # A group of which a driver could not be told is not free for that.
+        untold = detail.name == "owner" and group.viable is None and group.devices
+        yield replace(detail, value=UNKNOWN) if untold else detail
+    yield from _held_by(holders(snapshot).get(f"group/{group.id}", ()), snapshot)
 
 
 def _of_device(device: Device, sample: Sample) -> Iterator[Detail]:
-    yield from _fields(device, _DEVICE, device.path)
-    for unit in sample.snapshot.iommu_units:
+    snapshot = sample.snapshot
+    state = states(snapshot).get(device.address) if device.driver is None else None
+    untold = _NEVER_ABSENT | {"driver"} if state is not None else _NEVER_ABSENT
+    yield from _fields(device, _DEVICE, device.path, untold)
+    if state is not None:
+        meaning = "its unbind waits for a holder to let go" if state == STUCK else "see below"
+        yield Detail(name="state", value=state, path=f"{device.path}/driver", meaning=meaning)
+    held = holders(snapshot)
+    if device.address in held:
+        yield from _held_by(held[device.address], snapshot)
+    else:
+        # A process that opens a device through its group need not show which one it has.
+        yield from _held_by(held.get(f"group/{device.group}", ()), snapshot, through=device.group)
+    for unit in snapshot.iommu_units:
         if unit.name == device.iommu:
             yield from _fields(unit, _UNIT, f"/sys/class/iommu/{unit.name}")
 
 
+def _held_by(
+    pids: Sequence[int], snapshot: Snapshot, *, through: int | None = None
+) -> Iterator[Detail]:
+    """Who holds a group or a device: names and pids, nobody, or why that cannot be told."""
+    blind = blindness(snapshot)
+    names = {process.pid: process.name for process in snapshot.processes}
+    value = ", ".join(f"{names.get(pid) or UNKNOWN} {pid}" for pid in pids)
+    meaning = "processes that have a node of it open or mapped"
+    if through is not None and pids:
+        meaning = f"processes that have its group {through} open or mapped"
+    if not pids:
+        value = "nobody" if blind is None else f"cannot tell ({blind.errno})"
+        meaning = meaning if blind is None else blind.what
+    yield Detail(name="holders", value=value, path=_NODES, meaning=meaning)
+
+
 def _of_queue(queue: Sdmdev, sample: Sample) -> Iterator[Detail]:
-    place = f"{_MDEVS}/{queue.id}" if queue.kind in ("sdmdev", "mdev") else f"/dev/{queue.id}"
-    yield from _fields(queue, _QUEUE, place)
+    place = f"{_QUEUES.get(queue.kind, _MDEVS)}/{queue.id}"
+    yield from _fields(queue, _queue_table(queue), place)
     if queue.kind in ("sdmdev", "mdev"):
         shared = queue.domain_of is not None
         yield Detail(
@@ -146,23 +220,51 @@ def _of_queue(queue: Sdmdev, sample: Sample) -> Iterator[Detail]:
                 meaning=f"holds {', '.join(process.holds)}",
             )
     for name, value in sorted(queue.params.items()):
-        path = f"{place}/params/{name}"
+        path = _parameter_path(queue, place, name)
         yield Detail(name=name, value=value, path=path, meaning="parameter of the queue")
+
+
+_QUEUES = {"uacce": _UACCE, "idxd": _IDXD}
+
+
+def _queue_table(queue: Sdmdev) -> dict[str, tuple[str, str, str]]:
+    """The fields of a queue of this kind, and what its state means."""
+    files = _QUEUE_FILES.get(queue.kind, {})
+    table = {
+        field: (title, files.get(field, file), meaning)
+        for field, (title, file, meaning) in _QUEUE.items()
+    }
+    return {**table, "state": ("state", "", _STATES[queue.state])}
+
+
+def _parameter_path(queue: Sdmdev, place: str, name: str) -> str:
+    """The file in which a parameter of a queue was read."""
+    if queue.kind == "uacce":
+        return f"{place}/{name}"
+    if queue.kind == "idxd":
+        if name in _IDXD_DEVICE_FILES:
+            return f"{_IDXD}/{queue.params.get('device', '?')}/{_IDXD_DEVICE_FILES[name]}"
+        if name == "pids":
+            return f"{place}/dsa!{queue.id}/file*/pid"
+        return place if name == "device" else f"{place}/{name}"
+    return place if name == "removal" else f"{place}/params/{name}"
 
 
 def _fields(
     record: IommuGroup | Device | Sdmdev | IommuUnit,
     table: Mapping[str, tuple[str, str, str]],
     place: str,
+    untold: Collection[str] | None = None,
 ) -> Iterator[Detail]:
+    """The fields in the order of the table; `untold` are those for which None is no answer."""
     for field, (title, file, meaning) in table.items():
         value = getattr(record, field)
         if value is None and field in _QUIET:
             continue
         path = f"{place}/{file}" if file else place
-        if field == "holders":
-            path = _NODES
-        said = UNKNOWN if value is None and field in _NEVER_ABSENT else _say(value)
+        if field in ("holders", "state"):
+            path = _NODES  # The state is concluded from who holds it.
+        said = UNKNOWN if value is None and field in (untold or _NEVER_ABSENT) else _say(value)
         yield Detail(name=title, value=said, path=path, meaning=meaning)
 
 
@@ -198,10 +300,40 @@ def _say(value: object) -> str:
     return str(value)
 
 
-def _paths_of(sample: Sample, key: str) -> tuple[str, ...]:
-    """The directories whose unknown facts belong to this object."""
+def _places_of(snapshot: Snapshot, key: str) -> Iterator[str]:
+    """The directories (and single files) whose unknown facts belong to this object.
+
+    Not what is below them: there are the devices behind a bridge, and the queues of a parent.
+    """
     kind, _, rest = key.partition("/")
     if kind == "group":
-        return (f"{GROUPS}/{rest}/",)
-    paths = [device.path + "/" for device in sample.snapshot.devices if device.address == key]
-    return (*paths, f"{_MDEVS}/{key}/")
+        yield from (f"{GROUPS}/{rest}", f"{GROUPS}/{rest}/devices")
+        return
+    for queue in snapshot.sdmdevs:
+        if queue.id == key:
+            yield from _places_of_queue(queue, _path_of(snapshot, queue.parent))
+    path = _path_of(snapshot, key)
+    if path is not None:
+        yield from (path, f"{path}/params", f"{path}/mdev_supported_types")
+        yield from (f"{_SDMDEV}/{key}", f"{_SDMDEV}/{key}/device", f"{_SDMDEV}/{key}/device/params")
+        for type_ in snapshot.mdev_types:
+            if type_.parent == key:
+                yield f"{path}/mdev_supported_types/{type_.id}"
+
+
+def _path_of(snapshot: Snapshot, address: str | None) -> str | None:
+    return next((one.path for one in snapshot.devices if one.address == address), None)
+
+
+def _places_of_queue(queue: Sdmdev, parent: str | None) -> Iterator[str]:
+    yield "/proc/*/fd"
+    place = f"{_QUEUES.get(queue.kind, _MDEVS)}/{queue.id}"
+    yield from (place, f"{place}/params")
+    if parent is None:
+        return
+    # The same directories under their true names.
+    if queue.kind == "idxd":
+        device = f"{parent}/{queue.params.get('device', '?')}"
+        yield from (device, f"{device}/{queue.id}")
+    elif queue.kind != "uacce":
+        yield from (f"{parent}/{queue.id}", f"{parent}/{queue.id}/params")

@@ -18,7 +18,18 @@ LEAST = (40, 10)
 
 def tree_columns(columns: int) -> int:
     """Columns of the tree pane on a terminal this wide."""
-    return columns if columns < WIDE else max(60, columns * 57 // 100)
+    if columns < WIDE:
+        return columns
+    return min(columns * 62 // 100, 74 + max(columns - 120, 0) // 2)
+
+
+def line_columns(pane: int) -> int:
+    """Columns of a line of the tree, in a pane this wide.
+
+    Without the mark of folds; and the place of the scrollbar is kept free, for whether there is
+    one is known only when all lines are.
+    """
+    return max(pane - 3, 0)
 
 
 def tree_rows(columns: int, rows: int) -> int:

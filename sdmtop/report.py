@@ -3,11 +3,17 @@
 import shutil
 from collections.abc import Iterator, Mapping
 
-from sdmtop.headline import NO_IOMMU_HELP, headline, iommu_kind
+from sdmtop.conclusions import blindness, holders, states
+from sdmtop.headline import headline, iommu_kind, is_without_iommu, no_iommu_help
 from sdmtop.model import Sdmdev, Snapshot
-from sdmtop.outline import Outline, heading, render
+from sdmtop.outline import INDENT, Outline, heading, render
+from sdmtop.text import printable, width
+
+_WIDEST = 64
+"""Cells of a column at most, into a pipe: one hostile name must not widen every line."""
 
 _PIPE_COLUMNS = 160
+_PIPE_ROWS = 1000
 
 
 def outline(snapshot: Snapshot) -> Outline:
@@ -19,6 +25,11 @@ def outline(snapshot: Snapshot) -> Outline:
         (device.address for device in snapshot.devices if device.group is None),
         queues_by_parent(snapshot),
         {process.pid: process for process in snapshot.processes},
+        holders=holders(snapshot),
+        states=states(snapshot),
+        blind=blindness(snapshot) is not None,
+        holding=bool(snapshot.sdmdevs or snapshot.processes)
+        or any(group.owner == "vfio" for group in snapshot.groups),
     )
 
 
@@ -26,18 +37,17 @@ def queues_by_parent(snapshot: Snapshot) -> Mapping[str, list[Sdmdev]]:
     """The sdmdevs, mdevs, uacce and IDXD queues under the device that serves them."""
     found: dict[str, list[Sdmdev]] = {}
     for queue in snapshot.sdmdevs:
-        if queue.parent is not None:
-            found.setdefault(queue.parent, []).append(queue)
+        found.setdefault(queue.parent or "", []).append(queue)
     return found
 
 
 def tree_text(snapshot: Snapshot) -> str:
-    """The whole tree, a line each, as wide as the terminal (160 columns into a pipe)."""
-    width = shutil.get_terminal_size((_PIPE_COLUMNS, 25)).columns
-    return "".join(f"{line.rstrip()}\n" for line in _lines(snapshot, width))
+    """The whole tree, a line each: as wide as the terminal, or as wide as it is into a pipe."""
+    columns = shutil.get_terminal_size((0, 0)).columns
+    return "".join(f"{line.rstrip()}\n" for line in _lines(snapshot, columns))
 
 
-def _lines(snapshot: Snapshot, width: int) -> Iterator[str]:
+def _lines(snapshot: Snapshot, columns: int) -> Iterator[str]:
     units = [unit.name for unit in snapshot.iommu_units]
     yield headline(
         name=snapshot.host.name,
@@ -46,13 +56,27 @@ def _lines(snapshot: Snapshot, width: int) -> Iterator[str]:
         backend=snapshot.host.backend,
         read_only=snapshot.host.read_only,
         state=snapshot.taken_at,
-        width=width,
+        width=columns or _PIPE_COLUMNS,
     )
-    if not units:
-        yield from (f" {text}" for text in NO_IOMMU_HELP)
-    yield heading(width)
+    if is_without_iommu(units, snapshot.groups):
+        help_ = no_iommu_help(columns or _PIPE_COLUMNS, _PIPE_ROWS)
+        yield from (f" {text}" for text in help_)
     tree = outline(snapshot)
-    for line in tree.lines():
-        yield render(tree.cells(line), line.depth, width)
+    rows = [(tree.cells(line), line.depth) for line in tree.lines()]
+    widths = tree.columns(columns) if columns else _fitting(rows)
+    yield heading(widths)
+    for cells, depth in rows:
+        yield render(cells, depth, widths)
     if snapshot.unknown:
         yield f"{len(snapshot.unknown)} facts could not be read: see 'unknown' in --format json"
+
+
+def _fitting(rows: "list[tuple[tuple[str, ...], int]]") -> tuple[int, ...]:
+    """Columns as wide as the widest of their cells, and of their headings."""
+    widths = [len(title) for title in ("GROUP / DEVICE / QUEUE", "DOMAIN/DRIVER", "STATE", "HOLDER",
+                                       "IRQ/S", "WHAT")]  # fmt: skip
+    for cells, depth in rows:
+        for index, text in enumerate(cells):
+            taken = width(printable(text[:_WIDEST])) + (0 if index else INDENT * depth)
+            widths[index] = max(widths[index], taken)
+    return (*(min(wide, _WIDEST) for wide in widths[:-1]), 2 * _WIDEST)

@@ -19,6 +19,7 @@ from sdmtop.text import fact, line
 ANONYMOUS = "anon_inode:[vfio-device]"
 """What the kernel calls the descriptor of an open VFIO device."""
 
+CDEVS = "/dev/vfio/devices/"
 MAPPED = " (mmap)"
 _SYSPATH = b"vfio-device-syspath:"
 _MAPS_LIMIT = 16 * 1024 * 1024
@@ -201,8 +202,8 @@ class _Scan:
         held = self.holds.setdefault(pid, [])
         if device is not None:
             self.devices.add(device)
-            if what == ANONYMOUS:
-                what = f"{ANONYMOUS} {device}"
+            if what == ANONYMOUS or what.startswith(CDEVS):
+                what = f"{what} {device}"  # Which device it is, the path alone does not say.
         if what not in held:
             held.append(what)
 

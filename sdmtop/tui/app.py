@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from textual import events
 from textual.app import App, ComposeResult, SystemCommand
+from textual.await_complete import AwaitComplete
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.message import Message
@@ -18,12 +19,12 @@ from textual.widgets import Input
 
 from sdmtop.collector import Focus, Sample
 from sdmtop.glance import Glance
-from sdmtop.headline import NO_IOMMU_HELP, headline, iommu_kind
+from sdmtop.headline import HELP_ROWS, headline, iommu_kind, is_without_iommu, no_iommu_help
 from sdmtop.layout import EVENT_ROWS, LEAST, TALL, WIDE, tree_columns
 from sdmtop.sampler import Sampler, Stall
 from sdmtop.terminal import SIGNALS
 from sdmtop.tui.bars import Bar
-from sdmtop.tui.commands import COMMANDS, bindings, footer
+from sdmtop.tui.commands import COMMANDS, Now, bindings, footer
 from sdmtop.tui.lines import LinesPane
 from sdmtop.tui.panes import Events, Inspector, Interrupts, Pasids
 from sdmtop.tui.tree import TreePane
@@ -103,9 +104,12 @@ class Console(App[None]):
         self._glance = glance
         self.sampler = sampler
         self.sample: Sample | None = None
+        self._newest: Sample | None = None
         self.paused_at: float | None = None
         self._stall: Stall | None = None
         self._shown_target: str | None = None
+        self._without_iommu = False
+        self._room = (0, 0)
         self._force = force
         self._veil = ExitStack()
 
@@ -114,7 +118,7 @@ class Console(App[None]):
     def compose(self) -> ComposeResult:
         """Header, help for a host without IOMMU, the panes, footer."""
         yield Bar(id="header")
-        for number, _ in enumerate(NO_IOMMU_HELP):
+        for number in range(HELP_ROWS):
             bar = Bar(id=f"help-{number}")
             bar.add_class("help")
             yield bar
@@ -146,8 +150,6 @@ class Console(App[None]):
         """Start reading, and make every way to die leave a clean terminal."""
         self.query_one("#tree").focus()
         self._arrange(self.size.width, self.size.height)
-        for number, text in enumerate(NO_IOMMU_HELP):
-            self.query_one(f"#help-{number}", Bar).show(f" {text}")
         if not self.is_headless:
             loop = asyncio.get_running_loop()
             for number in SIGNALS:
@@ -160,7 +162,7 @@ class Console(App[None]):
             return
         self._tree.begin(self._glance.outline, self._glance.seen)
         self.query_one("#header", Bar).show(self._glance.head)
-        self._show_help(missing=not self._glance.has_iommu)
+        self._show_help(missing=bool(self._glance.help))
         self._unveil()
         # Reading takes the time of the interpreter: it begins when keys are obeyed.
         self.call_after_refresh(self.sampler.start)
@@ -170,6 +172,7 @@ class Console(App[None]):
         self._arrange(event.size.width, event.size.height)
 
     def _arrange(self, columns: int, rows: int) -> None:
+        self._room = (columns, rows)
         screen = self.screen_stack[0]
         tiny = columns < LEAST[0] or rows < LEAST[1]
         narrow = columns < WIDE
@@ -183,7 +186,8 @@ class Console(App[None]):
             screen.remove_class("-side", "-alone")
         else:
             screen.query_one("#tree").styles.width = "1fr"
-        screen.query_one("#footer", Bar).show(footer(columns))
+        self._show_help(missing=self._without_iommu)
+        self._show_footer()
         self._show_header()
 
     # -- samples -------------------------------------------------------------------------------
@@ -194,28 +198,57 @@ class Console(App[None]):
 
     def on_console_fresh(self, message: Fresh) -> None:
         """Take a new sample, and show it unless the view is frozen."""
-        if self.sample is None and self._glance is None:
+        first = self._newest is None
+        if first and self._glance is None:
             self.call_after_refresh(self._unveil)
         self._glance = None  # It has served, and holds what it has read.
-        self.sample = message.sample
-        if self.paused_at is None:
+        self._newest = message.sample
+        if first or self.paused_at is None:
             self._show()
         else:
             self._show_header()
 
     def _show(self) -> None:
-        sample = self.sample
+        """Show the newest sample; it is `sample` until the next is shown."""
+        sample = self.sample = self._newest
         if sample is None:
             return
         self._tree.show(sample)
         self._show_sides(sample)
-        self._show_help(missing=not sample.snapshot.iommu_units and not sample.snapshot.groups)
+        snapshot = sample.snapshot
+        self._show_help(missing=is_without_iommu(snapshot.iommu_units, snapshot.groups))
         self._show_header()
+        self._show_footer()
 
     def _show_help(self, *, missing: bool) -> None:
         """What to do where there is no IOMMU."""
-        for bar in self.screen_stack[0].query(".help"):
-            bar.set_class(missing, "-shown")
+        self._without_iommu = missing
+        lines = no_iommu_help(*self._room) if missing else ()
+        for number in range(HELP_ROWS):
+            bar = self.screen_stack[0].query_one(f"#help-{number}", Bar)
+            bar.set_class(number < len(lines), "-shown")
+            if number < len(lines):
+                bar.show(f" {lines[number]}")
+
+    def _show_footer(self) -> None:
+        """The keys that work now."""
+        screen = self.screen_stack[0]
+        focused = screen.focused
+        pane = focused.id if focused is not None and focused.id in PANES else "tree"
+        now = Now(
+            pane=pane,
+            typing=self._filter_is_open,
+            page=len(self.screen_stack) > 1,
+            foldable=self._tree.foldable,
+            filtered=bool(self._tree.filter),
+            paused=self.paused_at is not None,
+            origins=screen.query_one(Inspector).origins,
+        )
+        screen.query_one("#footer", Bar).show(footer(self._room[0], now))
+
+    def on_descendant_focus(self) -> None:
+        """Other keys work in another pane."""
+        self._show_footer()
 
     def _show_sides(self, sample: Sample) -> None:
         target = self._shown_target = self._tree.cursor
@@ -248,7 +281,7 @@ class Console(App[None]):
             more = f" and {len(self._stall.paths) - 1} more" if len(self._stall.paths) > 1 else ""
             return f"STALE {self._stall.seconds:.0f}s: {self._stall.paths[0]}{more}"
         if self.paused_at is not None:
-            return f"PAUSED, behind {time.monotonic() - self.paused_at:.0f} s"
+            return f"PAUSED, {time.monotonic() - self.paused_at:.0f} s behind"
         return f"{clock()} every {self.sampler.interval:g}s" if sample.complete else "reading"
 
     def _watch(self) -> None:
@@ -263,6 +296,7 @@ class Console(App[None]):
     def _follow_selection(self) -> None:
         if self.sample is not None and self._tree.cursor != self._shown_target:
             self._show_sides(self.sample)
+        self._show_footer()
 
     # -- keys ----------------------------------------------------------------------------------
 
@@ -283,6 +317,18 @@ class Console(App[None]):
         from sdmtop.tui.help import HelpScreen
 
         self.push_screen(HelpScreen())
+        self._show_footer()
+
+    def action_command_palette(self) -> None:
+        """Find a command by its name."""
+        super().action_command_palette()
+        self._show_footer()
+
+    def pop_screen(self) -> AwaitComplete:
+        """Close a page."""
+        closed = super().pop_screen()
+        self._show_footer()
+        return closed
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """A slash is a letter like any other while a filter is typed or a page is open."""
@@ -296,29 +342,34 @@ class Console(App[None]):
         # At once, not at the next refresh: what is typed right after the key belongs here.
         field.display = True
         self.screen.set_focus(field)
+        self._show_footer()
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Find while it is typed."""
         self._tree.find(event.value)
 
     def on_input_submitted(self, _event: Input.Submitted) -> None:
+        """Enter was pressed in the field."""
+        self.action_keep()
+
+    def action_keep(self) -> None:
         """Keep the filter and go back to the tree."""
         self._close_filter()
 
-    def on_key(self, event: events.Key) -> None:
-        """Esc clears the filter."""
-        if event.key == "escape" and (self._tree.filter or self._filter_is_open):
+    def action_clear(self) -> None:
+        """Show all lines again."""
+        if self._tree.filter or self._filter_is_open:
             self._tree.find("")
             self._close_filter()
-            event.stop()
 
     @property
     def _filter_is_open(self) -> bool:
-        return self.query_one("#filter", Input).display
+        return self.screen_stack[0].query_one("#filter", Input).display
 
     def _close_filter(self) -> None:
         self.query_one("#filter", Input).display = False
         self.screen.set_focus(self._tree)
+        self._show_footer()
 
     def action_sort(self) -> None:
         """Sort the pane that has the focus, or the tree."""
@@ -333,6 +384,10 @@ class Console(App[None]):
         """Fold or unfold in the tree."""
         self._tree.fold()
 
+    def action_repaint(self) -> None:
+        """Draw everything again: something else has written on the terminal."""
+        self.screen.refresh()
+
     def action_pause(self) -> None:
         """Freeze the view; reading goes on."""
         self.paused_at = time.monotonic() if self.paused_at is None else None
@@ -340,10 +395,12 @@ class Console(App[None]):
             self._show()
         else:
             self._show_header()
+            self._show_footer()
 
     def action_origin(self) -> None:
         """Show where values were read."""
         self.query_one(Inspector).toggle_origins()
+        self._show_footer()
 
     def action_copy(self) -> None:
         """Copy the name of the selected line."""
@@ -369,7 +426,7 @@ class Console(App[None]):
         """The palette: the registry, and nothing else."""
         del screen
         for command in COMMANDS:
-            if command.id != "palette":
+            if command.id not in ("palette", "keep", "clear"):
                 action = command.action
                 yield SystemCommand(
                     command.title, command.help, lambda action=action: self.run_action(action)

@@ -16,7 +16,10 @@ _MARKS = (
     ("READ-ONLY / ARMED", "whether this program may change the host"),
     ("?", "a fact that could not be read: the inspector says why"),
     ("kernel / vfio / free", "who owns a group, told by the drivers bound in it"),
-    ("bound / vf / unbound", "a device with a driver; a virtual function with one; without"),
+    ("bound / unbound", "a device with a driver; without"),
+    ("stuck", "an unbind that waits for the holder of the device to let go"),
+    ("42 qemu / 42 +1", "held by process 42; by process 42 and one more"),
+    ("NMI, LOC, ERR, ...", "read every ten seconds, so they have a total but no rate"),
     ("orphan", "an mdev that holds a queue while no process holds it"),
 )
 

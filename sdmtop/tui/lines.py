@@ -66,7 +66,9 @@ class LinesPane(ScrollView, can_focus=True):
         Binding("down,j", "move(1)", "Down", show=False),
         Binding("pageup", "page(-1)", "Page up", show=False),
         Binding("pagedown", "page(1)", "Page down", show=False),
-        Binding("home", "edge(-1)", "Top", show=False),
+        Binding("ctrl+d", "half(1)", "Half a page down", show=False),
+        Binding("ctrl+u", "half(-1)", "Half a page up", show=False),
+        Binding("home,g", "edge(-1)", "Top", show=False),
         Binding("end,G", "edge(1)", "Bottom", show=False),
     ]
 
@@ -100,6 +102,13 @@ class LinesPane(ScrollView, can_focus=True):
         """The spans of one line."""
         raise NotImplementedError
 
+    def nothing(self) -> str:
+        """What stands where there are no lines."""
+        return ""
+
+    def selected(self) -> None:
+        """The selection has moved."""
+
     # -- what a pane is told -------------------------------------------------------------------
 
     def show_keys(self, keys: Sequence[str]) -> None:
@@ -118,7 +127,7 @@ class LinesPane(ScrollView, can_focus=True):
         """Draw again the visible lines whose content is not what stands on the screen."""
         if not self.is_attached or not self.display:
             return
-        width = self._line_width
+        width = self.line_width
         for y in range(self.size.height):
             row, content = self._at(y)
             if self._drawn.get(y) != (row, content):
@@ -142,7 +151,7 @@ class LinesPane(ScrollView, can_focus=True):
         """One line of the screen (Textual's line API)."""
         row, content = self._at(y)
         self._drawn[y] = (row, content)
-        width = self._line_width
+        width = self.line_width
         base = self._style("heading" if row == -1 else "plain")
         if row >= 0 and self.keys[row] == self.cursor and (self.marks_always or self.has_focus):
             base += self._style("cursor")
@@ -168,15 +177,16 @@ class LinesPane(ScrollView, can_focus=True):
             return -1, ((self.title(), "plain"),)
         row = self.scroll_offset.y + y - 1
         if row >= len(self.keys):
-            return -2, ()
+            return -2, ((self.nothing(), "dim"),) if y == 1 and not self.keys else ()
         return row, self.content(self.keys[row])
 
     @property
-    def _line_width(self) -> int:
+    def line_width(self) -> int:
+        """Cells of a line: without the scrollbar, where there is one."""
         return self.scrollable_content_region.width
 
     def _set_height(self) -> None:
-        self.virtual_size = Size(self._line_width, len(self.keys) + 1)
+        self.virtual_size = Size(self.line_width, len(self.keys) + 1)
 
     def _style(self, name: str) -> Style:
         style = self._rich_styles.get(name)
@@ -200,6 +210,10 @@ class LinesPane(ScrollView, can_focus=True):
         """Move the selection by a screenful."""
         self.action_move(step * max(self.size.height - 2, 1))
 
+    def action_half(self, step: int) -> None:
+        """Move the selection by half a screenful."""
+        self.action_move(step * max((self.size.height - 1) // 2, 1))
+
     def action_edge(self, side: int) -> None:
         """Move the selection to the first or the last line."""
         self._move_to(0 if side < 0 else len(self.keys) - 1)
@@ -221,9 +235,10 @@ class LinesPane(ScrollView, can_focus=True):
         for changed in (old, key):
             y = self._rows.get(changed or "", -2) - self.scroll_offset.y + 1
             if 0 < y < self.size.height:
-                self.refresh(Region(0, y, self._line_width, 1))
+                self.refresh(Region(0, y, self.line_width, 1))
         if key is not None:
             self._scroll_into_view(self._rows[key])
+            self.selected()
             self.post_message(self.Selected(self, key))
 
     def _scroll_into_view(self, row: int) -> None:

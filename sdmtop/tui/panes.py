@@ -1,11 +1,15 @@
 """The panes beside the tree: inspector, PASIDs, interrupts, events."""
 
+import textwrap
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+
+from textual import events
 
 from sdmtop.collector import Sample
 from sdmtop.inspection import inspect
-from sdmtop.model import Detail, Interrupt, Pasid
+from sdmtop.model import Detail, Interrupt, Pasid, Unknown
+from sdmtop.outline import middle
 from sdmtop.text import cell, printable
 from sdmtop.timeline import Happening
 from sdmtop.tui.lines import Content, LinesPane
@@ -13,7 +17,10 @@ from sdmtop.tui.lines import Content, LinesPane
 SPARK = " ▁▂▃▄▅▆▇█"
 
 _ROOMY = 60
-"""Columns of the interrupts pane from which it shows affinity and a longer history."""
+"""Columns of the interrupts pane from which it shows affinity and longer columns."""
+
+_NAME = 14
+"""Columns of the inspector before the value."""
 
 _KIND_STYLES = {
     "added": ("+", "good"),
@@ -41,38 +48,142 @@ class SamplePane(LinesPane):
 
 
 class Inspector(SamplePane):
-    """Every fact of the selection, with its meaning or (key `o`) its origin."""
+    """Every fact of the selection, with its meaning or (key `o`) its origin.
+
+    While it has the focus, what is cut off the selected line stands in full below it.
+    """
 
     origins = False
     _details: tuple[Detail, ...] = ()
+    _read_at: Mapping[str, float] = {}
+    _below: tuple[str, ...] = ()
 
     def title(self) -> str:
-        """What is inspected."""
-        what = printable(self.target or "nothing selected")
-        return f"2 Inspector  {what}{'  [origin]' if self.origins else ''}"
+        """What is inspected; with origins, also when it was read."""
+        title = f"2 Inspector {f'[origin{self._when(self._part)}]' if self.origins else ''} "
+        left = max(self.line_width - len(title), 0)
+        return title + printable(middle(self.target or "nothing selected", left))
 
     def make_keys(self, sample: Sample) -> Sequence[str]:
         """A line a fact."""
-        self._details = inspect(sample, self.target) if self.target else ()
-        return [f"{index} {detail.name}" for index, detail in enumerate(self._details)]
+        details = inspect(sample, self.target) if self.target else ()
+        if details != self._details:
+            # Not with every sample: facts that are read again and are the same are not drawn.
+            self._details = details
+            self._read_at = sample.read_at
+        return self._lines()
 
     def content(self, key: str) -> Content:
-        """Name, value, and what it means or where it comes from."""
-        detail = self._details[int(key.partition(" ")[0])]
+        """Name, value, and what it means or where it comes from; or a line of what was cut."""
+        number, _, below = key.partition("+")
+        if below:
+            return ((" " * _NAME + self._below[int(below)], "dim"),)
+        detail = self._details[int(number.partition(" ")[0])]
         style = "warn" if detail.name == "unknown" else "plain"
-        rest = detail.path if self.origins else detail.meaning
-        width = self.size.width
-        value = cell(detail.value, min(max(len(detail.value), 16), max(width - 16, 8)))
+        value = self._value(detail)
+        left = max(self.line_width - _NAME - len(value) - 2, 0)
         return (
-            (cell(detail.name, 13) + " ", "accent"),
-            (value + "  ", style),
-            (cell(rest, max(width - 16 - len(value), 0)), "dim"),
+            (cell(detail.name, _NAME - 1) + " ", "accent"),
+            (f"{value}  ", style),
+            (cell(detail.path if self.origins else detail.meaning, left), "dim"),
         )
 
     def toggle_origins(self) -> None:
         """Show paths instead of meanings, or the other way round."""
         self.origins = not self.origins
-        self.redraw()
+        if self.sample is not None:
+            self._read_at = self.sample.read_at
+        self.show_keys(self._lines())
+
+    def selected(self) -> None:
+        """Show the newly selected fact in full, instead of the old one."""
+        self.show_keys(self._lines())
+
+    def on_focus(self) -> None:
+        """Show the selected fact in full."""
+        self.show_keys(self._lines(reading=True))
+
+    def on_blur(self) -> None:
+        """A line a fact, as long as nobody reads them one by one."""
+        self.show_keys(self._lines(reading=False))
+
+    def on_resize(self, _event: events.Resize) -> None:
+        """Wrap anew."""
+        self.show_keys(self._lines())
+
+    def action_move(self, step: int) -> None:
+        """Move from fact to fact."""
+        self.show_keys(self._lines(reading=False))
+        super().action_move(step)
+        self.show_keys(self._lines())
+
+    def _select(self, key: str | None) -> None:
+        super()._select(key.partition("+")[0] if key is not None else None)
+
+    def _lines(self, *, reading: bool | None = None) -> list[str]:
+        """The keys: one a fact, and one for each line below the selected one."""
+        self._below = ()
+        keys = [f"{index} {detail.name}" for index, detail in enumerate(self._details)]
+        reading = self.has_focus if reading is None else reading
+        if reading and self.cursor in keys:
+            row = keys.index(self.cursor)
+            self._below = tuple(self._rest_of(self._details[row]))
+            keys[row + 1 : row + 1] = [f"{self.cursor}+{n}" for n in range(len(self._below))]
+        return keys
+
+    def _rest_of(self, detail: Detail) -> Iterator[str]:
+        """What does not fit on the line of a fact, wrapped."""
+        width = self.line_width - _NAME - 1
+        if width <= 0:
+            return  # Not laid out yet.
+        value = self._value(detail)
+        left = self.line_width - _NAME - len(value) - 2
+        rest = detail.path + self._when(_part_of(detail.path)) if self.origins else detail.meaning
+        if len(detail.value) > len(value):
+            yield from wrapped(detail.value, width)
+        if len(rest) > left:
+            yield from wrapped(rest, width)
+
+    def _value(self, detail: Detail) -> str:
+        """The value, cut only where it leaves no room for anything else."""
+        most = max(self.line_width - _NAME - 2, 8)
+        return cell(detail.value, min(max(len(detail.value), 16), most))
+
+    @property
+    def _part(self) -> str:
+        """The part of a reading that the selection is of."""
+        return _part_of(self._details[0].path) if self._details else ""
+
+    def _when(self, part: str) -> str:
+        at = self._read_at.get(part)
+        return f" {clock(at)}" if at is not None else ""
+
+
+def _part_of(path: str) -> str:
+    """The part of a reading in which a file is read (see `Sample.read_at`)."""
+    for start, part in _PARTS:
+        if path.startswith(start):
+            return part
+    return "devices"
+
+
+_PARTS = (
+    ("/sys/kernel/iommu_groups", "topology"),
+    ("/sys/kernel/debug", "domains"),
+    ("/sys/class/iommu", "host"),
+    ("/sys/bus/mdev", "queues"),
+    ("/sys/bus/dsa", "queues"),
+    ("/sys/class/uacce", "queues"),
+    ("/proc", "holders"),
+)
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """Text from outside over several lines, so many at most that a screen can show them."""
+    return textwrap.wrap(printable(text[:_LONGEST]), max(width, 8))
+
+
+_LONGEST = 2000
 
 
 class Pasids(SamplePane):
@@ -83,29 +194,38 @@ class Pasids(SamplePane):
     def title(self) -> str:
         """How many, and the columns."""
         count = len(self.sample.snapshot.pasids) if self.sample else 0
-        return f"3  PASID {'DEVICE':<14} {'PROCESS':<8} SOURCE ({count})"
+        return f"3 {'PASID':>5} {'DEVICE':<14} {'PROCESS':<8} SOURCE ({count})"
 
     def make_keys(self, sample: Sample) -> Sequence[str]:
-        """A line a PASID and device, or the reasons why none is known."""
+        """A line a PASID and device, then the reasons why others are not known."""
         pasids = sample.snapshot.pasids
         self._pasids = {f"{pasid.pasid} {pasid.device} {pasid.source}": pasid for pasid in pasids}
-        if self._pasids:
-            return list(self._pasids)
-        unknown = sample.snapshot.unknown
-        reasons = {entry.what.split(" (and ")[0] for entry in unknown if "PASID" in entry.what}
-        return [f"- {reason}" for reason in sorted(reasons)] or ["- no live PASID is known here"]
+        reasons = {_reason(entry) for entry in sample.snapshot.unknown if _hides_pasids(entry)}
+        found = [*self._pasids, *(f"- {reason}" for reason in sorted(reasons))]
+        return found or ["- no live PASID is known here"]
 
     def content(self, key: str) -> Content:
         """PASID, device, process, source."""
         pasid = self._pasids.get(key)
         if pasid is None:
-            return ((cell(key[2:], self.size.width), "dim"),)
+            return ((cell(key[2:], self.line_width), "dim"),)
         process = "?" if pasid.process is None else str(pasid.process)
         return (
             (f"{pasid.pasid:>7} ", "accent"),
             (f"{cell(pasid.device, 14)} {cell(process, 8)} ", "plain"),
-            (cell(pasid.source, max(self.size.width - 32, 0)), "dim"),
+            (cell(pasid.source, max(self.line_width - 32, 0)), "dim"),
         )
+
+
+def _hides_pasids(entry: Unknown) -> bool:
+    """Whether this is a reason why live PASIDs are not known; capabilities are another matter."""
+    return "PASIDs" in entry.what or entry.what.startswith("PASID of ")
+
+
+def _reason(entry: Unknown) -> str:
+    """The errno and the reason itself, which must not be cut off."""
+    what, _, why = entry.what.split(" (and ")[0].partition(": ")
+    return f"{entry.errno}: {why} ({what})" if why else f"{entry.errno}: {what}"
 
 
 class Interrupts(SamplePane):
@@ -113,18 +233,23 @@ class Interrupts(SamplePane):
 
     by_rate = False
     _interrupts: dict[str, Interrupt]
+    _irq_cells = 4
 
     def title(self) -> str:
         """The columns, and how they are sorted."""
-        order = "by rate" if self.by_rate else "by number"
-        history = cell("HISTORY", self._spark_cells)
+        order = "rate" if self.by_rate else "number"
+        spark, count = self._spark_cells, self._count_cells
         affinity = f" {'AFFINITY':<8}" if self._roomy else ""
-        return f"4 IRQ       /S {history} {'TOTAL':>8} CPU{affinity} WHO ({order})"
+        total = f"{'HISTORY' if self._roomy else 'HIST':<{spark}} {'TOTAL':>{count}}"
+        return (
+            f"4 {cell('IRQ', self._irq_cells - 1)} {'/S':>5} {total} CPU{affinity} WHO (by {order})"
+        )
 
     def make_keys(self, sample: Sample) -> Sequence[str]:
         """A line an interrupt."""
         rows = sample.snapshot.interrupts
         self._interrupts = {row.irq: row for row in rows}
+        self._irq_cells = min(max(4, *(len(row.irq) for row in rows), 0), 6)
         if self.by_rate:
             rows = tuple(sorted(rows, key=lambda row: -(self._rate(row) or 0.0)))
         mine = [row.irq for row in rows if self.target and row.device == self.target]
@@ -139,12 +264,13 @@ class Interrupts(SamplePane):
         mark = "▸" if self.target and row.device == self.target else " "
         who = f"{', '.join(row.actions)} {row.device or ''}".strip()
         affinity = f" {cell(row.affinity or '', 8)}" if self._roomy else ""
-        left = self.size.width - 33 - self._spark_cells - len(affinity)
+        count = self._count_cells
+        left = self.line_width - 14 - self._irq_cells - self._spark_cells - count - len(affinity)
         return (
-            (f"{mark}{cell(row.irq, 6)} ", "accent"),
-            (f"{rate_text(rate):>6} ", "plain" if rate else "dim"),
+            (f"{mark}{cell(row.irq, self._irq_cells)} ", "accent"),
+            (f"{rate_text(rate):>5} ", "plain" if rate else "dim"),
             (f"{self._spark(row)} ", "good"),
-            (f"{count_text(self._total(row)):>8} ", "plain"),
+            (f"{count_text(self._total(row), count):>{count}} ", "plain"),
             (f"{self._busiest_cpu(row):>3}{affinity} ", "dim"),
             (cell(who, max(left, 0)), "plain"),
         )
@@ -157,11 +283,15 @@ class Interrupts(SamplePane):
 
     @property
     def _roomy(self) -> bool:
-        return self.size.width >= _ROOMY
+        return self.line_width >= _ROOMY
 
     @property
     def _spark_cells(self) -> int:
-        return 16 if self._roomy else 8
+        return 16 if self._roomy else 6
+
+    @property
+    def _count_cells(self) -> int:
+        return 8 if self._roomy else 5
 
     def _busiest_cpu(self, row: Interrupt) -> str:
         """The CPU that has taken most of them."""
@@ -222,7 +352,7 @@ class Events(SamplePane):
         return (
             (f"{clock(happening.at)} ", "dim"),
             (f"{glyph} ", style),
-            (cell(happening.text, max(self.size.width - 11, 0)), "plain"),
+            (cell(happening.text, max(self.line_width - 11, 0)), "plain"),
         )
 
 
@@ -244,11 +374,14 @@ def rate_text(rate: float | None) -> str:
     return f"{rate:.0f}G"
 
 
-def count_text(count: int) -> str:
-    """A count in at most eight cells."""
-    if count < 100_000_000:
-        return str(count)
-    return f"{count // 1000}k" if count < 10_000_000_000 else f"{count // 1_000_000}M"
+def count_text(count: int, cells: int = 8) -> str:
+    """A count in at most so many cells, five at least."""
+    for unit in ("", "k", "M", "G"):
+        text = f"{count}{unit}"
+        if len(text) <= cells:
+            return text
+        count //= 1000
+    return f"{count}T"
 
 
 def sparkline(rates: Sequence[float], cells: int) -> str:

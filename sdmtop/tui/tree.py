@@ -1,11 +1,16 @@
 """The tree pane: group -> parent -> sdmdev, with folding, filter and order."""
 
 from collections.abc import Iterable, Sequence
+from typing import ClassVar
+
+from textual.binding import Binding, BindingType
 
 from sdmtop import report
 from sdmtop.collector import Sample
+from sdmtop.layout import line_columns
 from sdmtop.model import Device
 from sdmtop.outline import Line, Outline, heading, render
+from sdmtop.text import printable
 from sdmtop.tui.lines import Content, LinesPane
 from sdmtop.tui.panes import rate_text
 
@@ -27,30 +32,47 @@ class TreePane(LinesPane):
 
     marks_always = True
 
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("left,h", "outwards", "Fold, or go to what it hangs below", show=False),
+        Binding("right,l", "inwards", "Unfold, or go to what hangs below", show=False),
+    ]
+
     def __init__(self, *, id: str) -> None:  # noqa: A002 (Textual's own word)
         super().__init__(id=id)
         self.filter = ""
         self.order = ORDERS[0]
         self._folded: set[str] = set()
         self._sample: Sample | None = None
-        self._outline = Outline((), _no_device, (), {}, {})
+        self._before_filter: str | None = None
+        self._settled: str | None = None
+        self._outline = Outline(
+            (), _no_device, (), {}, {}, holders={}, states={}, blind=False, holding=False
+        )
         self._lines: dict[str, Line] = {}
         self._parents: set[str | None] = set()
 
     def title(self) -> str:
         """Column headings; the order and the filter where they are not the usual ones."""
         notes = [f"sort {self.order}"] if self.order != ORDERS[0] else []
-        notes += [f"filter {self.filter}"] if self.filter else []
+        notes += [f"filter {printable(self.filter)}"] if self.filter else []
         note = f"[{', '.join(notes)}] " if notes else ""
-        return f"  {note}{heading(max(self.size.width - len(note) - 2, 0))}"
+        return f"  {note}{heading(self._columns)}"
 
     def content(self, key: str) -> Content:
         """The line as `snapshot --format tree` prints it, with its interrupt rate."""
         line = self._lines[key]
         cells = self._outline.cells(line, rate_text(self._rate(key)))
-        fold = "▸" if key in self._folded else "▾" if key in self._parents else " "
-        text = render(cells, line.depth, max(self.size.width - 2, 0))
+        fold = "▸" if self._is_folded(key) else "▾" if key in self._parents else " "
+        text = render(cells, line.depth, self._columns)
         return ((f"{fold} ", "dim"), (text, _STYLES.get(cells[2], "plain")))
+
+    def nothing(self) -> str:
+        """Say that it is the filter that hides everything."""
+        return f'  no line contains "{printable(self.filter)}"' if self.filter else ""
+
+    @property
+    def _columns(self) -> Sequence[int]:
+        return self._outline.columns(line_columns(self.size.width))
 
     def begin(self, outline: Outline, lines: Iterable[Line]) -> None:
         """Show these lines until there is a sample."""
@@ -79,19 +101,39 @@ class TreePane(LinesPane):
             lines = self._sorted(lines)
         if self.filter:
             lines = self._matching(list(lines))
-        if self._folded:
+        elif self._folded:
             lines = self._unfolded(lines)
         self.show_keys([line.key for line in lines])
 
+    @property
+    def foldable(self) -> bool:
+        """Whether the selected line can be folded or unfolded now."""
+        return self.cursor in self._parents and self.cursor is not None and not self.filter
+
     def fold(self) -> None:
-        """Fold or unfold the selected line; on a line without children, its parent."""
+        """Fold or unfold the selected line, if anything hangs below it."""
+        if self.foldable and self.cursor is not None:
+            self._folded ^= {self.cursor}
+            self.rearrange()
+
+    def action_outwards(self) -> None:
+        """Fold the selected line, or go to the one that it hangs below."""
         line = self._lines.get(self.cursor or "")
-        key = line.key if line and line.key in self._parents else line.parent if line else None
-        if key is None:
-            return
-        self._folded ^= {key}
-        self.select(key)
-        self.rearrange()
+        if self.foldable and not self._is_folded(self.cursor):
+            self.fold()
+        elif line is not None and line.parent is not None:
+            self.select(line.parent)
+
+    def action_inwards(self) -> None:
+        """Unfold the selected line, or go to the first that hangs below it."""
+        if self._is_folded(self.cursor):
+            self.fold()
+        elif self.cursor in self._parents:
+            self.action_move(1)
+
+    def _is_folded(self, key: str | None) -> bool:
+        """A filter shows what it finds, folded or not."""
+        return key in self._folded and not self.filter
 
     def next_order(self) -> None:
         """Sort by the next of `ORDERS`."""
@@ -99,9 +141,17 @@ class TreePane(LinesPane):
         self.rearrange()
 
     def find(self, text: str) -> None:
-        """Show only lines that contain this text, with what they hang below."""
+        """Show only lines that contain this text, with what they hang below.
+
+        The selection stays where the operator has put it last, as soon as that is shown again.
+        """
+        if self.cursor != self._settled:
+            self._before_filter = self.cursor
         self.filter = text
         self.rearrange()
+        if self._before_filter is not None:
+            self.select(self._before_filter)
+        self._settled = self.cursor
 
     def _rate(self, key: str) -> float | None:
         """Interrupts a second of a device, or of all devices of a group."""

@@ -92,7 +92,7 @@ def test_a_node_that_was_deleted_is_still_held() -> None:
 def test_a_mapping_alone_is_a_hold() -> None:
     found = read(process(7, maps=MAPS % b"/dev/vfio/devices/vfio0"))
     assert found.holders(CDEV.path) == (7,)
-    assert found.processes[0].holds == ("/dev/vfio/devices/vfio0 (mmap)",)
+    assert found.processes[0].holds == ("/dev/vfio/devices/vfio0 (mmap) 0000:02:00.1",)
     assert found.device_open("0000:02:00.1") is True
 
 

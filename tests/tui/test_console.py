@@ -4,16 +4,19 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
+from msgspec.structs import replace
 from textual.pilot import Pilot
 
 from sdmtop.backends.tree import TreeHost
 from sdmtop.collector import POLL
+from sdmtop.model import Pasid
 from sdmtop.sampler import Stall
 from sdmtop.tui.app import Console
 from sdmtop.tui.bars import Bar
-from sdmtop.tui.commands import COMMANDS, bindings, footer, help_lines
+from sdmtop.tui.commands import COMMANDS, Now, bindings, footer, help_lines
 from sdmtop.tui.lines import Content, LinesPane
-from sdmtop.tui.panes import Inspector, count_text, rate_text, sparkline
+from sdmtop.tui.panes import Inspector, Pasids, clock, count_text, rate_text, sparkline
+from sdmtop.tui.tree import TreePane
 from tests.hosts import NIC, PARENT, UUID, box, plug, stat, unplug
 from tests.tui.still import StillSampler, console
 
@@ -48,6 +51,10 @@ def text_of(pilot: Pilot[None], id_: str) -> str:
     """The lines of a pane as they stand on the screen."""
     pane = pilot.app.screen_stack[0].query_one(f"#{id_}")
     return "\n".join(pane.render_line(y).text for y in range(pane.size.height))
+
+
+def tree_of(pilot: Pilot[None]) -> TreePane:
+    return pilot.app.screen_stack[0].query_one(TreePane)
 
 
 async def go_to(pilot: Pilot[None], key: str) -> None:
@@ -147,7 +154,7 @@ def test_when_the_selected_device_is_pulled_its_neighbour_is_selected_and_said()
         sampler_of(pilot).tick(POLL)
         await pilot.pause()
         assert pilot.app.query_one("#tree", LinesPane).cursor == UUID
-        assert UUID[:30] in text_of(pilot, "inspector")
+        assert UUID[-8:] in text_of(pilot, "inspector")
         assert f"{NIC} is gone" in text_of(pilot, "events")
 
     play(scene)
@@ -161,6 +168,56 @@ def test_the_filter_keeps_what_a_match_hangs_below() -> None:
         await pilot.press("escape")
         await pilot.pause()
         assert len(pilot.app.query_one("#tree", LinesPane).keys) == 5
+
+    play(scene)
+
+
+def test_a_filter_without_a_match_says_so() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await pilot.press("slash", *"zzz")
+        await pilot.pause()
+        assert 'no line contains "zzz"' in text_of(pilot, "tree")
+
+    play(scene)
+
+
+def test_the_selection_comes_back_when_the_filter_that_hid_it_is_cleared() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await go_to(pilot, NIC)
+        await pilot.press("slash", *"edu-fact", "escape")
+        await pilot.pause()
+        assert tree_of(pilot).cursor == NIC
+
+    play(scene)
+
+
+def test_a_selection_made_under_a_filter_is_kept_when_it_is_cleared() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await go_to(pilot, NIC)
+        await pilot.press("slash", *"edu-fact", "enter", "G", "k", "escape")
+        await pilot.pause()
+        assert tree_of(pilot).cursor == PARENT
+
+    play(scene)
+
+
+def test_a_match_in_a_folded_group_is_shown() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await pilot.press("enter", "slash", *"edu-fact", "enter")
+        await pilot.pause()
+        assert list(tree_of(pilot).keys) == ["group/1", PARENT, UUID]
+        await pilot.press("escape")
+        await pilot.pause()
+        assert list(tree_of(pilot).keys) == ["group/1", "group/2", NIC]
+
+    play(scene)
+
+
+def test_the_text_of_the_filter_is_shown_escaped() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        tree_of(pilot).find("a\u202eb")
+        await pilot.pause()
+        assert "filter a\\u202eb" in text_of(pilot, "tree")
 
     play(scene)
 
@@ -184,6 +241,74 @@ def test_enter_folds_and_unfolds() -> None:
         await pilot.press("enter")
         await pilot.pause()
         assert len(tree.keys) == 5
+
+    play(scene)
+
+
+def test_left_folds_and_then_goes_to_the_parent_and_right_the_other_way() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        tree = tree_of(pilot)
+        await go_to(pilot, UUID)
+        seen = []
+        for key in ("h", "left", "h", "h", "l", "right", "l", "l"):
+            await pilot.press(key)
+            seen.append((tree.cursor, len(tree.keys)))
+        assert seen == [
+            (PARENT, 5), (PARENT, 4), ("group/1", 4), ("group/1", 3),
+            ("group/1", 4), (PARENT, 4), (PARENT, 5), (UUID, 5),
+        ]  # fmt: skip
+
+    play(scene)
+
+
+def test_g_and_half_pages_move_the_selection() -> None:
+    host = box()
+    for number in range(60):
+        plug(host, f"0000:01:{number:02x}.0", group=100 + number)
+
+    async def scene(pilot: Pilot[None]) -> None:
+        tree = tree_of(pilot)
+        half = (tree.size.height - 1) // 2
+        rows = []
+        for key in ("G", "g", "ctrl+d", "ctrl+d", "ctrl+u"):
+            await pilot.press(key)
+            rows.append(tree.keys.index(tree.cursor or ""))
+        assert rows == [len(tree.keys) - 1, 0, half, 2 * half, half]
+
+    play(scene, host)
+
+
+def test_enter_does_nothing_on_a_line_that_cannot_be_folded() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await go_to(pilot, NIC)
+        assert "Fold" not in text_of(pilot, "footer")
+        await pilot.press("enter")
+        assert len(tree_of(pilot).keys) == 5
+
+    play(scene)
+
+
+def test_the_footer_follows_what_the_operator_does() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        assert "enter Fold" in text_of(pilot, "footer")
+        await pilot.press("slash")
+        assert "esc Clear" in text_of(pilot, "footer")
+        assert "Quit" not in text_of(pilot, "footer")
+        await pilot.press("escape", "4")
+        await pilot.pause()
+        assert "s Sort rate" in text_of(pilot, "footer")
+        await pilot.press("question_mark")
+        await pilot.pause()
+        assert text_of(pilot, "footer").strip() == "esc Close"
+        await pilot.press("escape")
+        await pilot.pause()
+        assert "q Quit" in text_of(pilot, "footer")
+        await pilot.press("ctrl+p")
+        await pilot.pause()
+        assert text_of(pilot, "footer").strip() == "esc Close"
+        await pilot.press("escape")
+        await pilot.pause()
+        assert "q Quit" in text_of(pilot, "footer")
 
     play(scene)
 
@@ -212,11 +337,27 @@ def test_p_freezes_the_view_while_reading_goes_on() -> None:
         plug(host, "0000:00:03.0", group=3)
         sampler_of(pilot).tick(POLL)
         await pilot.pause()
-        assert "PAUSED, behind" in text_of(pilot, "header")
+        assert "s behind" in text_of(pilot, "header")
         assert "0000:00:03.0" not in text_of(pilot, "tree")
         await pilot.press("p")
         await pilot.pause()
         assert "0000:00:03.0" in text_of(pilot, "tree")
+
+    play(scene)
+
+
+def test_while_paused_moving_about_shows_what_was_frozen() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await pilot.press("p")
+        host = sampler_of(pilot).host
+        assert isinstance(host, TreeHost)
+        host.put(f"/sys/devices/pci0000:00/{NIC}/driver_override", "vfio-pci\n")
+        sampler_of(pilot).tick(POLL)
+        await go_to(pilot, NIC)
+        assert "override" not in text_of(pilot, "inspector")
+        await pilot.press("p")
+        await pilot.pause()
+        assert "override" in text_of(pilot, "inspector")
 
     play(scene)
 
@@ -276,7 +417,23 @@ def test_a_host_without_an_iommu_says_so_and_offers_the_simulator() -> None:
         assert "sdmtop --host sim:" in text_of(pilot, "help-2")
         assert pilot.app.query_one("#help-0", Bar).display
 
-    play(scene, TreeHost({"/sys/bus/pci/devices": "", "/proc/version": "Linux version 6 x\n"}))
+    play(scene, bare())
+
+
+def test_on_a_low_terminal_the_offer_of_the_simulator_takes_one_line() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        assert "--host sim:" in text_of(pilot, "help-0")
+        assert not pilot.app.query_one("#help-1", Bar).display
+        await pilot.resize_terminal(80, 24)
+        await pilot.pause()
+        assert "--host sim: " in text_of(pilot, "help-2")
+
+    play(scene, bare(), size=(40, 10))
+
+
+def bare() -> TreeHost:
+    """A host without an IOMMU."""
+    return TreeHost({"/sys/bus/pci/devices": "", "/proc/version": "Linux version 6 x\n"})
 
 
 @pytest.mark.parametrize(
@@ -350,15 +507,37 @@ def test_every_command_has_a_key_a_title_and_a_line_of_help() -> None:
 
 
 def test_no_key_is_bound_twice() -> None:
-    keys = [key for command in COMMANDS for key in command.keys.split(",")]
+    keys = [key for binding in bindings() for key in binding.key.split(",")]
     assert len(keys) == len(set(keys))
-    assert len(bindings()) == len(COMMANDS)
+    assert len(bindings()) == len(COMMANDS) - 1  # Enter is the field's own while one is typed.
 
 
 def test_the_footer_and_the_help_page_come_from_the_registry() -> None:
-    assert footer(200).strip().startswith("? Help")
-    assert len(footer(30)) <= 30
+    assert footer(200, Now()).strip().startswith("? Help")
+    assert len(footer(30, Now())) <= 30
     assert ("q ctrl+c", "leave the console") in help_lines()
+
+
+@pytest.mark.parametrize(
+    ("now", "shown", "hidden"),
+    [
+        (Now(), ["? Help", "q Quit"], ["Fold", "esc", "Tree"]),
+        (Now(foldable=True), ["enter Fold"], []),
+        (Now(foldable=True, pane="events"), ["1 Tree"], ["Fold"]),
+        (Now(pane="interrupts"), ["s Sort rate"], []),
+        (Now(typing=True, foldable=True), ["enter Keep", "esc Clear"], ["Quit", "Fold", "Help"]),
+        (Now(filtered=True), ["esc Clear", "q Quit"], []),
+        (Now(page=True, foldable=True), ["esc Close"], ["Quit", "Fold"]),
+        (Now(paused=True), ["p Go on"], ["Pause"]),
+        (Now(origins=True), ["o Meaning"], ["Origin"]),
+    ],
+)
+def test_the_footer_shows_the_keys_that_work_now(
+    now: Now, shown: list[str], hidden: list[str]
+) -> None:
+    text = footer(200, now)
+    assert [word for word in shown if word not in text] == []
+    assert [word for word in hidden if word in text] == []
 
 
 def test_numbers_fit_into_their_columns() -> None:
@@ -367,6 +546,9 @@ def test_numbers_fit_into_their_columns() -> None:
     ]  # fmt: skip
     assert [count_text(count) for count in (0, 99_999_999, 4_294_967_295)] == [
         "0", "99999999", "4294967k"
+    ]  # fmt: skip
+    assert [count_text(count, 5) for count in (0, 99_999, 100_000, 4_294_967_295)] == [
+        "0", "99999", "100k", "4294M"
     ]  # fmt: skip
 
 
@@ -383,3 +565,110 @@ def test_unknown_facts_of_the_selection_are_in_the_inspector() -> None:
         assert any(key.endswith("kind") for key in inspector.keys)
 
     play(scene)
+
+
+def test_what_is_cut_off_the_selected_fact_stands_below_it_while_it_is_read() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        meaning = "the group's default domain, not what is attached now"
+        assert "attached now" not in text_of(pilot, "inspector")
+        await pilot.press("2")
+        await pilot.pause()
+        shown = " ".join(text_of(pilot, "inspector").split())
+        assert meaning in shown
+        await pilot.press("j")
+        await pilot.pause()
+        shown = " ".join(text_of(pilot, "inspector").split())
+        assert meaning not in shown
+        assert "the domain in force now, and how we know" in shown
+        await pilot.press("1")
+        await pilot.pause()
+        assert "how we know" not in text_of(pilot, "inspector")
+
+    play(scene)
+
+
+def test_the_facts_of_the_inspector_are_walked_one_by_one() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await pilot.press("2")
+        inspector = pilot.app.query_one(Inspector)
+        seen = []
+        for key in ("j", "j", "j", "k", "G", "g"):
+            await pilot.press(key)
+            seen.append(int((inspector.cursor or "").split()[0]))
+        last = seen[4]
+        assert seen == [1, 2, 3, 2, last, 0]
+        assert last == len({key.partition("+")[0] for key in inspector.keys}) - 1
+
+    play(scene)
+
+
+def test_with_origins_the_inspector_says_when_it_was_read() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        read_at = app_of(pilot).sample.read_at["topology"]  # type: ignore[union-attr]
+        await pilot.press("o")
+        await pilot.pause()
+        assert f"[origin {clock(read_at)}]" in text_of(pilot, "inspector")
+
+    play(scene)
+
+
+def test_reading_the_same_again_does_not_draw_the_origins_again() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await pilot.press("o")
+        await pilot.pause()
+        app = app_of(pilot)
+        sample = app.sample
+        assert sample is not None
+        drawn: list[object] = []
+        inspector = pilot.app.query_one(Inspector)
+        inspector.refresh = lambda *regions, **_: drawn.append(regions)  # type: ignore[method-assign,assignment]
+        later = {part: at + 60 for part, at in sample.read_at.items()}
+        app.on_console_fresh(Console.Fresh(replace(sample, read_at=later)))
+        assert drawn == []
+
+    play(scene)
+
+
+def test_the_pasids_pane_gives_only_reasons_that_concern_live_pasids() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        assert app_of(pilot).sample is not None
+        text = text_of(pilot, "pasids")
+        assert "capability" not in text
+        assert text.splitlines()[1].startswith("ENOENT: no debugfs here")
+
+    play(scene)
+
+
+def test_the_columns_of_the_pasids_stand_below_their_headings() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        sample = app_of(pilot).sample
+        assert sample is not None
+        row = Pasid(pasid=17, device=NIC, process=42, source="somewhere")
+        snapshot = replace(sample.snapshot, pasids=(row,))
+        pilot.app.query_one(Pasids).show(replace(sample, snapshot=snapshot), None)
+        heading, line = text_of(pilot, "pasids").splitlines()[:2]
+        assert heading.index("DEVICE") == line.index(NIC)
+        assert heading.index("PROCESS") == line.index("42")
+        assert heading.index("SOURCE") == line.index("somewhere")
+
+    play(scene)
+
+
+def test_at_120_columns_there_is_room_for_whose_interrupt_it_is() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        heading, line = text_of(pilot, "interrupts").splitlines()[:2]
+        who = heading.index("WHO")
+        assert who == line.index("sdmdev")
+        assert len(heading) - who >= 16
+        assert "(by number)" in heading
+
+    play(scene)
+
+
+def test_a_pane_that_was_hidden_wraps_for_the_room_that_it_gets() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await pilot.press("2")
+        await pilot.pause()
+        assert text_of(pilot, "inspector").splitlines()[3].startswith("attached")
+
+    play(scene, size=(80, 24))

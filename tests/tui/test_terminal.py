@@ -268,3 +268,14 @@ def test_the_filter_shows_only_what_matches_until_it_is_cleared(root: str) -> No
         assert "0000:00:06.0" not in session.text
         session.type("\x1b")
         session.wait_for("0000:00:06.0")
+
+
+def test_ctrl_l_draws_the_whole_screen_again(root: str) -> None:
+    with Session("--host", root) as session:
+        session.wait_for("Inspector")
+        session.pump(0.5)
+        session.screen.feed(b"\x1b[2J")
+        assert "group 1" not in session.text
+        session.type("\x0c")
+        session.wait_for("group 1")
+        session.wait_for("q Quit")

@@ -1,0 +1,76 @@
+"""What follows from a Snapshot without being a field of it: who holds what, and what is stuck.
+
+Each is concluded once for a snapshot, never for a line.
+"""
+
+from collections.abc import Iterator
+
+from sdmtop.model import Snapshot, Unknown
+from sdmtop.readers.holders import ANONYMOUS, CDEVS, MAPPED
+
+STUCK = "stuck"
+"""State of a device whose unbind has begun and waits for a holder to let go."""
+
+UNTOLD = "?"
+"""State of a device of which nobody can tell whether it has a driver."""
+
+_GROUPS = "/dev/vfio/"
+_UNTOLD_DRIVERS = "cannot tell the driver of "
+
+
+def holders(snapshot: Snapshot) -> dict[str, tuple[int, ...]]:
+    """The pids behind `group/N` and behind each device that is known to be open by itself."""
+    found: dict[str, set[int]] = {}
+    for process in snapshot.processes:
+        for what in process.holds:
+            for key in _held(what):
+                found.setdefault(key, set()).add(process.pid)
+    opened = {key for key in found if not key.startswith("group/")}
+    if opened:
+        for group in snapshot.groups:
+            for address in opened.intersection(group.devices):
+                found.setdefault(f"group/{group.id}", set()).update(found[address])
+    return {key: tuple(sorted(pids)) for key, pids in found.items()}
+
+
+def _held(what: str) -> Iterator[str]:
+    """The TARGET that one string of `Process.holds` is about."""
+    node, _, device = what.replace(MAPPED, "").partition(" ")
+    if node.startswith(CDEVS) or node == ANONYMOUS:
+        if device:
+            yield device
+    elif node.startswith(_GROUPS):
+        number = node.removeprefix(_GROUPS).removeprefix("noiommu-")
+        if number.isdecimal():
+            yield f"group/{number}"
+
+
+def blindness(snapshot: Snapshot) -> Unknown | None:
+    """Why it cannot be told that nobody holds a thing; None where it can."""
+    for entry in snapshot.unknown:
+        if entry.path in ("/proc/*/fd", "/proc"):
+            return entry
+    return None
+
+
+def states(snapshot: Snapshot) -> dict[str, str]:
+    """Devices without a driver that are more than unbound: `STUCK` or `UNTOLD`."""
+    errnos = {
+        entry.path: entry.errno for entry in snapshot.unknown if entry.path.endswith("/driver")
+    }
+    # Of many failures of a kind `unknown` has only the count; the group names each device.
+    untold = {
+        address
+        for group in snapshot.groups
+        if group.viable is None and (group.viability_reason or "").startswith(_UNTOLD_DRIVERS)
+        for address in (group.viability_reason or "").removeprefix(_UNTOLD_DRIVERS).split(", ")
+    }
+    if not errnos and not untold:
+        return {}
+    found = {}
+    for device in snapshot.devices:
+        if device.driver is None:
+            errno = errnos.get(f"{device.path}/driver")
+            if errno is not None or device.address in untold:
+                found[device.address] = STUCK if errno == "EBUSY" else UNTOLD
+    return found
