@@ -160,7 +160,7 @@ static void counters(char **paths, size_t count, int rounds)
 
 static void interrupts(const char *path, int rounds)
 {
-    static uint64_t totals[1 << 16];
+    uint64_t sum = 0;
     char *text = malloc(64 << 20);
     for (int round = 0; round < rounds; round++) {
         double begin = now();
@@ -177,7 +177,7 @@ static void interrupts(const char *path, int rounds)
         for (; at < end && *at != '\n'; at++)
             columns += *at == 'C';
         at++;
-        for (int row = 0; at < end; row++) {
+        while (at < end) {
             while (at < end && *at != ':')
                 at++;
             at++;
@@ -192,7 +192,7 @@ static void interrupts(const char *path, int rounds)
                     value = value * 10 + (*at++ - '0');
                 total += value;
             }
-            totals[row & 0xffff] = total;
+            sum += total;
             while (at < end && *at != '\n')
                 at++;
             at++;
@@ -200,6 +200,8 @@ static void interrupts(const char *path, int rounds)
         printf("%.4f\n", now() - begin);
         fflush(stdout);
     }
+    if (sum == 1) /* Keeps the parsing from being optimised away. */
+        puts("");
 }
 
 int main(int count, char **arguments)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -194,3 +195,34 @@ def _rewrite(path: str, text: str) -> None:
         os.ftruncate(fd, len(data))
     finally:
         os.close(fd)
+
+
+def _nudge(root: str, share: int) -> None:
+    """Let interrupts come without knowing the tree: every `share`-th line counts one more."""
+    with open(f"{root}/proc/interrupts", "rb") as file:
+        lines = file.read().split(b"\n")
+    with open(f"{root}/proc/stat", "rb") as file:
+        stat = file.read()
+    start = stat.index(b"\nintr ") + 1
+    end = stat.index(b"\n", start)
+    totals = stat[start:end].split()
+    columns = len(lines[0].split())
+    for row in range(random.randrange(share) + 1, len(lines) - 1, share):
+        label, _, rest = lines[row].partition(b":")
+        irq = label.strip()
+        if not irq.isdigit():
+            continue
+        cells = [int(cell) for cell in rest[: 11 * columns].split()]
+        busiest = cells.index(max(cells))
+        cells[busiest] = cells[busiest] % 999_999 + 1
+        counts = b"".join(b"%10d " % cell for cell in cells)
+        lines[row] = label + b": " + counts + rest[11 * columns + 1 :]
+        totals[int(irq) + 2] = b"%d" % (int(totals[int(irq) + 2]) + 1)
+        path = f"{root}/sys/kernel/irq/{irq.decode()}/per_cpu_count"
+        _rewrite(path, ",".join(map(str, cells)) + "\n")
+    _rewrite(f"{root}/proc/interrupts", b"\n".join(lines).decode())
+    _rewrite(f"{root}/proc/stat", (stat[:start] + b" ".join(totals) + stat[end:]).decode())
+
+
+if __name__ == "__main__":
+    _nudge(sys.argv[1], int(sys.argv[2]))

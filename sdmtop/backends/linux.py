@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 # O_NONBLOCK: a FIFO in a foreign root must not hang us, and it means nothing to sysfs.
 _FILE = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 _DIRECTORY = os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY
+_CHUNK = 1024 * 1024
+"""Bytes asked for at once of what has turned out to be large."""
 _LOG_RECORD = 8192
 _LOG_RECORDS = 100_000
 
@@ -245,7 +247,7 @@ def _read_all(fd: int, limit: int) -> bytes:
         return data
     parts, size = [data], len(data)
     while size < limit:
-        data = os.read(fd, min(limit - size, READ_LIMIT))
+        data = os.read(fd, min(limit - size, _CHUNK))
         if not data:
             break
         parts.append(data)

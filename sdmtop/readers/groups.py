@@ -24,8 +24,8 @@ _MANAGED = frozenset({"pcieport", "pci-stub", "fsl_mc_dprc"})
 
 _ATTACHING = ("vdpa", "ifcvf", "pds_core", "usnic")
 
-_FILES = ("type", "reserved_regions", "name")
-_WHAT = ("domain type", "reserved regions", "group name")
+_FILES = ("type", "reserved_regions")
+_WHAT = ("domain type", "reserved regions")
 
 
 def group_ids(host: "Host", unknowns: "Unknowns") -> "list[int]":
@@ -57,14 +57,24 @@ def group_facts(host: "Host", id_: int, unknowns: "Unknowns") -> "dict[str, Any]
     except OSError as error:
         unknowns.note(f"{path}/devices", error, "devices of this group")
         members = []
-    type_, regions, name = answers
+    type_, regions = answers
+    domain_type = word(type_)
     return {
         "id": id_,
-        "domain_type": word(type_),
+        "domain_type": domain_type,
         "reserved_regions": regions if isinstance(regions, bytes) else b"",
-        "name": word(name),
+        # Only a group without a default domain has a name (kernel-abi 1.1, `vfio-noiommu`).
+        "name": _name(host, path, unknowns) if domain_type in (None, "unknown") else None,
         "members": members,
     }
+
+
+def _name(host: "Host", path: str, unknowns: "Unknowns") -> str | None:
+    try:
+        return word(host.read(f"{path}/name"))
+    except OSError as error:
+        unknowns.note_failure(f"{path}/name", error, "group name")
+        return None
 
 
 def is_vfio(driver: str) -> bool:

@@ -75,9 +75,7 @@ class VisibleCounts:
         if fresh:
             counts = dict(self.counts)
             for index, data in fresh:
-                irq = self._irqs[index]
-                numbers = data.strip().split(b",") if isinstance(data, bytes) else ()
-                counts[irq] = tuple(int(part) for part in numbers if part.isdigit())
+                counts[self._irqs[index]] = _per_cpu(data)
             self.counts = counts
         return bool(fresh)
 
@@ -85,6 +83,16 @@ class VisibleCounts:
         """Give the descriptors back."""
         if self._files is not None:
             self._files.close()
+
+
+def _per_cpu(data: bytes | OSError) -> tuple[int, ...]:
+    """`0,17,0` as numbers; none where a part is no number, or the file fails."""
+    if isinstance(data, OSError):
+        return ()
+    try:
+        return tuple(map(int, data.split(b",")))
+    except ValueError:
+        return ()
 
 
 def _totals(line: bytes) -> Sequence[int]:

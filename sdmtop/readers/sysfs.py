@@ -32,6 +32,11 @@ def target(host: "Host", link: str) -> str:
 
 def follow(directory: str, link_text: str) -> str:
     """The absolute path that a link in `directory` with this text names."""
+    above, text = directory, link_text
+    while text.startswith("../") and above.count("/") > 1:
+        above, text = above[: above.rfind("/")], text[3:]
+    if text and text[0] not in "./" and "/." not in text and "//" not in text and text[-1] != "/":
+        return f"{above}/{text}"  # As sysfs writes them, by the thousand.
     return posixpath.normpath(posixpath.join(directory, link_text))
 
 

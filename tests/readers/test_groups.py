@@ -153,12 +153,20 @@ def test_a_member_link_that_fails_is_unknown_and_the_others_are_kept() -> None:
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.EINVAL])
-@pytest.mark.parametrize("file", ["type", "reserved_regions", "name"])
+@pytest.mark.parametrize("file", ["type", "reserved_regions"])
 def test_an_attribute_that_fails_is_unknown_and_the_group_is_kept(file: str, number: int) -> None:
     path = f"{GROUPS}/2/{file}"
     snapshot = reading_of({**device(NIC, 2, None), path: Failure(number)}).snapshot()
     assert (path, errno.errorcode[number]) in {(one.path, one.errno) for one in snapshot.unknown}
     assert group(snapshot, 2).devices == (NIC,)
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.EINVAL])
+def test_the_name_of_a_group_without_a_default_domain_can_fail_as_well(number: int) -> None:
+    path = f"{GROUPS}/2/name"
+    untyped: dict[str, Entry] = {f"{GROUPS}/2/type": b"unknown\n", path: Failure(number)}
+    snapshot = reading_of({**device(NIC, 2, None), **untyped}).snapshot()
+    assert (path, errno.errorcode[number]) in {(one.path, one.errno) for one in snapshot.unknown}
 
 
 def test_a_list_of_groups_that_fails_is_unknown() -> None:
@@ -223,7 +231,10 @@ def test_the_cdev_of_a_member_is_a_claim_of_the_group() -> None:
 
 
 def test_a_real_device_without_an_iommu_is_neither_emulated_nor_viable() -> None:
-    named: dict[str, Entry] = {f"{GROUPS}/2/name": b"vfio-noiommu\n"}
+    named: dict[str, Entry] = {
+        f"{GROUPS}/2/name": b"vfio-noiommu\n",
+        f"{GROUPS}/2/type": b"unknown\n",
+    }
     found = read(small_host(), device(NIC, 2, "vfio-pci"), named)
     assert found.attached == AttachedDomain(type=None, evidence="unknown")
     assert (found.owner, found.viable) == ("vfio", False)
