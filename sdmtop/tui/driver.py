@@ -47,9 +47,12 @@ class ConsoleDriver(LinuxDriver):
     def start_application_mode(self) -> None:
         """Take over; remember the attributes from before the first paint, not after it."""
         try:
-            self._output = Output(
-                self.terminal.output if self.terminal else self.fileno, self._loop
-            )
+            os.eventfd_read(self._waker)  # What woke the input thread before the program stopped.
+        except BlockingIOError:
+            pass
+        terminal = self.terminal.output if self.terminal is not None else self.fileno
+        try:
+            self._output = Output(terminal, self._loop)
         except OSError:
             self._output = None  # Textual's own thread writes where we may not open the terminal.
         super().start_application_mode()  # type: ignore[no-untyped-call]
@@ -76,7 +79,6 @@ class ConsoleDriver(LinuxDriver):
 
     def disable_input(self) -> None:
         """Stop reading keys; the input thread is woken instead of waited for."""
-        self.exit_event.set()  # Before it wakes: it looks once, and sleeps again.
         os.eventfd_write(self._waker, 1)
         super().disable_input()
 
@@ -91,8 +93,6 @@ class ConsoleDriver(LinuxDriver):
         while not self.exit_event.is_set():
             ready = dict(poll.poll(timeout))
             timeout = None
-            if self._waker in ready:
-                os.eventfd_read(self._waker)
             if self.fileno in ready:
                 data = self._read_input()
                 if data is None:
