@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Literal
 
 from sdmtop.backends.tree import Link
+from sdmtop.errors import UsageError
 
 Leaf = bytes | Link | None
 """What is at a path; None is a directory."""
@@ -20,10 +21,10 @@ _OTHER_ARCHIVES = (".gz", ".tgz", ".bz2", ".zst", ".xz", ".zip", ".7z")
 def check(file: str, *, replace: bool) -> None:
     """Raise what `write` would raise for the name, before there is anything to write.
 
-    `FileExistsError` if it is taken; `ValueError` for an ending that promises another format.
+    `FileExistsError` if it is taken; `UsageError` for an ending that promises another format.
     """
     if _archive_mode(file) is None and file.endswith(_OTHER_ARCHIVES):
-        raise ValueError("a capture is a .tar.xz, a .tar, or a directory (any other name)")
+        raise UsageError("a capture is a .tar.xz, a .tar, or a directory (any other name)")
     directory = os.path.dirname(os.path.abspath(file))
     if not os.access(directory, os.W_OK):
         os.stat(directory)

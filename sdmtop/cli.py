@@ -1,13 +1,12 @@
 """The command line: the headless twin of the console. Never imports Textual by itself."""
 
 import argparse
-import os
-import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from sdmtop import __version__
 from sdmtop.console import DEFAULT_INTERVAL, console, on_a_terminal
-from sdmtop.errors import FAILED, complain
+from sdmtop.errors import FAILED, UsageError, complain, put_out
 
 _HOST_HELP = (
     "auto (default: this machine), linux:, linux:/other/root, or capture:DIR_OR_TAR (made by "
@@ -15,12 +14,23 @@ _HOST_HELP = (
 )
 
 
+class _Parser(argparse.ArgumentParser):
+    """argparse with the words and the exit statuses of contract 1."""
+
+    def error(self, message: str) -> NoReturn:
+        """Have `run` say what is wrong, in one line."""
+        raise UsageError(f"{message} (see '{self.prog} --help')")
+
+    def _print_message(self, message: str, _file: object = None) -> None:
+        raise SystemExit(put_out(message.encode()))
+
+
 def parser() -> argparse.ArgumentParser:
     """The grammar of contract 1, as far as this version goes."""
-    common = argparse.ArgumentParser(add_help=False)
+    common = _Parser(add_help=False)
     # SUPPRESS: the option may stand before or after the command, and neither undoes the other.
     common.add_argument("--host", metavar="URL", default=argparse.SUPPRESS, help=_HOST_HELP)
-    top = argparse.ArgumentParser(
+    top = _Parser(
         prog="sdmtop",
         description="Inspector for IOMMU groups, shared-domain mediated devices, PASIDs and "
         "interrupts. Without a command: the console.",
@@ -52,7 +62,9 @@ def run(arguments: Sequence[str]) -> int:
     """Carry out one command line; returns the exit status."""
     try:
         options = parser().parse_args(list(arguments))
-    except SystemExit as stop:  # argparse ends the program itself, for --help and for errors.
+    except UsageError as error:
+        return complain("command line", error)
+    except SystemExit as stop:  # argparse ends the program itself, after --help.
         return stop.code if isinstance(stop.code, int) else FAILED
     url = getattr(options, "host", "auto")
     if options.command is None and on_a_terminal():
@@ -62,10 +74,6 @@ def run(arguments: Sequence[str]) -> int:
             return _capture(url, options.file, replace=options.replace)
         # Without a terminal, the console is one reading as text.
         return _snapshot(url, getattr(options, "format", "tree"))
-    except BrokenPipeError:
-        # The reader of our output has gone (`| head`): that is its right, and no traceback's.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
     except (OSError, ValueError) as error:
         what = options.file if options.command == "capture" else url
         return complain(what, error)
@@ -84,14 +92,10 @@ def _snapshot(url: str, form: str) -> int:
     if form == "json":
         import msgspec
 
-        text = msgspec.json.format(msgspec.json.encode(snapshot), indent=2)
-        sys.stdout.buffer.write(text + b"\n")
-    else:
-        from sdmtop.report import tree_text
+        return put_out(msgspec.json.format(msgspec.json.encode(snapshot), indent=2) + b"\n")
+    from sdmtop.report import tree_text
 
-        sys.stdout.buffer.write(tree_text(snapshot).encode())
-    sys.stdout.buffer.flush()
-    return 0
+    return put_out(tree_text(snapshot).encode())
 
 
 def _capture(url: str, file: str, *, replace: bool) -> int:
@@ -99,12 +103,14 @@ def _capture(url: str, file: str, *, replace: bool) -> int:
     from sdmtop.capturing import capture
 
     report = capture(open_host(url), file, replace=replace)
-    print(report.sentence())
-    return 0
+    return put_out(f"{report.sentence()}\n".encode())
 
 
 def _interval(text: str) -> float:
-    seconds = float(text)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
     if not 0.1 <= seconds <= 3600:
         raise argparse.ArgumentTypeError(f"{text} is not between 0.1 and 3600 seconds")
     return seconds

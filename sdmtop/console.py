@@ -98,7 +98,7 @@ def _run(terminal: "Terminal", host: "Host", interval: float, glance: "Glance | 
 def _open(url: str) -> "Host":
     """The host, without the module that knows all kinds of host where it is not needed."""
     kind, _, root = url.partition(":")
-    if kind in ("auto", "linux"):
+    if kind == "linux" or url == "auto":
         from sdmtop.backends.linux import open_linux
 
         return open_linux(root)

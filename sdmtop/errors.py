@@ -10,6 +10,10 @@ FAILED, USAGE, REFUSED, NOTHING_TO_DO = 1, 2, 3, 4
 """Exit statuses; 0 is done."""
 
 
+class UsageError(ValueError):
+    """What was asked for makes no sense, whatever the state of the host."""
+
+
 def sentence(what: str, error: Exception) -> str:
     """`what: why (errno name)`, on one line, fit for a terminal."""
     if isinstance(error, OSError) and error.errno is not None:
@@ -21,5 +25,24 @@ def sentence(what: str, error: Exception) -> str:
 
 def complain(what: str, error: Exception) -> int:
     """Print the sentence to standard error; the exit status of a thing that failed."""
-    print(f"sdmtop: {sentence(what, error)}", file=sys.stderr)  # noqa: T201
-    return USAGE if isinstance(error, ValueError) and not isinstance(error, OSError) else FAILED
+    if sys.stderr is not None:
+        print(f"sdmtop: {sentence(what.removesuffix(':'), error)}", file=sys.stderr)  # noqa: T201
+    return USAGE if isinstance(error, UsageError) else FAILED
+
+
+def put_out(data: bytes) -> int:
+    """Write to standard output; the exit status.
+
+    A reader that has gone (`| head`) is no error worth a word, a full disk is.
+    """
+    if sys.stdout is None:
+        return complain("standard output", OSError(errno.EBADF, "it is closed"))
+    try:
+        while data:
+            # Unbuffered: nothing is left that could fail when the interpreter ends.
+            data = data[os.write(sys.stdout.fileno(), data) :]
+    except BrokenPipeError:
+        return FAILED
+    except OSError as error:
+        return complain("standard output", error)
+    return 0

@@ -18,8 +18,9 @@ def main() -> int:
     """Run the program; returns its exit status (contract 1)."""
     arguments = sys.argv[1:]
     if arguments == ["--version"]:
-        print(f"sdmtop {__version__}")  # noqa: T201
-        return 0
+        from sdmtop.errors import put_out
+
+        return put_out(f"sdmtop {__version__}\n".encode())
     options = console_options(arguments)
     if options is not None and on_a_terminal():
         return console(*options)

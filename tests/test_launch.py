@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -50,9 +51,54 @@ def test_help_names_every_command() -> None:
     assert "capture" in done.stdout
 
 
-def test_a_usage_error_exits_with_2() -> None:
-    assert run("--no-such-option").returncode == 2
-    assert run("--interval", "0").returncode == 2
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--no-such-option"],
+        ["--interval", "0"],
+        ["--interval", "soon"],
+        ["--interval", "nan"],
+        ["snapshot", "--format", "xml"],
+        ["no-such-command"],
+        ["snapshot", "\x1b[31mred\x1b]0;title\x07"],
+    ],
+)
+def test_a_usage_error_is_one_printable_line_and_exits_with_2(arguments: list[str]) -> None:
+    done = run(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("sdmtop: ")
+    assert done.stderr.count("\n") == 1
+    assert done.stderr[:-1].isprintable()
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["snapshot"]])
+def test_output_that_cannot_be_written_is_one_line_and_exits_with_1(arguments: list[str]) -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "sdmtop", *arguments],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr == "sdmtop: standard output: No space left on device (ENOSPC)\n"
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["snapshot"]])
+def test_a_closed_output_is_one_line_and_exits_with_1(arguments: list[str]) -> None:
+    command = ["sh", "-c", '"$0" -m sdmtop "$@" >&-', sys.executable, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "sdmtop: standard output: it is closed (EBADF)\n"
+
+
+def test_a_damaged_capture_is_no_error_of_usage(tmp_path: Path) -> None:
+    (tmp_path / "broken.tar").write_bytes(b"no archive")
+    done = run("snapshot", "--host", f"capture:{tmp_path}/broken.tar")
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -63,7 +109,7 @@ def test_a_host_that_cannot_be_opened_is_one_line_on_stderr(url: str, status: in
     done = run("snapshot", "--host", url)
     assert done.returncode == status
     assert done.stdout == ""
-    assert done.stderr.startswith(f"sdmtop: {url}: ")
+    assert done.stderr.startswith(f"sdmtop: {url.removesuffix(':')}: ")
     assert done.stderr.count("\n") == 1
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from sdmtop.backends.limits import PAGE, READ_LIMIT
+from sdmtop.errors import UsageError
 
 if TYPE_CHECKING:
     import builtins
@@ -126,7 +127,7 @@ class Host(Protocol):
 def open_host(url: str) -> Host:
     """The host that a `--host` URL names.
 
-    Raises `ValueError` (a sentence) for a URL that names no kind of host, `OSError` for one that
+    Raises `UsageError` (a sentence) for a URL that names no kind of host, `OSError` for one that
     cannot be opened.
     """
     kind, _, rest = url.partition(":")
@@ -139,5 +140,5 @@ def open_host(url: str) -> Host:
 
         return CaptureHost(rest)
     if kind == "sim":
-        raise ValueError("the simulator is not in this version; use linux: or capture:PATH")
-    raise ValueError("no such kind of host; use auto, linux:, linux:/other/root or capture:PATH")
+        raise UsageError("the simulator is not in this version; use linux: or capture:PATH")
+    raise UsageError("no such kind of host; use auto, linux:, linux:/other/root or capture:PATH")
