@@ -19,7 +19,6 @@ run: $(VENV)/compiled
 
 test: check
 	$(BIN)/pytest -m tty
-	$(BIN)/pytest -m guest
 
 check: lint types imports unit
 

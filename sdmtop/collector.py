@@ -23,13 +23,13 @@ from sdmtop.timeline import Happening, Timeline, differences
 SMALL = 512
 """Devices up to which everything is read before anything is shown."""
 
-POLL = 4.0
+POLL = 5.0
 """Seconds between polls of what sends no event: overrides, domain types, queues, holders."""
 
-SLOW = 10.0
+SLOW = 20.0
 """Seconds between readings that cost the kernel something: debugfs, all interrupts, the log."""
 
-SWEEP = 240
+SWEEP = 600
 """Ticks in which every device is read again, a slice a tick, in case an event was lost."""
 
 _SLICE = 64
@@ -89,6 +89,7 @@ class Collector:
         self._due: dict[str, float] = {}
         self._read_at: dict[str, float] = {}
         self._swept = 0
+        self._sweep_due = 0.0
         self._quiet = RING
 
     @property
@@ -240,9 +241,12 @@ class Collector:
     def _sweep(self) -> bool:
         """Read the next slice of devices again."""
         addresses = list(self._reading.devices)
-        if not addresses:
+        # A small host has less than one device a tick.
+        self._sweep_due = min(self._sweep_due + len(addresses) / SWEEP, _SLICE)
+        size = int(self._sweep_due)
+        if not size:
             return False
-        size = min(max(1, round(len(addresses) / SWEEP)), _SLICE)
+        self._sweep_due -= size
         start = self._swept % len(addresses)
         self._swept = start + size
         part = addresses[start : start + size]

@@ -80,6 +80,7 @@ COMMANDS = (
     Command("events", "5,e", "pane('events')", "Events", "go to the events"),
     Command("repaint", "ctrl+l", "repaint", "Repaint", "draw the whole screen again"),
     Command("palette", "ctrl+p", "command_palette", "Palette", "find a command by its name"),
+    Command("suspend", "ctrl+z", "suspend_process", "Suspend", "stop; the shell's `fg` goes on"),
     Command("quit", "q,ctrl+c", "leave", "Quit", "leave the console", _in_panes("Quit")),
 )  # fmt: skip
 

@@ -121,7 +121,7 @@ def test_when_the_terminal_goes_away_the_program_ends(root: str) -> None:
 def test_stopped_and_continued_it_gives_the_terminal_back_and_takes_it_again(root: str) -> None:
     with Session("--host", root) as session:
         session.wait_for("Inspector")
-        os.kill(session.pid, signal.SIGTSTP)
+        session.type("\x1a")
         session.wait_for(lambda: not session.screen.alt)
         session.wait_for(lambda: _state_of(session.pid) == "T")
         assert session.leftovers() == []
