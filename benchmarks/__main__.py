@@ -208,7 +208,7 @@ def _page(rows: list[Row], rounds: int, busy: float) -> str:
             met = "yes" if row.value <= row.limit else "**no**"
         lines.append(f"| {row.what} | {measured} | <= {row.limit:g} | {met} | {row.how} |")
     notes = HERE / "NOTES.md"
-    return "\n".join([*lines, "", notes.read_text() if notes.exists() else ""])
+    return "\n".join([*lines, "", notes.read_text()])
 
 
 def _model() -> str:

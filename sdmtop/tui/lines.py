@@ -17,6 +17,8 @@ from textual.reactive import Reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from sdmtop.text import width as text_width
+
 Span = tuple[str, str]
 """Printable text, and the name of its style (see `LinesPane.COMPONENT_CLASSES`)."""
 
@@ -159,7 +161,12 @@ class LinesPane(ScrollView, can_focus=True):
             Segment(text, base if name == "plain" else base + self._foreground(name))
             for text, name in content
         ]
-        return Strip(segments).adjust_cell_length(width, base)
+        # Told how wide it is, a Strip need not measure its text.
+        cells = sum(text_width(text) for text, _ in content)
+        if cells < width:
+            segments.append(Segment(" " * (width - cells), base))
+        strip = Strip(segments, max(cells, width))
+        return strip if cells <= width else strip.crop(0, width)
 
     def notify_style_update(self) -> None:
         """Forget the styles of the old theme."""
