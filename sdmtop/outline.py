@@ -214,7 +214,7 @@ def columns(width: int, *, uuids: bool, holding: bool) -> "tuple[int, ...]":
     for cells in least:
         found.append(min(cells, max(left, 0)))
         left -= found[-1] + 1 if cells else 0
-    return (*found, max(left, 0))
+    return (*found, left if left >= 4 else 0)  # Less says nothing.
 
 
 def heading(widths: "Sequence[int]") -> str:
