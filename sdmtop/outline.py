@@ -214,7 +214,9 @@ def columns(width: int, *, uuids: bool, holding: bool) -> "tuple[int, ...]":
     for cells in least:
         found.append(min(cells, max(left, 0)))
         left -= found[-1] + 1 if cells else 0
-    return (*found, left if left >= 4 else 0)  # Less says nothing.
+    if 0 < left < 4:
+        return (found[0] + left + 1, *found[1:], 0)  # So little of it would say nothing.
+    return (*found, max(left, 0))
 
 
 def heading(widths: "Sequence[int]") -> str:
