@@ -174,13 +174,11 @@ class Sampler:
                 changed = collector.tick(now, fresh, self._focus)
 
     def _is_current(self, generation: int) -> bool:
-        if generation == self._generation:
-            return True
         with self._lock:
-            # If this thread was left behind in a read, that read has now returned.
-            self._hung.pop(generation, None)
-            self.host.avoid = frozenset(path for path, _ in self._hung.values())
-        return False
+            # If this thread was taken for hung in a read, that read has now returned.
+            if self._hung.pop(generation, None) is not None:
+                self.host.avoid = frozenset(path for path, _ in self._hung.values())
+        return generation == self._generation
 
     def _wait(self, events: Events | None, due: float) -> bool:
         """Sleep until the next tick, a wake-up or a uevent; whether there was a uevent."""

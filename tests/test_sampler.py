@@ -180,6 +180,7 @@ def test_after_too_many_hung_reads_no_more_threads_are_started(
         happening.text for happening in sampler.timeline.all()
     ]
     release.set()
+    wait_until(lambda: sampler.watch() is None)
 
 
 def test_a_failure_of_our_own_is_told_and_reading_begins_anew(

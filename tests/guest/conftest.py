@@ -96,6 +96,13 @@ def guest(request: pytest.FixtureRequest) -> Iterator[Guest]:
             machine.keep()
 
 
+@pytest.fixture
+def busy(guest: Guest) -> Guest:
+    """The machine with VFs, vfio-pci, uio, mdevs and sdmdevs."""
+    make_busy(guest)
+    return guest
+
+
 @pytest.fixture(scope="session", params=SCENES)
 def scene(request: pytest.FixtureRequest, guest: Guest) -> Scene:
     """As it came up; then with VFs, vfio-pci, uio, mdevs and sdmdevs."""

@@ -12,7 +12,6 @@ from sdmtop.backends.base import open_host
 from sdmtop.readers.snapshot import read_snapshot
 from tests.guest.captures import capture_in
 from tests.guest.conftest import EVERY_KERNEL, snapshot_of
-from tests.guest.scenes import make_busy
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,12 +23,6 @@ pytestmark = [
     pytest.mark.guest,
     pytest.mark.parametrize("guest", EVERY_KERNEL, indirect=True, ids="-".join),
 ]
-
-
-@pytest.fixture
-def busy(guest: Guest) -> Guest:
-    make_busy(guest)
-    return guest
 
 
 def test_a_capture_of_a_busy_guest_reads_as_the_guest_itself(busy: Guest, tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.guest.conftest import EVERY_KERNEL, snapshot_of
-from tests.guest.scenes import make_busy
 from tests.guest.topologies import BRIDGED_TESTDEV, NIC
 
 if TYPE_CHECKING:
@@ -19,12 +18,6 @@ pytestmark = [
     pytest.mark.guest,
     pytest.mark.parametrize("guest", EVERY_KERNEL, indirect=True, ids="-".join),
 ]
-
-
-@pytest.fixture
-def busy(guest: Guest) -> Guest:
-    make_busy(guest)
-    return guest
 
 
 def group_with(snapshot: Json, address: str) -> Json:
