@@ -337,6 +337,7 @@ class Console(App[None]):
 
     def action_filter(self) -> None:
         """Ask for a text to find."""
+        self._bring_forward(self._tree)  # It is the tree that is filtered.
         field = self.query_one("#filter", Input)
         field.value = self._tree.filter
         # At once, not at the next refresh: what is typed right after the key belongs here.
@@ -409,17 +410,21 @@ class Console(App[None]):
             self.notify("copied over OSC 52", markup=False, timeout=2)
 
     def action_pane(self, name: str) -> None:
-        """Go to a pane; on a narrow terminal it takes the place of the tree."""
+        """Go to a pane."""
+        pane = self.screen.query_one(f"#{name}", LinesPane)
+        self._bring_forward(pane)
+        pane.focus()
+
+    def _bring_forward(self, pane: LinesPane) -> None:
+        """Have a pane on the screen; on a narrow terminal it takes the place of the others."""
         screen = self.screen
-        pane = screen.query_one(f"#{name}", LinesPane)
-        if screen.has_class("-narrow") or (screen.has_class("-low") and name == "events"):
-            screen.set_class(name not in ("tree", "events"), "-side")
-            screen.set_class(name == "events", "-alone")
+        if screen.has_class("-narrow") or (screen.has_class("-low") and pane.id == "events"):
+            screen.set_class(pane.id not in ("tree", "events"), "-side")
+            screen.set_class(pane.id == "events", "-alone")
             for other in screen.query("#side LinesPane"):
                 other.set_class(other is pane, "-front")
         else:
             screen.remove_class("-alone")
-        pane.focus()
         pane.call_after_refresh(pane.redraw)
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:

@@ -222,6 +222,20 @@ def test_the_text_of_the_filter_is_shown_escaped() -> None:
     play(scene)
 
 
+def test_where_there_is_room_for_one_pane_a_filter_brings_the_tree_back() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await pilot.press("2")
+        await pilot.pause()
+        assert pilot.app.query_one("#tree").size.height == 0
+        await pilot.press("slash", "x")
+        await pilot.pause()
+        assert pilot.app.query_one("#tree").size.height > 0
+        assert pilot.app.query_one("#inspector").size.height == 0
+        assert "filter x" in text_of(pilot, "tree")
+
+    play(scene, size=(80, 24))
+
+
 def test_a_slash_can_be_typed_into_the_filter() -> None:
     async def scene(pilot: Pilot[None]) -> None:
         await pilot.press("slash", "a", "slash", "b", "enter")
