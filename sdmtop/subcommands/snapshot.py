@@ -1,0 +1,35 @@
+"""`sdmtop snapshot`: one reading of the host."""
+
+import argparse
+
+from sdmtop.errors import put_out
+from sdmtop.subcommands.options import add_host
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What may be asked."""
+    add_host(parser)
+    parser.add_argument("--format", choices=("json", "tree"), default="tree")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print it."""
+    return print_snapshot(options.host, options.format)
+
+
+def print_snapshot(url: str, form: str) -> int:
+    """Print one reading of the host as `json` or as a `tree`; the exit status."""
+    import gc
+
+    gc.disable()  # One reading, then exit: nothing it makes is garbage before that.
+    from sdmtop.backends.base import open_host
+    from sdmtop.readers.snapshot import read_snapshot
+
+    snapshot = read_snapshot(open_host(url))
+    if form == "json":
+        import msgspec
+
+        return put_out(msgspec.json.format(msgspec.json.encode(snapshot), indent=2) + b"\n")
+    from sdmtop.report import tree_text
+
+    return put_out(tree_text(snapshot).encode())
