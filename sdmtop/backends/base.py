@@ -63,8 +63,77 @@ class Events(Protocol):
         """Stop listening."""
 
 
+class Write(Protocol):
+    """A write under way: the kernel may answer late, or never (kernel-abi rule 3)."""
+
+    @property
+    def pid(self) -> int | None:
+        """The process that writes, whose kernel stack tells where it waits; never signal it."""
+
+    def wait(self, seconds: float) -> bool:
+        """Wait up to `seconds` for the end; whether it has come."""
+
+    def result(self) -> None:
+        """Raise the `OSError` that the write ended with; EINPROGRESS before its end."""
+
+
+class Memory(Protocol):
+    """Pages of memory: our own, which a device may be given, or a device's, which we may touch."""
+
+    @property
+    def address(self) -> int:
+        """Where they begin, as an ioctl names it (`vaddr`)."""
+
+    @property
+    def view(self) -> memoryview:
+        """Their bytes, writable."""
+
+    def close(self) -> None:
+        """Give them back. Views must be gone by then."""
+
+
+class Handle(Protocol):
+    """An open node of /dev, or a descriptor that an ioctl of one has returned."""
+
+    @property
+    def number(self) -> int:
+        """The descriptor, as an ioctl names it."""
+
+    def ioctl(self, request: int, argument: int | bytearray = 0) -> int:
+        """What `ioctl(2)` returns. A `bytearray` is passed by address, and changed in place."""
+
+    def adopt(self, number: int) -> Handle:
+        """The descriptor that an ioctl of this handle has returned, as a handle."""
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """`pread`: bytes of a region of a device."""
+
+    def write_at(self, offset: int, data: bytes) -> int:
+        """`pwrite`; how many bytes were taken."""
+
+    def map(self, offset: int, size: int) -> Memory:
+        """`mmap`, shared, to read and write."""
+
+    def close(self) -> None:
+        """Close the descriptor. What it held is free once its mappings are closed, too."""
+
+
+class Signal(Protocol):
+    """An eventfd: a counter that the kernel raises, when an interrupt comes for example."""
+
+    @property
+    def number(self) -> int:
+        """The descriptor, as an ioctl names it."""
+
+    def wait(self, seconds: float) -> int:
+        """Wait up to `seconds` for the counter to be raised; take it (0: it was not)."""
+
+    def close(self) -> None:
+        """Close the descriptor."""
+
+
 class Host(Protocol):
-    """A host as readers see it. Reading never changes it."""
+    """A host: read by readers, which never change it, and changed by the steps of a plan."""
 
     @property
     def url(self) -> str:
@@ -119,6 +188,30 @@ class Host(Protocol):
 
     def events(self) -> Events | None:
         """A stream of uevents, or None where the host has none (then one polls)."""
+
+    def refusal(self) -> str | None:
+        """Why nothing can be changed here (a sentence), or None if we have the right to."""
+
+    def write(self, path: str, data: bytes) -> Write:
+        """Begin to write to a file, in a process of its own."""
+
+    def load_module(self, name: str) -> Write:
+        """Begin to load a kernel module; it ends with ENOENT where there is none of that name."""
+
+    def open(self, path: str) -> Handle:
+        """Open a node of /dev to read and write."""
+
+    def memory(self, size: int) -> Memory:
+        """Anonymous pages, zeroed; `size` is a multiple of the page size."""
+
+    def signal(self) -> Signal:
+        """A new eventfd, at zero."""
+
+    def now(self) -> float:
+        """Seconds on the host's monotonic clock, which a simulator may run at its own pace."""
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass on the host."""
 
     def close(self) -> None:
         """Give everything back."""

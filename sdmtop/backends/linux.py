@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 
 from sdmtop.backends.limits import PAGE, READ_LIMIT, SIDE_EFFECTS, refuse_side_effects
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Literal
 
-    from sdmtop.backends.base import Events
+    from sdmtop.backends.base import Events, Handle, Memory, Signal, Write
 
 # O_NONBLOCK: a FIFO in a foreign root must not hang us, and it means nothing to sysfs.
 _FILE = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
@@ -170,6 +171,59 @@ class LinuxHost:
         from sdmtop.backends.udev import listen
 
         return listen()
+
+    def refusal(self) -> str | None:
+        """See `Host.refusal`."""
+        if not self.is_this_machine:
+            return "another root is only read"
+        from sdmtop.backends.doing import refusal
+
+        return refusal()
+
+    def write(self, path: str, data: bytes) -> Write:
+        """See `Host.write`."""
+        self._refuse_another_root(path)
+        from sdmtop.backends.doing import begin_write
+
+        return begin_write(path, data)
+
+    def load_module(self, name: str) -> Write:
+        """See `Host.load_module`."""
+        self._refuse_another_root(name)
+        from sdmtop.backends.doing import load_module
+
+        return load_module(name)
+
+    def open(self, path: str) -> Handle:
+        """See `Host.open`."""
+        self._refuse_another_root(path)
+        from sdmtop.backends.doing import open_node
+
+        return open_node(path)
+
+    def memory(self, size: int) -> Memory:
+        """See `Host.memory`."""
+        from sdmtop.backends.doing import memory
+
+        return memory(size)
+
+    def signal(self) -> Signal:
+        """See `Host.signal`."""
+        from sdmtop.backends.doing import EventFd
+
+        return EventFd()
+
+    def now(self) -> float:
+        """See `Host.now`."""
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        """See `Host.sleep`."""
+        time.sleep(seconds)
+
+    def _refuse_another_root(self, what: str) -> None:
+        if not self.is_this_machine:
+            raise OSError(errno.EROFS, "another root is only read", what)
 
     def close(self) -> None:
         """Nothing is held open."""

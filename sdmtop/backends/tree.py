@@ -11,6 +11,7 @@ import os
 from stat import S_IFCHR, S_IFDIR, S_IFLNK, S_IFREG
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
+from sdmtop.backends.frozen import Frozen
 from sdmtop.backends.limits import PAGE, READ_LIMIT, SIDE_EFFECTS, refuse_side_effects
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class _Names(dict[str, "Leaf | _Names"]):
         self.errno: int | None = None
 
 
-class TreeHost:
+class TreeHost(Frozen):
     """Files, links and failures by absolute path. A file can be a function, called at each read.
 
     Raises `ValueError` (a sentence) for entries that contradict each other, lead out of the
