@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find sdmtop -name '*.py')
 
-.PHONY: run test check lint types imports unit guest guest-shell guest-captures bench schema lock \
+.PHONY: run test check lint types imports unit guest guest-shell guest-captures bench schema docs lock \
   clean
 .DEFAULT_GOAL := run
 
@@ -52,6 +52,9 @@ bench: $(VENV)/compiled
 
 schema: $(VENV)/compiled
 	$(BIN)/python -m sdmtop.schema > docs/snapshot.schema.json
+
+docs: $(VENV)/compiled
+	$(BIN)/python -m docs.make
 
 $(VENV)/installed: requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)

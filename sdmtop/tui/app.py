@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from signal import SIGHUP
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import events
 from textual.app import App, ComposeResult, SystemCommand
@@ -18,16 +18,21 @@ from textual.screen import Screen
 from textual.widgets import Input
 
 from sdmtop.collector import Focus, Sample
+from sdmtop.commands import COMMANDS, Command, Now, footer, help_lines
 from sdmtop.glance import Glance
 from sdmtop.headline import HELP_ROWS, headline, iommu_kind, is_without_iommu, no_iommu_help
 from sdmtop.layout import EVENT_ROWS, LEAST, TALL, WIDE, tree_columns
 from sdmtop.sampler import Sampler, Stall
 from sdmtop.terminal import SIGNALS
-from sdmtop.tui.bars import Bar
-from sdmtop.tui.commands import COMMANDS, Now, bindings, footer
+from sdmtop.text import printable
+from sdmtop.tui.bars import Bar, FooterBar
+from sdmtop.tui.bindings import bindings
 from sdmtop.tui.lines import LinesPane
 from sdmtop.tui.panes import Events, Inspector, Interrupts, Pasids
 from sdmtop.tui.tree import TreePane
+
+if TYPE_CHECKING:
+    from textual.timer import Timer
 
 PANES = ("tree", "inspector", "pasids", "interrupts", "events")
 
@@ -36,6 +41,9 @@ _PATIENCE = 0.15
 
 _BLANK = 1.0
 """Seconds after which the panes are shown even if nothing has been read yet."""
+
+_SAID = 6.0
+"""Seconds that a sentence stands in the footer, unless a key is pressed before."""
 
 _WATCHDOG = 2.0
 """Seconds between two looks of the watchdog; each costs a wake-up."""
@@ -72,7 +80,7 @@ class Console(App[None]):
     .-tiny > * {{ display: none; }}
     .-tiny #room {{ display: block; }}
     """
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings()]
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("console")]
     ENABLE_COMMAND_PALETTE = True
     TITLE = "sdmtop"
 
@@ -111,6 +119,9 @@ class Console(App[None]):
         self._without_iommu = False
         self._room = (0, 0)
         self._force = force
+        self._commands = {command.id: command for command in COMMANDS}
+        self._refusal = sampler.host.refusal()
+        self._silence: Timer | None = None
         self._veil = ExitStack()
 
     # -- structure -----------------------------------------------------------------------------
@@ -134,7 +145,7 @@ class Console(App[None]):
             select_on_focus=False,
             placeholder="text to find; enter keeps it, esc clears it",
         )
-        yield Bar(id="footer")
+        yield FooterBar(id="footer")
         yield Bar(id="room")
 
     def on_load(self) -> None:
@@ -230,21 +241,37 @@ class Console(App[None]):
             if number < len(lines):
                 bar.show(f" {lines[number]}")
 
-    def _show_footer(self) -> None:
-        """The keys that work now."""
+    def _now(self) -> Now:
+        """What decides which commands can be given."""
         screen = self.screen_stack[0]
         focused = screen.focused
-        pane = focused.id if focused is not None and focused.id in PANES else "tree"
-        now = Now(
-            pane=pane,
+        return Now(
+            pane=focused.id if focused is not None and focused.id in PANES else "tree",
             typing=self._filter_is_open,
             page=len(self.screen_stack) > 1,
             foldable=self._tree.foldable,
             filtered=bool(self._tree.filter),
             paused=self.paused_at is not None,
             origins=screen.query_one(Inspector).origins,
+            target=self._tree.cursor,
+            snapshot=self.sample.snapshot if self.sample is not None else None,
+            refusal=self._refusal,
         )
-        screen.query_one("#footer", Bar).show(footer(self._room[0], now))
+
+    def _show_footer(self) -> None:
+        """The keys that work now."""
+        bar = self.screen_stack[0].query_one(FooterBar)
+        bar.show(footer(self._room[0], self._now(), tuple(self._commands.values())))
+
+    def say(self, text: str) -> None:
+        """Tell the operator something, in the footer; text from outside is made printable."""
+        if self._silence is not None:
+            self._silence.stop()
+        self.screen_stack[0].query_one(FooterBar).say(printable(text))
+        self._silence = self.set_timer(_SAID, self._fall_silent) if text else None
+
+    def _fall_silent(self) -> None:
+        self.say("")
 
     def on_descendant_focus(self) -> None:
         """Other keys work in another pane."""
@@ -316,7 +343,7 @@ class Console(App[None]):
         """Show keys and words."""
         from sdmtop.tui.help import HelpScreen
 
-        self.push_screen(HelpScreen())
+        self.push_screen(HelpScreen(help_lines(self._now(), tuple(self._commands.values()))))
         self._show_footer()
 
     def action_command_palette(self) -> None:
@@ -332,8 +359,17 @@ class Console(App[None]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """A slash is a letter like any other while a filter is typed or a page is open."""
-        del parameters
-        return action != "filter" or (len(self.screen_stack) == 1 and not self._filter_is_open)
+        if (action, parameters) != ("do", ("filter",)):
+            return True
+        return len(self.screen_stack) == 1 and not self._filter_is_open
+
+    async def action_do(self, id_: str) -> None:
+        """Give a command, or say why it cannot be given now."""
+        command = self._commands[id_]
+        reason = command.why_not(self._now())
+        self.say(f"{command.title}: {reason}" if reason else "")
+        if not reason:
+            await self.run_action(command.action)
 
     def action_filter(self) -> None:
         """Ask for a text to find."""
@@ -407,7 +443,7 @@ class Console(App[None]):
         """Copy the name of the selected line."""
         if self._tree.cursor is not None:
             self.copy_to_clipboard(self._tree.cursor)
-            self.notify("copied over OSC 52", markup=False, timeout=2)
+            self.say("copied over OSC 52")
 
     def action_pane(self, name: str) -> None:
         """Go to a pane."""
@@ -430,12 +466,14 @@ class Console(App[None]):
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """The palette: the registry, and nothing else."""
         del screen
-        for command in COMMANDS:
-            if command.id not in ("palette", "keep", "clear"):
-                action = command.action
-                yield SystemCommand(
-                    command.title, command.help, lambda action=action: self.run_action(action)
-                )
+        now = self._now()._replace(page=False)
+        for command in self._commands.values():
+            if command.scope == "console" and command.id not in ("palette", "clear"):
+                yield self._palette_entry(command, command.why_not(now))
+
+    def _palette_entry(self, command: Command, reason: str | None) -> SystemCommand:
+        help_ = f"not now: {printable(reason)}" if reason else command.help
+        return SystemCommand(command.title, help_, lambda: self.run_action(f"do('{command.id}')"))
 
     def _leave(self, status: int) -> None:
         """End in good order; by force if that takes longer than a person would wait."""

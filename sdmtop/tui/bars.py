@@ -1,10 +1,14 @@
 """The one-line bars: header, footer, and the line that says what a pane is about."""
 
+from collections.abc import Sequence
+from typing import ClassVar
+
 from rich.segment import Segment
 from textual.strip import Strip
 from textual.widget import Widget
 
-from sdmtop.text import fit
+from sdmtop.commands import Hint
+from sdmtop.text import fit, width
 
 
 class Bar(Widget):
@@ -28,3 +32,52 @@ class Bar(Widget):
         """The text, as wide as the screen."""
         text = fit(self._text, self.size.width) if y == 0 else ""
         return Strip([Segment(text, self.rich_style)], self.size.width)
+
+
+class FooterBar(Widget):
+    """The keys that work now, dimmed those that do not; or a sentence about what was asked for."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"footer--dim", "footer--said"}
+
+    DEFAULT_CSS = """
+    FooterBar {
+        height: 1; background: $panel; color: $text;
+        & .footer--dim { color: $text-muted; }
+        & .footer--said { color: $text; text-style: bold; }
+    }
+    """
+
+    def __init__(self, *, id: str) -> None:  # noqa: A002 (Textual's own word)
+        super().__init__(id=id)
+        self._hints: Sequence[Hint] = ()
+        self._said = ""
+
+    @property
+    def said(self) -> str:
+        """The sentence that stands here instead of the keys."""
+        return self._said
+
+    def show(self, hints: Sequence[Hint]) -> None:
+        """Show these keys."""
+        if hints != self._hints:
+            self._hints = hints
+            self.refresh()
+
+    def say(self, text: str) -> None:
+        """Show a printable sentence instead of the keys; the keys again, if it is empty."""
+        if text != self._said:
+            self._said = text
+            self.refresh()
+
+    def render_line(self, y: int) -> Strip:
+        """The sentence or the keys, as wide as the screen."""
+        del y  # There is one line.
+        cells = self.size.width
+        if self._said:
+            style = self.get_component_rich_style("footer--said")
+            return Strip([Segment(fit(f" {self._said}", cells), style)], cells)
+        dim = self.get_component_rich_style("footer--dim")
+        segments = [Segment(text, self.rich_style if works else dim) for text, works in self._hints]
+        used = sum(width(text) for text, _ in self._hints)
+        segments.append(Segment(" " * max(cells - used, 0), self.rich_style))
+        return Strip(segments, max(cells, used)).crop(0, cells)

@@ -1,5 +1,6 @@
 """The help page, made from the registry of commands."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -9,7 +10,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from sdmtop.tui.commands import help_lines
+from sdmtop.text import printable
 
 _MARKS = (
     ("REAL / CAPTURE", "the running kernel, or a saved one"),
@@ -36,9 +37,14 @@ class HelpScreen(ModalScreen[None]):
     """
     BINDINGS: ClassVar[list[BindingType]] = [("escape,q,question_mark", "dismiss", "Close")]
 
+    def __init__(self, keys: Sequence[tuple[str, str]]) -> None:
+        """Make the page; `keys` are keys and what they do."""
+        super().__init__()
+        self._keys = keys
+
     def compose(self) -> ComposeResult:
         """One scrolling page."""
-        lines = [("Keys", ""), *help_lines(), ("", ""), ("Words", ""), *_MARKS]
-        text = "\n".join(f"{left:<24} {right}".rstrip() for left, right in lines)
+        lines = [("Keys", ""), *self._keys, ("", ""), ("Words", ""), *_MARKS]
+        text = "\n".join(f"{left:<24} {printable(right)}".rstrip() for left, right in lines)
         with VerticalScroll():
             yield Static(Content(text))

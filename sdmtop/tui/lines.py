@@ -10,7 +10,7 @@ from typing import ClassVar
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.geometry import Region, Size
 from textual.message import Message
 from textual.reactive import Reactive
@@ -18,6 +18,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from sdmtop.text import width as text_width
+from sdmtop.tui.bindings import bindings
 
 Span = tuple[str, str]
 """Printable text, and the name of its style (see `LinesPane.COMPONENT_CLASSES`)."""
@@ -63,16 +64,7 @@ class LinesPane(ScrollView, can_focus=True):
     marks_always = False
     """Whether the selection is seen without the focus as well."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "move(-1)", "Up", show=False),
-        Binding("down,j", "move(1)", "Down", show=False),
-        Binding("pageup", "page(-1)", "Page up", show=False),
-        Binding("pagedown", "page(1)", "Page down", show=False),
-        Binding("ctrl+d", "half(1)", "Half a page down", show=False),
-        Binding("ctrl+u", "half(-1)", "Half a page up", show=False),
-        Binding("home,g", "edge(-1)", "Top", show=False),
-        Binding("end,G", "edge(1)", "Bottom", show=False),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = bindings("pane")
 
     # Not a reason to lay out the screen anew, as it is for Textual's own views: the place of a
     # pane never depends on how many lines there are.

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 
 from sdmtop import report
 from sdmtop.collector import Sample
@@ -11,6 +11,7 @@ from sdmtop.layout import line_columns
 from sdmtop.model import Device
 from sdmtop.outline import Line, Outline, heading, render
 from sdmtop.text import printable
+from sdmtop.tui.bindings import bindings
 from sdmtop.tui.lines import Content, LinesPane
 from sdmtop.tui.panes import rate_text
 
@@ -32,10 +33,7 @@ class TreePane(LinesPane):
 
     marks_always = True
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left,h", "outwards", "Fold, or go to what it hangs below", show=False),
-        Binding("right,l", "inwards", "Unfold, or go to what hangs below", show=False),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = bindings("tree")
 
     def __init__(self, *, id: str) -> None:  # noqa: A002 (Textual's own word)
         super().__init__(id=id)

@@ -13,7 +13,6 @@ from sdmtop.model import Pasid
 from sdmtop.sampler import Stall
 from sdmtop.tui.app import Console
 from sdmtop.tui.bars import Bar
-from sdmtop.tui.commands import COMMANDS, Now, bindings, footer, help_lines
 from sdmtop.tui.lines import Content, LinesPane
 from sdmtop.tui.panes import Inspector, Pasids, clock, count_text, rate_text, sparkline
 from sdmtop.tui.tree import TreePane
@@ -512,46 +511,40 @@ def test_a_refresh_without_a_change_draws_nothing() -> None:
     play(scene)
 
 
-def test_every_command_has_a_key_a_title_and_a_line_of_help() -> None:
-    for command in COMMANDS:
-        assert command.keys
-        assert command.title
-        assert command.help
-        assert hasattr(Console, f"action_{command.action.partition('(')[0]}")
+async def press_blocked(pilot: Pilot[None]) -> None:
+    """Have `s` blocked, and press it."""
+    app = app_of(pilot)
+    sort = app._commands["sort"]
+    app._commands["sort"] = sort._replace(why_not=lambda _now: "nothing to \x1b sort")
+    app._show_footer()
+    await pilot.press("s")
+    await pilot.pause()
 
 
-def test_no_key_is_bound_twice() -> None:
-    keys = [key for binding in bindings() for key in binding.key.split(",")]
-    assert len(keys) == len(set(keys))
-    assert len(bindings()) == len(COMMANDS) - 1  # Enter is the field's own while one is typed.
+def test_a_key_that_does_not_work_says_why_instead() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await press_blocked(pilot)
+        assert "Sort: nothing to \\x1b sort" in text_of(pilot, "footer")
+        assert tree_of(pilot).order == "number"
+        await pilot.press("p")
+        await pilot.pause()
+        assert "(s Sort)" in text_of(pilot, "footer")
+
+    play(scene)
 
 
-def test_the_footer_and_the_help_page_come_from_the_registry() -> None:
-    assert footer(200, Now()).strip().startswith("? Help")
-    assert len(footer(30, Now())) <= 30
-    assert ("q ctrl+c", "leave the console") in help_lines()
+def test_help_and_palette_say_why_a_command_cannot_be_given() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await press_blocked(pilot)
+        hits = {hit.title: hit.help for hit in app_of(pilot).get_system_commands(pilot.app.screen)}
+        assert hits["Sort"] == "not now: nothing to \\x1b sort"
+        assert hits["Pause"] == "freeze what is shown; reading goes on"
+        await pilot.press("question_mark")
+        await pilot.pause()
+        text = str(pilot.app.screen.query_one("Static").render())
+        assert "not now: nothing to" in text
 
-
-@pytest.mark.parametrize(
-    ("now", "shown", "hidden"),
-    [
-        (Now(), ["? Help", "q Quit"], ["Fold", "esc", "Tree"]),
-        (Now(foldable=True), ["enter Fold"], []),
-        (Now(foldable=True, pane="events"), ["1 Tree"], ["Fold"]),
-        (Now(pane="interrupts"), ["s Sort rate"], []),
-        (Now(typing=True, foldable=True), ["enter Keep", "esc Clear"], ["Quit", "Fold", "Help"]),
-        (Now(filtered=True), ["esc Clear", "q Quit"], []),
-        (Now(page=True, foldable=True), ["esc Close"], ["Quit", "Fold"]),
-        (Now(paused=True), ["p Go on"], ["Pause"]),
-        (Now(origins=True), ["o Meaning"], ["Origin"]),
-    ],
-)
-def test_the_footer_shows_the_keys_that_work_now(
-    now: Now, shown: list[str], hidden: list[str]
-) -> None:
-    text = footer(200, now)
-    assert [word for word in shown if word not in text] == []
-    assert [word for word in hidden if word in text] == []
+    play(scene)
 
 
 def test_numbers_fit_into_their_columns() -> None:

@@ -1,0 +1,183 @@
+"""The one registry of commands: bindings, footer, palette, help and docs/keys.md come from it.
+
+It knows nothing of Textual, so that the configuration can be checked without the console.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal, NamedTuple
+
+from sdmtop.model import Snapshot
+
+Scope = Literal["console", "pane", "tree", "field"]
+"""Where a key works: everywhere, in a pane of lines, in the tree only, in the filter's field."""
+
+
+class Now(NamedTuple):
+    """What decides which commands can be given: where the operator is, and what is selected.
+
+    `typing` a filter, or reading a `page` above the panes; `pane` has the focus; `foldable` is
+    the selected line of the tree; a filter may be kept after it was typed (`filtered`). `target`
+    is what is selected in the tree, and `snapshot` what is shown. `refusal` says why nothing can
+    be changed on this host, and is None where the program is armed.
+    """
+
+    pane: str = "tree"
+    typing: bool = False
+    page: bool = False
+    foldable: bool = False
+    filtered: bool = False
+    paused: bool = False
+    origins: bool = False
+    target: str | None = None
+    snapshot: Snapshot | None = None
+    refusal: str | None = None
+
+
+def _nowhere(_now: Now) -> str:
+    return ""
+
+
+def _always(_now: Now) -> None:
+    return None
+
+
+class Command(NamedTuple):
+    """Something that an operator can do; `action` is a method `action_...` of its scope's widget.
+
+    `word` names it in the footer, as things are now: empty where the key has no meaning, or is
+    not worth the room. `why_not` is a sentence that says why it cannot be done now, or None where
+    it can. A command that cannot be done is dimmed in the footer, and its key tells why.
+    """
+
+    id: str
+    keys: str
+    action: str
+    title: str
+    help: str
+    word: Callable[[Now], str] = _nowhere
+    why_not: Callable[[Now], str | None] = _always
+    scope: Scope = "console"
+
+
+def in_panes(word: str) -> Callable[[Now], str]:
+    """The footer's word for a key that works in every pane."""
+    return lambda now: "" if now.typing or now.page else word
+
+
+def _fold(now: Now) -> str:
+    return "Fold" if now.foldable and now.pane == "tree" and not (now.typing or now.page) else ""
+
+
+def _escape(now: Now) -> str:
+    return "Close" if now.page else "Clear" if now.typing or now.filtered else ""
+
+
+COMMANDS = (
+    Command("up", "up,k", "move(-1)", "Up", "move the selection up", scope="pane"),
+    Command("down", "down,j", "move(1)", "Down", "move the selection down", scope="pane"),
+    Command("page_up", "pageup", "page(-1)", "Page up", "move up by a page", scope="pane"),
+    Command("page_down", "pagedown", "page(1)", "Page down", "move down by a page", scope="pane"),
+    Command("half_up", "ctrl+u", "half(-1)", "Half up", "move up by half a page", scope="pane"),
+    Command("half_down", "ctrl+d", "half(1)", "Half down", "move down by half a page",
+            scope="pane"),
+    Command("first", "home,g", "edge(-1)", "First", "move to the first line", scope="pane"),
+    Command("last", "end,G", "edge(1)", "Last", "move to the last line", scope="pane"),
+    Command("outwards", "left,h", "outwards", "Outwards",
+            "fold the line, or go to what it hangs below", scope="tree"),
+    Command("inwards", "right,l", "inwards", "Inwards",
+            "unfold the line, or go to the first that hangs below it", scope="tree"),
+    Command("keep", "enter", "keep", "Keep the filter", "keep the filter that was typed",
+            lambda now: "Keep" if now.typing else "", scope="field"),
+    Command("clear", "escape", "clear", "Clear the filter", "clear the filter, close a page",
+            _escape),
+    Command("help", "question_mark", "help", "Help", "show this page", in_panes("Help")),
+    Command("filter", "slash", "filter", "Filter", "show only lines with a text",
+            in_panes("Filter")),
+    Command("sort", "s", "sort", "Sort",
+            "tree: number, irq/s, driver, state; interrupts: number, rate",
+            lambda now: in_panes("Sort rate" if now.pane == "interrupts" else "Sort")(now)),
+    Command("pause", "p", "pause", "Pause", "freeze what is shown; reading goes on",
+            lambda now: in_panes("Go on" if now.paused else "Pause")(now)),
+    Command("origin", "o", "origin", "Origin",
+            "where and when each value was read, instead of what it means",
+            lambda now: in_panes("Meaning" if now.origins else "Origin")(now)),
+    Command("copy", "y", "copy", "Copy", "copy the selected line's name (OSC 52)"),
+    Command("inspector", "2", "pane('inspector')", "Inspector", "go to the inspector"),
+    Command("pasids", "3", "pane('pasids')", "PASIDs", "go to the PASIDs"),
+    Command("interrupts", "4", "pane('interrupts')", "Interrupts", "go to the interrupts"),
+    Command("events", "5,e", "pane('events')", "Events", "go to the events"),
+    Command("repaint", "ctrl+l", "repaint", "Repaint", "draw the whole screen again"),
+    Command("palette", "ctrl+p", "command_palette", "Palette", "find a command by its name"),
+    Command("suspend", "ctrl+z", "suspend_process", "Suspend", "stop; the shell's `fg` goes on"),
+    Command("quit", "q,ctrl+c", "leave", "Quit", "leave the console", in_panes("Quit")),
+    # These come and go: last in the footer, so that the others stay where they are.
+    Command("fold", "enter,space", "fold", "Fold", "fold or unfold the selected line", _fold),
+    Command("tree", "1", "pane('tree')", "Tree", "go to the tree",
+            lambda now: "" if now.pane == "tree" else in_panes("Tree")(now)),
+)  # fmt: skip
+
+FOCUS_KEYS = (("tab, shift+tab", "next pane, previous pane"),)
+"""Keys that are Textual's own."""
+
+_KEY_NAMES = {
+    "question_mark": "?",
+    "slash": "/",
+    "escape": "esc",
+    "pageup": "pgup",
+    "pagedown": "pgdn",
+    "left_square_bracket": "[",
+    "right_square_bracket": "]",
+}
+
+
+def key_name(key: str) -> str:
+    """A key as a person reads it: `?`."""
+    return _KEY_NAMES.get(key, key)
+
+
+def key_names(command: Command) -> str:
+    """All keys of a command as a person reads them: `5 e`."""
+    return " ".join(map(key_name, command.keys.split(",")))
+
+
+class Hint(NamedTuple):
+    """A key in the footer; `works` is False where it would only tell why not."""
+
+    text: str
+    works: bool
+
+
+def footer(width: int, now: Now, commands: Sequence[Command] = COMMANDS) -> list[Hint]:
+    """What the keys do now, as much as fits; those that work come first."""
+    found = []
+    for command in commands:
+        word = command.word(now)
+        if word:
+            key = key_name(command.keys.split(",", 1)[0])
+            works = command.why_not(now) is None
+            # Never a colour alone: what does not work stands in parentheses.
+            found.append(Hint(f" {key} {word} " if works else f" ({key} {word})", works))
+    found.sort(key=lambda hint: not hint.works)
+    shown = []
+    for hint in found:
+        if len(hint.text) <= width:
+            width -= len(hint.text)
+            shown.append(hint)
+    return shown
+
+
+def help_lines(now: Now, commands: Sequence[Command] = COMMANDS) -> list[tuple[str, str]]:
+    """(keys, what they do) of everything; with the reason, of what cannot be done now."""
+    lines = list(FOCUS_KEYS)
+    for command in commands:
+        reason = command.why_not(now)
+        note = f" (not now: {reason})" if reason else ""
+        lines.append((key_names(command), command.help + note))
+    return lines
+
+
+def with_keys(keymap: Mapping[str, str]) -> tuple[Command, ...]:
+    """The registry with other keys, by the ids of commands; keys are separated by commas."""
+    return tuple(
+        command._replace(keys=keymap.get(command.id, command.keys)) for command in COMMANDS
+    )

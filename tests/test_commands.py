@@ -1,0 +1,72 @@
+"""The registry of commands, without a console."""
+
+import pytest
+
+from sdmtop.commands import COMMANDS, Command, Now, footer, help_lines, key_names, with_keys
+
+
+def shown(now: Now, width: int = 200) -> str:
+    return "".join(hint.text for hint in footer(width, now))
+
+
+def test_every_command_has_an_id_of_its_own_a_key_a_title_and_a_line_of_help() -> None:
+    assert len({command.id for command in COMMANDS}) == len(COMMANDS)
+    for command in COMMANDS:
+        assert command.keys
+        assert command.title
+        assert command.help
+
+
+def test_no_key_does_two_things() -> None:
+    keys = [key for command in COMMANDS for key in command.keys.split(",")]
+    keys.remove("enter")  # The field's own, while a filter is typed.
+    assert len(keys) == len(set(keys))
+
+
+@pytest.mark.parametrize(
+    ("now", "there", "absent"),
+    [
+        (Now(), ["? Help", "q Quit"], ["Fold", "esc", "Tree"]),
+        (Now(foldable=True), ["enter Fold"], []),
+        (Now(foldable=True, pane="events"), ["1 Tree"], ["Fold"]),
+        (Now(pane="interrupts"), ["s Sort rate"], []),
+        (Now(typing=True, foldable=True), ["enter Keep", "esc Clear"], ["Quit", "Fold", "Help"]),
+        (Now(filtered=True), ["esc Clear", "q Quit"], []),
+        (Now(page=True, foldable=True), ["esc Close"], ["Quit", "Fold"]),
+        (Now(paused=True), ["p Go on"], ["Pause"]),
+        (Now(origins=True), ["o Meaning"], ["Origin"]),
+    ],
+)
+def test_the_footer_shows_the_keys_that_work_now(
+    now: Now, there: list[str], absent: list[str]
+) -> None:
+    text = shown(now)
+    assert [word for word in there if word not in text] == []
+    assert [word for word in absent if word in text] == []
+
+
+@pytest.mark.parametrize("width", range(0, 120, 7))
+def test_the_footer_fits(width: int) -> None:
+    assert len(shown(Now(filtered=True, foldable=True), width)) <= width
+
+
+def test_what_cannot_be_done_now_comes_last_in_the_footer_and_in_parentheses() -> None:
+    attach = Command("attach", "a", "attach", "Attach", "give the device to VFIO",
+                     lambda _now: "Attach", lambda now: now.refusal)  # fmt: skip
+    quit_ = next(command for command in COMMANDS if command.id == "quit")
+    refused = Now(refusal="not root")
+    assert footer(40, refused, (attach, quit_)) == [(" q Quit ", True), (" (a Attach)", False)]
+    assert footer(40, Now(), (attach, quit_)) == [(" a Attach ", True), (" q Quit ", True)]
+    assert ("a", "give the device to VFIO (not now: not root)") in help_lines(refused, (attach,))
+
+
+def test_help_has_every_key() -> None:
+    lines = help_lines(Now())
+    assert ("q ctrl+c", "leave the console") in lines
+    assert {key_names(command) for command in COMMANDS} <= {keys for keys, _ in lines}
+
+
+def test_the_keys_of_a_command_can_be_others() -> None:
+    commands = {command.id: command for command in with_keys({"sort": "f6,s"})}
+    assert key_names(commands["sort"]) == "f6 s"
+    assert key_names(commands["quit"]) == "q ctrl+c"
