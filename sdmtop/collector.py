@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from sdmtop.backends.base import Event, Host, Kept
 from sdmtop.counters import RING, CounterRing, Counters
+from sdmtop.differences import share
 from sdmtop.model import Detail, Record, Snapshot
 from sdmtop.readers.details import read_details
 from sdmtop.readers.devices import PCI
@@ -51,17 +52,18 @@ class Sample(Record, frozen=True, gc=True):
 
     `per_cpu` has the counts of the interrupts that are looked at, for each possible CPU;
     `details` are those of the object that was asked for (its TARGET first); `complete` is False
-    while the facts of devices are still being read; `read_at` is the time of each part in seconds
-    since the epoch.
+    while the facts of devices are still being read; `at` is its time and `read_at` that of each
+    part, in seconds since the epoch.
     """
 
+    at: float
     snapshot: Snapshot
     counters: Counters
     per_cpu: Mapping[int, tuple[int, ...]]
     happenings: tuple[Happening, ...]
     details: tuple[str, tuple[Detail, ...]] | None
     complete: bool
-    read_at: dict[str, float]
+    read_at: Mapping[str, float]
 
 
 class Collector:
@@ -150,13 +152,14 @@ class Collector:
     def sample(self) -> Sample:
         """The host as it is known now."""
         return Sample(
+            at=time.time(),
             snapshot=self._snapshot or self._reading.snapshot(),
             counters=self._ring.view(),
             per_cpu=self._visible.counts,
             happenings=self._timeline.all(),
             details=self._details,
             complete=self._complete,
-            read_at=dict(self._read_at),
+            read_at=self._read_at,
         )
 
     # -- parts ---------------------------------------------------------------------------------
@@ -299,6 +302,8 @@ class Collector:
     def _join(self) -> bool:
         """Make the snapshot anew; returns True, for it is only called after a change."""
         new = self._reading.snapshot()
+        if self._snapshot is not None:
+            new = share(self._snapshot, new)
         if self._snapshot is not None and self._complete:
             for happening in differences(self._snapshot, new, time.time()):
                 self._timeline.append(happening)
@@ -308,4 +313,4 @@ class Collector:
 
     def _note(self, *parts: str) -> None:
         now = time.time()
-        self._read_at.update(dict.fromkeys(parts, now))
+        self._read_at = {**self._read_at, **dict.fromkeys(parts, now)}

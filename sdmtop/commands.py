@@ -98,6 +98,14 @@ COMMANDS = (
             lambda now: in_panes("Sort rate" if now.pane == "interrupts" else "Sort")(now)),
     Command("pause", "p", "pause", "Pause", "freeze what is shown; reading goes on",
             lambda now: in_panes("Go on" if now.paused else "Pause")(now)),
+    Command("back", "left_square_bracket", "step(-1)", "Step back",
+            "show the moment before; reading goes on",
+            lambda now: in_panes("Back")(now) if now.paused else ""),
+    Command("forward", "right_square_bracket", "step(1)", "Step forward", "show the next moment"),
+    Command("event_before", "left_curly_bracket", "leap(-1)", "Event before",
+            "show the moment of the event before"),
+    Command("event_after", "right_curly_bracket", "leap(1)", "Event after",
+            "show the moment of the next event"),
     Command("origin", "o", "origin", "Origin",
             "where and when each value was read, instead of what it means",
             lambda now: in_panes("Meaning" if now.origins else "Origin")(now)),
@@ -127,6 +135,8 @@ _KEY_NAMES = {
     "pagedown": "pgdn",
     "left_square_bracket": "[",
     "right_square_bracket": "]",
+    "left_curly_bracket": "{",
+    "right_curly_bracket": "}",
 }
 
 

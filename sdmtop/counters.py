@@ -1,6 +1,5 @@
 """Interrupt counts over time: rates and sparklines from a ring of bounded size."""
 
-from collections import deque
 from collections.abc import Iterable, Sequence
 
 RING = 64
@@ -14,24 +13,31 @@ _RESTART = 1 << 31
 class Counters:
     """A frozen view: totals of every interrupt number at each of the last readings.
 
-    Shared with the screen's thread: it is never changed, each reading makes a new one.
+    Many views share one list, which only ever grows; a view sees it up to its own end. So a view
+    costs nothing, may be kept for long, and is safe in the screen's thread.
     """
 
-    __slots__ = ("_at", "_totals")
+    __slots__ = ("_end", "_readings", "_start")
 
-    def __init__(self, at: Sequence[float] = (), totals: Sequence[Sequence[int]] = ()) -> None:
-        self._at = at
-        self._totals = totals
+    def __init__(self, readings: Sequence[tuple[float, Sequence[int]]] = ()) -> None:
+        self._readings = readings
+        self._end = len(readings)
+        self._start = max(self._end - RING, 0)
+
+    @property
+    def latest(self) -> tuple[float, Sequence[int]] | None:
+        """The last reading: monotonic seconds, and the totals by interrupt number."""
+        return self._readings[self._end - 1] if self._end else None
 
     def total(self, irq: int) -> int | None:
         """The count now, over all CPUs; None where the kernel shows no such interrupt."""
-        if not self._totals or irq >= len(self._totals[-1]):
+        if self.latest is None or irq >= len(self.latest[1]):
             return None
-        return self._totals[-1][irq]
+        return self.latest[1][irq]
 
     def rate(self, irq: int) -> float | None:
         """Interrupts a second between the last two readings; None until there are two."""
-        return self._rate(len(self._at) - 1, irq)
+        return self._rate(self._end - 1, irq)
 
     def rates(self, irqs: Iterable[int]) -> float | None:
         """The sum of the rates of several interrupts; None if none of them has one."""
@@ -40,18 +46,16 @@ class Counters:
 
     def history(self, irq: int, count: int) -> list[float]:
         """The last `count` rates at most, oldest first."""
-        last = len(self._at) - 1
-        return [
-            self._rate(index, irq) or 0.0 for index in range(max(last - count + 1, 1), last + 1)
-        ]
+        first = max(self._end - count, self._start + 1)
+        return [self._rate(index, irq) or 0.0 for index in range(first, self._end)]
 
     def _rate(self, index: int, irq: int) -> float | None:
-        if index < 1:
+        if index <= self._start:
             return None
-        now, before = self._totals[index], self._totals[index - 1]
+        (at, now), (before_at, before) = self._readings[index], self._readings[index - 1]
         if irq >= len(now) or irq >= len(before):
             return None
-        seconds = self._at[index] - self._at[index - 1]
+        seconds = at - before_at
         step = (now[irq] - before[irq]) % _WRAP
         if step >= _RESTART or seconds <= 0:
             return 0.0
@@ -62,19 +66,20 @@ class CounterRing:
     """The ring behind `Counters`."""
 
     def __init__(self) -> None:
-        self._at: deque[float] = deque(maxlen=RING)
-        self._totals: deque[Sequence[int]] = deque(maxlen=RING)
+        self._readings: list[tuple[float, Sequence[int]]] = []
 
     @property
     def readings(self) -> int:
         """How many there are."""
-        return len(self._at)
+        return min(len(self._readings), RING)
 
     def add(self, at: float, totals: Sequence[int]) -> None:
         """Remember a reading taken at `at` (monotonic seconds)."""
-        self._at.append(at)
-        self._totals.append(totals)
+        if len(self._readings) >= 2 * RING:
+            # A new list: the old one belongs to the views of it, and goes with them.
+            self._readings = self._readings[-RING:]
+        self._readings.append((at, totals))
 
     def view(self) -> Counters:
         """The readings so far."""
-        return Counters(tuple(self._at), tuple(self._totals))
+        return Counters(self._readings)

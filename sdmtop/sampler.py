@@ -14,6 +14,7 @@ from collections.abc import Callable
 from sdmtop.backends.base import Events, Host
 from sdmtop.collector import Collector, Focus, Sample
 from sdmtop.errors import sentence
+from sdmtop.history import History, Playhead
 from sdmtop.model import Record
 from sdmtop.readers.names import Names
 from sdmtop.text import fact
@@ -52,6 +53,8 @@ class Sampler:
         self.host = host
         self.interval = interval
         self.timeline = Timeline()
+        self.history = History()
+        self.playhead = Playhead(self.history)
         self._latest: Sample | None = None
         self._subscriber: Callable[[Sample], None] | None = None
         self._names = names or Names()
@@ -118,6 +121,7 @@ class Sampler:
             self.timeline.add("trouble", None, "too many reads hang: nothing more is read")
 
     def _publish(self, sample: Sample) -> None:
+        self.history.add(sample)
         with self._lock:
             self._latest = sample
             subscriber = self._subscriber

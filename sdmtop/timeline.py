@@ -1,11 +1,11 @@
 """What happened: the difference of two snapshots, in the words of an operator."""
 
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Iterator
+from typing import Literal
 
-from sdmtop.model import Record, Snapshot
+from sdmtop.differences import Change, changes
+from sdmtop.model import AttachedDomain, Record, Sdmdev, Snapshot
 
 REMEMBERED = 500
 """Happenings that are kept."""
@@ -22,6 +22,16 @@ class Happening(Record, frozen=True):
     text: str
 
 
+_FIELDS = {
+    "groups": {"domain_type": "domain type", "attached": "attached domain", "owner": "owner",
+               "viable": "viable"},
+    "devices": {"driver": "driver", "driver_override": "driver_override", "group": "group",
+                "numa_node": "NUMA node", "sriov": "SR-IOV", "pasid": "PASID"},
+    "sdmdevs": {"state": "state", "domain_of": "domain of group", "pasid": "PASID"},
+}  # fmt: skip
+"""What an operator wants to be told of, and the word for it."""
+
+
 def differences(old: Snapshot, new: Snapshot, at: float) -> tuple[Happening, ...]:
     """All changes of topology, drivers, domains and holders between two readings.
 
@@ -29,9 +39,11 @@ def differences(old: Snapshot, new: Snapshot, at: float) -> tuple[Happening, ...
     """
     if old is new:
         return ()
+    names = {process.pid: process.name for process in (*old.processes, *new.processes)}
     return tuple(
-        Happening(at=at, kind=kind, key=key, text=text)
-        for kind, key, text in (*_groups(old, new), *_devices(old, new), *_queues(old, new))
+        Happening(at=at, kind=change.kind, key=change.key, text=text)
+        for change in changes(old, new, tuple(_FIELDS))
+        for text in _texts(change, names)
     )
 
 
@@ -39,7 +51,7 @@ class Timeline:
     """The last happenings, oldest first. Added to by one thread at a time, read by any."""
 
     def __init__(self) -> None:
-        self._happenings: deque[Happening] = deque(maxlen=REMEMBERED)
+        self._happenings: tuple[Happening, ...] = ()
         self.log_seconds = -1.0
         """Seconds since boot up to which the kernel log has been told."""
 
@@ -50,90 +62,48 @@ class Timeline:
 
     def append(self, happening: Happening) -> None:
         """Something that happened."""
-        self._happenings.append(happening)
+        self._happenings = (*self._happenings, happening)[-REMEMBERED:]
 
     def all(self) -> tuple[Happening, ...]:
         """Everything that is remembered."""
-        return tuple(self._happenings)
+        return self._happenings
 
 
-_Change = tuple[Kind, str, str]
-
-_DEVICE_FIELDS = (
-    ("driver", "driver"),
-    ("driver_override", "driver_override"),
-    ("group", "group"),
-    ("numa_node", "NUMA node"),
-    ("sriov", "SR-IOV"),
-    ("pasid", "PASID"),
-)
-_GROUP_FIELDS = (("domain_type", "domain type"), ("owner", "owner"), ("viable", "viable"))
-_QUEUE_FIELDS = (("state", "state"), ("domain_of", "domain of group"), ("pasid", "PASID"))
-
-
-def _groups(old: Snapshot, new: Snapshot) -> Iterator[_Change]:
-    before = {group.id: group for group in old.groups}
-    after = {group.id: group for group in new.groups}
-    yield from _compare(before, after, _GROUP_FIELDS, lambda id_: f"group/{id_}", "group {}")
-    for id_, group in after.items():
-        was = before.get(id_)
-        if was is not None and was.attached != group.attached:
-            yield (
-                "changed",
-                f"group/{id_}",
-                f"group {id_}: attached domain {was.attached.type or 'unknown'} -> "
-                f"{group.attached.type or 'unknown'} ({group.attached.evidence})",
-            )
-
-
-def _devices(old: Snapshot, new: Snapshot) -> Iterator[_Change]:
-    before = {device.address: device for device in old.devices}
-    after = {device.address: device for device in new.devices}
-    yield from _compare(before, after, _DEVICE_FIELDS, str, "{}")
-
-
-def _queues(old: Snapshot, new: Snapshot) -> Iterator[_Change]:
-    before = {queue.id: queue for queue in old.sdmdevs}
-    after = {queue.id: queue for queue in new.sdmdevs}
-    yield from _compare(before, after, _QUEUE_FIELDS, str, "{}")
-    names = {process.pid: process.name for process in (*old.processes, *new.processes)}
-    for id_, queue in after.items():
-        held, was = (
-            set(queue.holders or ()),
-            set((before[id_].holders or ()) if id_ in before else ()),
-        )
+def _texts(change: Change, names: dict[int, str | None]) -> Iterator[str]:
+    """The sentences for one change; none for a field that is not told."""
+    title = change.key.replace("/", " ", 1) if change.part == "groups" else change.key
+    if change.field is None:
+        yield f"{title} {'appeared' if change.kind == 'added' else 'is gone'}"
+    if change.part == "sdmdevs" and change.field in ("holders", None):
+        was, held = _holders(change.old), _holders(change.new)
         for pid in sorted(held - was):
-            yield "changed", id_, f"{id_}: now held by {names.get(pid) or '?'} {pid}"
+            yield f"{title}: now held by {names.get(pid) or '?'} {pid}"
         for pid in sorted(was - held):
-            yield "changed", id_, f"{id_}: let go by {names.get(pid) or '?'} {pid}"
+            yield f"{title}: let go by {names.get(pid) or '?'} {pid}"
+    elif change.field in _FIELDS[change.part]:
+        word = _FIELDS[change.part][change.field]
+        yield f"{title}: {word} {say(change.old)} -> {say(change.new)}"
 
 
-def _compare(
-    before: Mapping[Any, Any],
-    after: Mapping[Any, Any],
-    fields: Sequence[tuple[str, str]],
-    key: Callable[[Any], str],
-    title: str,
-) -> Iterator[_Change]:
-    for name in before.keys() - after.keys():
-        yield "removed", key(name), f"{title.format(name)} is gone"
-    for name, record in after.items():
-        was = before.get(name)
-        if was is None:
-            yield "added", key(name), f"{title.format(name)} appeared"
-        elif was is not record and was != record:
-            for field, word in fields:
-                old, new = getattr(was, field), getattr(record, field)
-                if old != new:
-                    text = f"{title.format(name)}: {word} {_say(old)} -> {_say(new)}"
-                    yield "changed", key(name), text
+def _holders(said: tuple[int, ...] | Sdmdev | None) -> set[int]:
+    """The pids in the field, or in the record, of a change."""
+    return set((said.holders if isinstance(said, Sdmdev) else said) or ())
 
 
-def _say(value: object) -> str:
-    if value is None:
-        return "none"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, Record):
-        return " ".join(f"{name} {getattr(value, name)}" for name in value.__struct_fields__)
+def say(value: object) -> str:
+    """A value of a record in words."""
+    match value:
+        case None:
+            return "none"
+        case bool():
+            return "yes" if value else "no"
+        case AttachedDomain():
+            return f"{value.type or 'unknown'} ({value.evidence})"
+        case Record():
+            return " ".join(f"{name} {getattr(value, name)}" for name in value.__struct_fields__)
     return str(value)
+
+
+def clock(at: float) -> str:
+    """A time of day, from seconds since the epoch."""
+    return time.strftime("%H:%M:%S", time.localtime(at))

@@ -24,6 +24,7 @@ def facts(snap: Snapshot, key: str) -> list[Detail]:
         inspect(
             Sample(
                 snapshot=snap,
+                at=0.0,
                 counters=Counters(),
                 per_cpu={},
                 happenings=(),

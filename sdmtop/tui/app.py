@@ -112,8 +112,6 @@ class Console(App[None]):
         self._glance = glance
         self.sampler = sampler
         self.sample: Sample | None = None
-        self._newest: Sample | None = None
-        self.paused_at: float | None = None
         self._stall: Stall | None = None
         self._shown_target: str | None = None
         self._without_iommu = False
@@ -166,6 +164,7 @@ class Console(App[None]):
             for number in SIGNALS:
                 loop.add_signal_handler(number, self._leave, 128 + number)
         self.set_interval(_WATCHDOG, self._watch)
+        self.sampler.playhead.show = self._show
         self.sampler.subscribe(self._publish)
         if self._glance is None:
             self.set_timer(_BLANK, self._unveil)
@@ -209,21 +208,18 @@ class Console(App[None]):
 
     def on_console_fresh(self, message: Fresh) -> None:
         """Take a new sample, and show it unless the view is frozen."""
-        first = self._newest is None
+        first = self.sample is None
         if first and self._glance is None:
             self.call_after_refresh(self._unveil)
         self._glance = None  # It has served, and holds what it has read.
-        self._newest = message.sample
-        if first or self.paused_at is None:
-            self._show()
+        if first or not self.sampler.playhead.frozen:
+            self._show(message.sample)
         else:
             self._show_header()
 
-    def _show(self) -> None:
-        """Show the newest sample; it is `sample` until the next is shown."""
-        sample = self.sample = self._newest
-        if sample is None:
-            return
+    def _show(self, sample: Sample) -> None:
+        """Show a sample; it is `sample` until the next is shown."""
+        self.sample = sample
         self._tree.show(sample)
         self._show_sides(sample)
         snapshot = sample.snapshot
@@ -251,7 +247,7 @@ class Console(App[None]):
             page=len(self.screen_stack) > 1,
             foldable=self._tree.foldable,
             filtered=bool(self._tree.filter),
-            paused=self.paused_at is not None,
+            paused=self.sampler.playhead.frozen,
             origins=screen.query_one(Inspector).origins,
             target=self._tree.cursor,
             snapshot=self.sample.snapshot if self.sample is not None else None,
@@ -307,8 +303,9 @@ class Console(App[None]):
         if self._stall is not None:
             more = f" and {len(self._stall.paths) - 1} more" if len(self._stall.paths) > 1 else ""
             return f"STALE {self._stall.seconds:.0f}s: {self._stall.paths[0]}{more}"
-        if self.paused_at is not None:
-            return f"PAUSED, {time.monotonic() - self.paused_at:.0f} s behind"
+        held = self.sampler.playhead.state()
+        if held:
+            return held
         return f"{clock()} every {self.sampler.interval:g}s" if sample.complete else "reading"
 
     def _watch(self) -> None:
@@ -427,12 +424,17 @@ class Console(App[None]):
 
     def action_pause(self) -> None:
         """Freeze the view; reading goes on."""
-        self.paused_at = time.monotonic() if self.paused_at is None else None
-        if self.paused_at is None:
-            self._show()
-        else:
-            self._show_header()
-            self._show_footer()
+        self.sampler.playhead.toggle()
+
+    def action_step(self, count: int) -> None:
+        """Show an earlier or a later moment."""
+        if not self.sampler.playhead.step(count):
+            self.notify(f"no {'older' if count < 0 else 'newer'} moment is kept", timeout=2)
+
+    def action_leap(self, step: int) -> None:
+        """Show the moment of the event before, or after."""
+        if not self.sampler.playhead.leap(step):
+            self.notify(f"no {'earlier' if step < 0 else 'later'} event is kept", timeout=2)
 
     def action_origin(self) -> None:
         """Show where values were read."""

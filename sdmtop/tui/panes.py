@@ -1,7 +1,6 @@
 """The panes beside the tree: inspector, PASIDs, interrupts, events."""
 
 import textwrap
-import time
 from collections.abc import Iterator, Mapping, Sequence
 
 from textual import events
@@ -11,7 +10,7 @@ from sdmtop.inspection import inspect
 from sdmtop.model import Detail, Interrupt, Pasid, Unknown
 from sdmtop.outline import middle
 from sdmtop.text import cell, printable
-from sdmtop.timeline import Happening
+from sdmtop.timeline import Happening, clock
 from sdmtop.tui.lines import Content, LinesPane
 
 SPARK = " ▁▂▃▄▅▆▇█"
@@ -354,11 +353,6 @@ class Events(SamplePane):
             (f"{glyph} ", style),
             (cell(happening.text, max(self.line_width - 11, 0)), "plain"),
         )
-
-
-def clock(at: float) -> str:
-    """A time of day, from seconds since the epoch."""
-    return time.strftime("%H:%M:%S", time.localtime(at))
 
 
 def rate_text(rate: float | None) -> str:

@@ -11,10 +11,11 @@ from sdmtop.backends.tree import TreeHost
 from sdmtop.collector import POLL
 from sdmtop.model import Pasid
 from sdmtop.sampler import Stall
+from sdmtop.timeline import clock
 from sdmtop.tui.app import Console
 from sdmtop.tui.bars import Bar
 from sdmtop.tui.lines import Content, LinesPane
-from sdmtop.tui.panes import Inspector, Pasids, clock, count_text, rate_text, sparkline
+from sdmtop.tui.panes import Inspector, Pasids, count_text, rate_text, sparkline
 from sdmtop.tui.tree import TreePane
 from tests.hosts import NIC, PARENT, UUID, box, plug, stat, unplug
 from tests.tui.still import StillSampler, console
@@ -505,7 +506,9 @@ def test_a_refresh_without_a_change_draws_nothing() -> None:
         drawn: list[object] = []
         for pane in pilot.app.query(LinesPane):
             pane.refresh = lambda *regions, **_: drawn.append(regions)  # type: ignore[method-assign,assignment]
-        app_of(pilot)._show()
+        sample = app_of(pilot).sample
+        assert sample is not None
+        app_of(pilot)._show(sample)
         assert drawn == []
 
     play(scene)

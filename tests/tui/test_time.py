@@ -1,0 +1,92 @@
+"""Going back in time while reading goes on."""
+
+from textual.pilot import Pilot
+
+from sdmtop.backends.tree import TreeHost
+from sdmtop.collector import POLL
+from tests.hosts import plug, stat, unplug
+from tests.tui.test_console import play, sampler_of, text_of, tree_of
+
+CARD = "0000:00:03.0"
+
+
+async def live_through(pilot: Pilot[None]) -> None:
+    """A card comes, three quiet seconds pass, and it goes again."""
+    host = sampler_of(pilot).host
+    assert isinstance(host, TreeHost)
+    plug(host, CARD, group=3)
+    sampler_of(pilot).tick(POLL)
+    for second in range(3):
+        host.put("/proc/stat", stat(0, 10 + second, 20, 30))
+        sampler_of(pilot).tick()
+    unplug(host, CARD, group=3)
+    sampler_of(pilot).tick(POLL)
+    await pilot.pause()
+
+
+def test_brackets_step_through_the_moments_that_were_seen() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await live_through(pilot)
+        assert CARD not in tree_of(pilot).keys
+        await pilot.press("left_square_bracket")
+        await pilot.pause()
+        assert CARD in tree_of(pilot).keys
+        assert f"{CARD} is gone" not in text_of(pilot, "events")
+        assert "PAUSED at " in text_of(pilot, "header")
+        await pilot.press("right_square_bracket")
+        await pilot.pause()
+        assert CARD not in tree_of(pilot).keys
+        assert "PAUSED at " in text_of(pilot, "header")
+
+    play(scene)
+
+
+def test_rates_are_those_of_the_moment_shown() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        host = sampler_of(pilot).host
+        assert isinstance(host, TreeHost)
+        for count in (10, 787, 790):
+            host.put("/proc/stat", stat(0, count, 20, 30))
+            sampler_of(pilot).tick()
+        await pilot.pause()
+        assert "777" not in text_of(pilot, "tree")
+        await pilot.press("left_square_bracket")
+        await pilot.pause()
+        assert "777" in text_of(pilot, "tree")
+
+    play(scene)
+
+
+def test_braces_leap_from_event_to_event() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await live_through(pilot)
+        await pilot.press("left_curly_bracket")
+        await pilot.pause()
+        assert CARD in tree_of(pilot).keys
+        assert f"{CARD} appeared" in text_of(pilot, "events")
+        await pilot.press("right_curly_bracket")
+        await pilot.pause()
+        assert CARD not in tree_of(pilot).keys
+
+    play(scene)
+
+
+def test_where_no_older_moment_is_kept_that_is_said() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await pilot.press("left_square_bracket")
+        await pilot.pause()
+        (note,) = pilot.app._notifications
+        assert note.message == "no older moment is kept"
+
+    play(scene)
+
+
+def test_p_goes_back_to_the_newest_moment() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await live_through(pilot)
+        await pilot.press("left_square_bracket", "p")
+        await pilot.pause()
+        assert CARD not in tree_of(pilot).keys
+        assert "PAUSED" not in text_of(pilot, "header")
+
+    play(scene)
