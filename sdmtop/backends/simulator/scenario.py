@@ -1,0 +1,502 @@
+"""Scenarios: what a modelled host consists of, and what happens on it, as data (docs/scenarios.md).
+
+A scenario is a TOML file. Reading it gives frozen records in which everything that the kernel needs
+is spelled out: repetitions are unrolled, groups have keys, defaults are filled in.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections import Counter
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+
+import msgspec
+from msgspec import Meta
+
+from sdmtop.backends.simulator.toml_lines import Lines
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sdmtop.backends.simulator.toml_lines import Path
+
+UnitDriver = Literal["intel", "amd", "arm-smmu-v3", "virtio"]
+DomainType = Literal["DMA", "DMA-FQ", "identity"]
+AcceleratorKind = Literal["zip", "sec", "hpre", "memcpy", "edu"]
+Quirk = Literal["rfc-v2"]
+
+Name: TypeAlias = Annotated[str, Meta(pattern=r"^[^/\x00-\x1f\x7f]+$", max_length=128)]
+"""What can be the name of a file."""
+Count: TypeAlias = Annotated[int, Meta(ge=0, le=1 << 20)]
+Positive: TypeAlias = Annotated[int, Meta(ge=1, le=1 << 20)]
+Seconds: TypeAlias = Annotated[float, Meta(ge=0, le=1e9)]
+Rate: TypeAlias = Annotated[float, Meta(ge=0, le=1e7)]
+"""So many a second."""
+Byte4: TypeAlias = Annotated[int, Meta(ge=0, le=0xFFFF_FFFF)]
+Address64: TypeAlias = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
+
+_PCI = re.compile(r"([0-9a-f]{4}):([0-9a-f]{2}):([0-1][0-9a-f])\.([0-7])")
+_UUID = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+Uuid: TypeAlias = Annotated[str, Meta(pattern=_UUID)]
+
+
+class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Base of the tables of a scenario."""
+
+
+class Unit(Part, frozen=True):
+    """An IOMMU. `pasid_bits` is 0 for one without PASIDs."""
+
+    name: Name
+    driver: UnitDriver = "intel"
+    pasid_bits: Annotated[int, Meta(ge=0, le=20)] = 0
+    remapping: bool = True
+    coherent: bool = True
+
+
+class Reserved(Part, frozen=True):
+    """A reserved region of a device; both addresses belong to it."""
+
+    start: Address64
+    end: Address64
+    type: Literal["direct", "direct-relaxable", "reserved", "msi"]
+
+
+class Interrupts(Part, frozen=True):
+    """The vectors of a device while its own driver has it: one action each.
+
+    `load` names the curve of interrupts a second, shared by all vectors.
+    """
+
+    kind: Literal["msi", "msix", "intx"] = "msi"
+    actions: tuple[str, ...] = ()
+    load: str | None = None
+
+
+class MdevType(Part, frozen=True):
+    """A type that a device offers. All types of a device share its `instances`."""
+
+    id: Name
+    name: str | None = None
+    device_api: str = "vfio-pci"
+    flags: str | None = None
+    description: str | None = None
+    costs: Positive = 1
+    """How many of the device's `instances` one of this type takes."""
+
+
+class Sdmdev(Part, frozen=True):
+    """The registration of a parent with class `sdmdev`.
+
+    `dma_flag` is by default 2 (a PASID for each process) behind a unit with PASIDs, else 1.
+    """
+
+    iommu_type: Count = 1
+    dma_flag: Annotated[int, Meta(ge=0, le=31)] | None = None
+
+
+class Uacce(Part, frozen=True):
+    """The registration of a device with class `uacce`; its queues are the device's."""
+
+    name: Name
+    api: str = "hisi_qm_v2"
+    algorithms: tuple[str, ...] = ()
+    sva: bool = True
+    mmio_size: Count = 4096
+    queue_size: Count = 65536
+
+
+class WorkQueue(Part, frozen=True):
+    """A work queue `wqN.M` of an IDXD device; `enabled` ones have a node."""
+
+    type: Literal["none", "kernel", "user"] = "none"
+    mode: Literal["dedicated", "shared"] = "dedicated"
+    name: str = ""
+    driver_name: str = ""
+    size: Count = 0
+    threshold: Count = 0
+    priority: Count = 0
+    group: int = -1
+    enabled: bool = False
+
+
+class Idxd(Part, frozen=True):
+    """An IDXD device: `dsa0` or `iax0`, with its queues."""
+
+    name: Annotated[str, Meta(pattern=r"^(dsa|iax)[0-9]{1,3}$")]
+    queues: tuple[WorkQueue, ...] = ()
+    engines: Count = 4
+    groups: Count = 4
+
+
+class Disk(Part, frozen=True):
+    """A block device of a device: partition (or the disk itself) -> where it is mounted."""
+
+    name: Name
+    mounts: dict[Name, str] = {}
+
+
+class DeviceSpec(Part, frozen=True, rename={"class_": "class", "mdev_types": "mdev_type"}):
+    """A device of any bus. Without a `unit` it has no IOMMU group.
+
+    `parent` is the device above it, None below a host bridge. Devices of one `group` key share a
+    group; without a key a device is alone. `repeat` makes as many, each in the next PCI slot.
+    """
+
+    address: Name
+    repeat: Annotated[int, Meta(ge=1, le=65536)] = 1
+    bus: Name = "pci"
+    parent: Name | None = None
+    unit: Name | None = None
+    group: str | None = None
+    domain_type: DomainType | None = None
+    reserved: tuple[Reserved, ...] = ()
+    driver: Name | None = None
+    vendor: Annotated[int, Meta(ge=0, le=0xFFFF)] = 0
+    device: Annotated[int, Meta(ge=0, le=0xFFFF)] = 0
+    subsystem_vendor: Annotated[int, Meta(ge=0, le=0xFFFF)] = 0
+    subsystem_device: Annotated[int, Meta(ge=0, le=0xFFFF)] = 0
+    class_: Annotated[int, Meta(ge=0, le=0xFFFFFF)] = 0
+    revision: Annotated[int, Meta(ge=0, le=0xFF)] = 0
+    numa_node: Annotated[int, Meta(ge=-1, le=1023)] = -1
+    bars: tuple[Address64, ...] = ()
+    """Sizes in bytes; 0 for one that is not there."""
+    interrupts: Interrupts = Interrupts()
+    reset: tuple[Literal["flr", "af_flr", "pm", "bus", "acpi", "device_specific"], ...] = ()
+    sriov_total: Annotated[int, Meta(ge=0, le=0xFFFF)] = 0
+    vf_device: Annotated[int, Meta(ge=0, le=0xFFFF)] = 0
+    vfs: Count = 0
+    """VFs that exist at boot."""
+    pasid_bits: Annotated[int, Meta(ge=0, le=20)] = 0
+    """Width of its PASID capability; 0: it has none."""
+    ats: bool = False
+    pri: bool = False
+    acs: bool = False
+    """On a bridge: whether what is behind it is told apart."""
+    accelerator: AcceleratorKind | None = None
+    queues: Count = 0
+    instances: Count = 0
+    """Mediated devices that can be made; by default as many as queues."""
+    mdev_types: tuple[MdevType, ...] = ()
+    sdmdev: Sdmdev | None = None
+    uacce: Uacce | None = None
+    idxd: Idxd | None = None
+    interfaces: tuple[Name, ...] = ()
+    """Network interfaces."""
+    disk: Disk | None = None
+
+
+class MdevSpec(Part, frozen=True):
+    """A mediated device that was made at boot. `repeat` makes as many, with the next UUIDs."""
+
+    parent: Name
+    type: Name
+    uuid: Uuid
+    repeat: Annotated[int, Meta(ge=1, le=65536)] = 1
+
+
+class Load(Part, frozen=True):
+    """A curve of events a second over virtual time.
+
+    Between `low` and `high`, once in `period` seconds: `flat` (high), `sine`, `square`, `saw` (from
+    low up to high), `burst` (high in the first tenth, then low). `noise` is the part of the value
+    that chance may add or take.
+    """
+
+    name: Name
+    high: Rate
+    low: Rate = 0.0
+    shape: Literal["flat", "sine", "square", "saw", "burst"] = "flat"
+    period: Annotated[float, Meta(gt=0, le=1e9)] = 60.0
+    noise: Annotated[float, Meta(ge=0, le=1)] = 0.0
+
+
+class Use(Part, frozen=True):
+    """What a process has open, and does with it: exactly one of the first four is given.
+
+    `sdmdev` is a parent: a mediated device of `type` is made on it, or `uuid` is taken if it is
+    there; `vfio` are devices on vfio-pci; `uacce` and `idxd` the node of a queue. `job` runs at
+    the rate of `load`; `size` is its bytes.
+    """
+
+    sdmdev: Name | None = None
+    vfio: tuple[Name, ...] = ()
+    uacce: Name | None = None
+    idxd: Name | None = None
+    type: Name | None = None
+    uuid: Uuid | None = None
+    keep: bool = False
+    """Leave the mediated device behind at the end, as a process does that dies."""
+    started: bool = True
+    """False: the group is held, the device is not opened."""
+    mapped_only: bool = False
+    """Close all descriptors once the device is mapped."""
+    memory: Annotated[int, Meta(ge=4096, le=1 << 26)] = 65536
+    """Bytes that are mapped for the device."""
+    job: Literal["deflate", "inflate", "aes", "sha", "copy", "none"] = "none"
+    size: Annotated[int, Meta(ge=1, le=1 << 20)] = 4096
+    load: str | None = None
+
+
+class ProcessSpec(Part, frozen=True, rename={"uses": "use"}):
+    """A program: it begins at `begin`, ends `lives` seconds later, and begins `again` so often.
+
+    `again` counts from one beginning to the next; each has a pid of its own.
+    """
+
+    name: Annotated[str, Meta(min_length=1, max_length=15)]
+    pid: Annotated[int, Meta(ge=2, le=4_000_000)] | None = None
+    uid: Annotated[int, Meta(ge=0, le=0xFFFF_FFFE)] = 0
+    memlock: Annotated[int, Meta(ge=0)] | None = None
+    """RLIMIT_MEMLOCK in bytes; None: not limited."""
+    begin: Seconds = 0.0
+    lives: Seconds | None = None
+    again: Annotated[float, Meta(gt=0)] | None = None
+    repeat: Annotated[int, Meta(ge=1, le=65536)] = 1
+    uses: tuple[Use, ...] = ()
+
+
+FaultKind = Literal[
+    "errno",
+    "hang",
+    "removal",
+    "lost-interrupt",
+    "spurious-interrupt",
+    "interrupt-storm",
+    "pasid-exhaustion",
+    "iommu-fault",
+    "stall",
+    "wrong-result",
+    "kill",
+]
+
+
+class Fault(Part, frozen=True):
+    """Something that goes wrong: once at `at`, `every` so many seconds, or by chance (`rate`).
+
+    `target` is a device, a mediated device, a queue (`0000:75:00.0/3`), an interrupt or a
+    process (its name or pid), as the kind asks for. `errno` and `hang` are of an `operation`:
+    the name of a file that is written (`unbind`, `create`, `remove`, `reset`, ...) or of an ioctl.
+    """
+
+    kind: FaultKind
+    target: str = ""
+    at: Seconds | None = None
+    every: Annotated[float, Meta(gt=0)] | None = None
+    rate: Rate | None = None
+    lasts: Seconds | None = None
+    """Seconds until it is over; None: for ever, or, of what takes no time, at once."""
+    operation: str | None = None
+    errno: Annotated[str, Meta(pattern="^E[A-Z0-9]+$")] | None = None
+    times: Positive | None = None
+    """How many operations fail, or interrupts are lost."""
+    amount: Rate | None = None
+    """Interrupts a second of a storm."""
+
+
+class Scenario(
+    Part,
+    frozen=True,
+    rename={
+        "units": "unit",
+        "devices": "device",
+        "mdevs": "mdev",
+        "loads": "load",
+        "processes": "process",
+        "faults": "fault",
+    },
+):
+    """A host. `kernel` is the release whose behaviour it has; `title` says what it shows."""
+
+    title: str
+    hostname: Name = "sim"
+    kernel: str = "6.12"
+    quirks: tuple[Quirk, ...] = ()
+    cpus: Annotated[int, Meta(ge=1, le=1024)] = 4
+    numa_nodes: Annotated[int, Meta(ge=1, le=64)] = 1
+    domain_type: DomainType = "DMA-FQ"
+    """Default domain of groups at boot."""
+    debugfs: bool = True
+    """Whether debugfs is mounted and the unit's driver shows its tables there."""
+    modules: tuple[Name, ...] = ()
+    """Modules that can be loaded; those of the drivers and of VFIO always can."""
+    units: tuple[Unit, ...] = ()
+    devices: tuple[DeviceSpec, ...] = ()
+    mdevs: tuple[MdevSpec, ...] = ()
+    loads: tuple[Load, ...] = ()
+    processes: tuple[ProcessSpec, ...] = ()
+    faults: tuple[Fault, ...] = ()
+
+
+class ScenarioError(ValueError):
+    """A scenario that makes no sense: a sentence with the file and the line."""
+
+
+class _MistakeError(Exception):
+    """What is wrong, and where in the data."""
+
+    def __init__(self, path: Path, what: str) -> None:
+        super().__init__(what)
+        self.path = path
+
+
+def read_scenario(text: str, file: str) -> Scenario:
+    """The scenario in a TOML text; `file` names it in messages.
+
+    Raises `ScenarioError`.
+    """
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ScenarioError(_syntax(str(error), text, file)) from error
+    try:
+        scenario = msgspec.convert(data, Scenario)
+        _check(scenario)
+    except msgspec.ValidationError as error:
+        what, path = _split(str(error))
+        raise ScenarioError(_located(text, file, path, what)) from error
+    except _MistakeError as error:
+        raise ScenarioError(_located(text, file, error.path, str(error))) from error
+    return _unrolled(scenario)
+
+
+# -- messages ------------------------------------------------------------------------------------
+
+
+def _syntax(message: str, text: str, file: str) -> str:
+    """What `tomllib` says, with the line in front."""
+    what, _, place = message.partition(" (at ")
+    found = re.match(r"line (\d+)", place)
+    line = int(found[1]) if found else text.count("\n") + 1
+    return f"{file}:{line}: {what[:1].lower()}{what[1:]}"
+
+
+def _split(message: str) -> tuple[str, Path]:
+    """(what is wrong, where) of a message such as ``Expected `int` - at `$.device[3].queues` ``."""
+    what, _, place = message.rpartition(" - at `$")
+    if not what:
+        return message, ()
+    parts = re.findall(r"\[(\d+)\]|\.([^.\[\]`]+)", place)
+    path = tuple(int(index) if index else key for index, key in parts)
+    unknown = re.match(r"Object contains unknown field `(.*)`", what)
+    if unknown:
+        return "there is no such key", (*path, unknown[1])
+    return what[:1].lower() + what[1:].replace("`", ""), path
+
+
+def _located(text: str, file: str, path: Path, what: str) -> str:
+    name = next((part for part in reversed(path) if isinstance(part, str)), "")
+    return f"{file}:{Lines(text).of(path)}: {name}{': ' if name else ''}{what}"
+
+
+# -- what must agree -----------------------------------------------------------------------------
+
+
+def _check(scenario: Scenario) -> None:
+    units = _names("unit", [unit.name for unit in scenario.units])
+    loads = _names("load", [load.name for load in scenario.loads])
+    devices = _check_devices(scenario, units, loads)
+    for index, mdev in enumerate(scenario.mdevs):
+        parent = devices.get(mdev.parent)
+        here: Path = ("mdev", index)
+        if parent is None:
+            raise _MistakeError((*here, "parent"), f"there is no device {mdev.parent}")
+        if all(type_.id != mdev.type for type_ in parent.mdev_types):
+            raise _MistakeError((*here, "type"), f"{mdev.parent} offers no type {mdev.type}")
+    for index, process in enumerate(scenario.processes):
+        for number, use in enumerate(process.uses):
+            _check_use(("process", index, "use", number), use, devices, loads)
+    for index, fault in enumerate(scenario.faults):
+        _check_fault(("fault", index), fault)
+
+
+def _names(table: str, names: list[str]) -> frozenset[str]:
+    """All names of a table. Raises for one that is there twice."""
+    for name, count in Counter(names).items():
+        if count > 1:
+            second = [index for index, other in enumerate(names) if other == name][1]
+            raise _MistakeError((table, second), f"there are two of the name {name}")
+    return frozenset(names)
+
+
+def _check_devices(
+    scenario: Scenario, units: frozenset[str], loads: frozenset[str]
+) -> dict[str, DeviceSpec]:
+    devices: dict[str, DeviceSpec] = {}
+    for index, spec in enumerate(scenario.devices):
+        here: Path = ("device", index)
+        if spec.bus == "pci" and not _PCI.fullmatch(spec.address):
+            what = f"{spec.address} is no PCI address, such as 0000:75:00.0"
+            raise _MistakeError((*here, "address"), what)
+        if spec.repeat > 1 and spec.bus != "pci":
+            raise _MistakeError((*here, "repeat"), "only a device on the bus pci can be repeated")
+        if spec.unit is not None and spec.unit not in units:
+            raise _MistakeError((*here, "unit"), f"there is no unit {spec.unit}")
+        if spec.interrupts.load is not None and spec.interrupts.load not in loads:
+            what = f"there is no load {spec.interrupts.load}"
+            raise _MistakeError((*here, "interrupts", "load"), what)
+        if spec.numa_node >= scenario.numa_nodes:
+            raise _MistakeError((*here, "numa_node"), f"there are {scenario.numa_nodes} nodes")
+        for one in _repeated(spec):
+            if one.address in devices:
+                raise _MistakeError((*here, "address"), f"there are two devices {one.address}")
+            devices[one.address] = one
+    for index, spec in enumerate(scenario.devices):
+        if spec.parent is not None and spec.parent not in devices:
+            raise _MistakeError(("device", index, "parent"), f"there is no device {spec.parent}")
+    return devices
+
+
+def _check_use(here: Path, use: Use, devices: dict[str, DeviceSpec], loads: frozenset[str]) -> None:
+    ways = [bool(way) for way in (use.sdmdev, use.vfio, use.uacce, use.idxd)]
+    if sum(ways) != 1:
+        raise _MistakeError(here, "give one of sdmdev, vfio, uacce and idxd")
+    if use.load is not None and use.load not in loads:
+        raise _MistakeError((*here, "load"), f"there is no load {use.load}")
+    for key, names in (("vfio", use.vfio), ("sdmdev", (use.sdmdev,) if use.sdmdev else ())):
+        for name in names:
+            if name not in devices:
+                raise _MistakeError((*here, key), f"there is no device {name}")
+
+
+def _check_fault(here: Path, fault: Fault) -> None:
+    if sum(when is not None for when in (fault.at, fault.every, fault.rate)) != 1:
+        raise _MistakeError(here, "give one of at, every and rate")
+    if fault.kind in ("errno", "hang") and fault.operation is None:
+        raise _MistakeError(here, f"a fault of kind {fault.kind} needs an operation")
+    if fault.kind == "errno" and fault.errno is None:
+        raise _MistakeError(here, "a fault of kind errno needs an errno")
+
+
+# -- repetitions ---------------------------------------------------------------------------------
+
+
+def _unrolled(scenario: Scenario) -> Scenario:
+    return msgspec.structs.replace(
+        scenario,
+        devices=tuple(one for spec in scenario.devices for one in _repeated(spec)),
+        mdevs=tuple(one for spec in scenario.mdevs for one in _next_uuids(spec)),
+    )
+
+
+def _repeated(spec: DeviceSpec) -> Iterator[DeviceSpec]:
+    """A device for each repetition: the same in the next slots of its bus and of those behind."""
+    if spec.repeat == 1:
+        yield spec
+        return
+    bus, slot, function = spec.address[:7].replace(":", ""), spec.address[8:10], spec.address[-1]
+    first = int(bus, 16) << 5 | int(slot, 16)
+    for number in range(first, first + spec.repeat):
+        where = number >> 5
+        address = f"{where >> 8:04x}:{where & 0xFF:02x}:{number & 0x1F:02x}.{function}"
+        changes: dict[str, Any] = {"address": address, "repeat": 1}
+        yield msgspec.structs.replace(spec, **changes)
+
+
+def _next_uuids(spec: MdevSpec) -> Iterator[MdevSpec]:
+    """A mediated device for each repetition: the UUIDs count up in their last twelve digits."""
+    head, _, tail = spec.uuid.rpartition("-")
+    for number in range(spec.repeat):
+        uuid = f"{head}-{int(tail, 16) + number:012x}"
+        yield msgspec.structs.replace(spec, uuid=uuid, repeat=1)
