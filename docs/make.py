@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from sdmtop.commands import COMMANDS, FOCUS_KEYS, Command, key_names
+from sdmtop.facts import FIELDS
 
 HERE = Path(__file__).parent
 
@@ -44,7 +45,42 @@ def _code(keys: list[str]) -> str:
     return " ".join(f"`{key}`" for key in keys)
 
 
-PAGES = {"keys.md": keys_page}
+_QUERY = """\
+# The query language
+
+The key `/` shows only lines that answer to a query, with what they hang below:
+
+    driver:vfio-pci group:14 irq/s>100 holder:qemu state:orphan,stuck !domain:DMA "two words"
+
+Terms stand side by side, and all have to be true. `enter` keeps the query that was typed.
+
+| term | finds |
+|---|---|
+| `text` | lines with this text anywhere, in capitals or not. An address (`02:00.0`) is a text |
+| `field:value` | lines whose field has a word that begins so: `driver:vfio` |
+| `field=value` | lines whose field has just this value: `domain=DMA` leaves out `DMA-FQ` |
+| `field>1` `<` `>=` `<=` | fields of numbers; `1.5k` and `2M` are thousands and millions |
+| `field:a,b` | one of several values is enough |
+| `field:` | any value at all; `field:none` none; `field:?` one that could not be read |
+| `!term` | the opposite, of lines that have such a field |
+| `"a b"` | quotes keep blanks, commas and colons; `\\"` is a quote inside them |
+
+A group has the fields of the group, a device also those of its group, a queue also those of its
+device. `tab` completes fields, and values that there are on this host. What is wrong with a query
+stands below it, under a `^` at the place; the lines stay as they were until it is right.
+
+| field | is |
+|---|---|
+"""
+
+
+def query_page() -> str:
+    """docs/query.md."""
+    rows = (f"| `{field.name}` | {field.meaning} |" for field in FIELDS.values())
+    return _QUERY + "\n".join(rows) + "\n"
+
+
+PAGES = {"keys.md": keys_page, "query.md": query_page}
 """File in this directory -> what is in it."""
 
 

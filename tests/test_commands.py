@@ -18,9 +18,11 @@ def test_every_command_has_an_id_of_its_own_a_key_a_title_and_a_line_of_help() -
 
 
 def test_no_key_does_two_things() -> None:
-    keys = [key for command in COMMANDS for key in command.keys.split(",")]
-    keys.remove("enter")  # The field's own, while a filter is typed.
-    assert len(keys) == len(set(keys))
+    """The keys of the field are its own, while a filter is typed."""
+    for typing in (False, True):
+        scoped = [command for command in COMMANDS if (command.scope == "field") is typing]
+        keys = [key for command in scoped for key in command.keys.split(",")]
+        assert len(keys) == len(set(keys))
 
 
 @pytest.mark.parametrize(

@@ -15,18 +15,20 @@ from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.message import Message
 from textual.screen import Screen
-from textual.widgets import Input
 
 from sdmtop.collector import Focus, Sample
 from sdmtop.commands import COMMANDS, Command, Now, footer, help_lines
+from sdmtop.facts import FIELDS
 from sdmtop.glance import Glance
 from sdmtop.headline import HELP_ROWS, headline, iommu_kind, is_without_iommu, no_iommu_help
 from sdmtop.layout import EVENT_ROWS, LEAST, TALL, WIDE, tree_columns
+from sdmtop.query import QueryError
 from sdmtop.sampler import Sampler, Stall
 from sdmtop.terminal import SIGNALS
 from sdmtop.text import printable
 from sdmtop.tui.bars import Bar, FooterBar
 from sdmtop.tui.bindings import bindings
+from sdmtop.tui.field import QueryField
 from sdmtop.tui.lines import LinesPane
 from sdmtop.tui.panes import Events, Inspector, Interrupts, Pasids
 from sdmtop.tui.tree import TreePane
@@ -65,7 +67,6 @@ class Console(App[None]):
     #pasids {{ height: 5; }}
     #interrupts {{ height: 1fr; }}
     #events {{ height: {EVENT_ROWS}; }}
-    #filter {{ display: none; border: none; height: 1; padding: 0 1; }}
     .help {{ display: none; }}
     .help.-shown {{ display: block; }}
     .-narrow #side, .-narrow #events, .-low #events {{ display: none; }}
@@ -138,11 +139,7 @@ class Console(App[None]):
                 yield Pasids(id="pasids")
                 yield Interrupts(id="interrupts")
         yield Events(id="events")
-        yield Input(
-            id="filter",
-            select_on_focus=False,
-            placeholder="text to find; enter keeps it, esc clears it",
-        )
+        yield QueryField(id="filter")
         yield FooterBar(id="footer")
         yield Bar(id="room")
 
@@ -371,23 +368,27 @@ class Console(App[None]):
     def action_filter(self) -> None:
         """Ask for a text to find."""
         self._bring_forward(self._tree)  # It is the tree that is filtered.
-        field = self.query_one("#filter", Input)
-        field.value = self._tree.filter
-        # At once, not at the next refresh: what is typed right after the key belongs here.
-        field.display = True
-        self.screen.set_focus(field)
+        self._field.open(self._tree.filter, FIELDS, self._tree.values)
         self._show_footer()
 
-    def on_input_changed(self, event: Input.Changed) -> None:
-        """Find while it is typed."""
-        self._tree.find(event.value)
+    def on_input_changed(self, event: QueryField.Changed) -> None:
+        """Find while it is typed; what makes no sense yet changes nothing."""
+        if not self._field.display:
+            return  # Closed meanwhile.
+        error = None
+        try:
+            self._tree.find(event.value)
+        except QueryError as wrong:
+            error = wrong
+        hint = self._field.hint(error, self._room[0])
+        self.screen_stack[0].query_one(FooterBar).say(hint)
 
-    def on_input_submitted(self, _event: Input.Submitted) -> None:
-        """Enter was pressed in the field."""
-        self.action_keep()
-
-    def action_keep(self) -> None:
-        """Keep the filter and go back to the tree."""
+    def on_input_submitted(self, _event: QueryField.Submitted) -> None:
+        """Keep the filter and go back to the tree, unless it makes no sense."""
+        try:
+            self._tree.find(self._field.value)
+        except QueryError:
+            return  # It stands below the field what is wrong.
         self._close_filter()
 
     def action_clear(self) -> None:
@@ -398,10 +399,15 @@ class Console(App[None]):
 
     @property
     def _filter_is_open(self) -> bool:
-        return self.screen_stack[0].query_one("#filter", Input).display
+        return self._field.display
+
+    @property
+    def _field(self) -> QueryField:
+        return self.screen_stack[0].query_one(QueryField)
 
     def _close_filter(self) -> None:
-        self.query_one("#filter", Input).display = False
+        self._field.display = False
+        self.say("")
         self.screen.set_focus(self._tree)
         self._show_footer()
 

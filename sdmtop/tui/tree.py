@@ -7,9 +7,12 @@ from textual.binding import BindingType
 
 from sdmtop import report
 from sdmtop.collector import Sample
+from sdmtop.facts import FIELDS, RATE
 from sdmtop.layout import line_columns
 from sdmtop.model import Device
 from sdmtop.outline import Line, Outline, heading, render
+from sdmtop.query import Query, parse
+from sdmtop.search import Search
 from sdmtop.text import printable
 from sdmtop.tui.bindings import bindings
 from sdmtop.tui.lines import Content, LinesPane
@@ -38,6 +41,8 @@ class TreePane(LinesPane):
     def __init__(self, *, id: str) -> None:  # noqa: A002 (Textual's own word)
         super().__init__(id=id)
         self.filter = ""
+        self._query: Query = ()
+        self._search: Search | None = None
         self.order = ORDERS[0]
         self._folded: set[str] = set()
         self._sample: Sample | None = None
@@ -66,7 +71,7 @@ class TreePane(LinesPane):
 
     def nothing(self) -> str:
         """Say that it is the filter that hides everything."""
-        return f'  no line contains "{printable(self.filter)}"' if self.filter else ""
+        return f"  no line answers to {printable(self.filter)}" if self.filter else ""
 
     @property
     def _columns(self) -> Sequence[int]:
@@ -86,8 +91,9 @@ class TreePane(LinesPane):
             self._outline = report.outline(sample.snapshot)
             self._lines = {line.key: line for line in self._outline.lines()}
             self._parents = {line.parent for line in self._lines.values()}
+            self._search = None
             self.rearrange()
-        elif self.order == "irq/s":
+        elif self.order == "irq/s" or any(term.field == RATE for term in self._query):
             self.rearrange()
         else:
             self.redraw()
@@ -95,12 +101,13 @@ class TreePane(LinesPane):
     def rearrange(self) -> None:
         """Decide anew which lines are seen, and in which order."""
         lines: Iterable[Line] = self._lines.values()
-        if self.order != ORDERS[0]:
-            lines = self._sorted(lines)
-        if self.filter:
-            lines = self._matching(list(lines))
+        if self._query and (search := self.search()) is not None:
+            found = search.found(self._query, self._rate)
+            lines = [line for line in lines if line.key in found]
         elif self._folded:
             lines = self._unfolded(lines)
+        if self.order != ORDERS[0]:
+            lines = self._sorted(lines)
         self.show_keys([line.key for line in lines])
 
     @property
@@ -139,17 +146,31 @@ class TreePane(LinesPane):
         self.rearrange()
 
     def find(self, text: str) -> None:
-        """Show only lines that contain this text, with what they hang below.
+        """Show only lines that answer to a query, with what they hang below.
 
         The selection stays where the operator has put it last, as soon as that is shown again.
+        Raises `QueryError`, and changes nothing.
         """
+        query = parse(text, FIELDS)
         if self.cursor != self._settled:
             self._before_filter = self.cursor
-        self.filter = text
+        self.filter = text if query else ""
+        self._query = query
         self.rearrange()
         if self._before_filter is not None:
             self.select(self._before_filter)
         self._settled = self.cursor
+
+    def search(self) -> Search | None:
+        """What can be asked about the lines; None while nothing has been read in full."""
+        if self._search is None and self._sample is not None:
+            self._search = Search(self._sample.snapshot, self._outline, self._lines.values())
+        return self._search
+
+    def values(self, field: str) -> Sequence[str]:
+        """What a field has on this host."""
+        search = self.search()
+        return search.values(field) if search is not None else ()
 
     def _rate(self, key: str) -> float | None:
         """Interrupts a second of a device, or of all devices of a group."""
@@ -184,15 +205,6 @@ class TreePane(LinesPane):
         if self.order == "irq/s":
             return (-(self._rate(line.key) or 0.0), "")
         return (0.0, self._outline.cells(line)[1 if self.order == "driver" else 2])
-
-    def _matching(self, lines: Sequence[Line]) -> list[Line]:
-        wanted = self.filter.casefold()
-        shown: set[str | None] = set()
-        for line in reversed(lines):
-            text = " ".join(self._outline.cells(line)).casefold()
-            if line.key in shown or wanted in text:
-                shown.update((line.key, line.parent))
-        return [line for line in lines if line.key in shown]
 
     def _unfolded(self, lines: Iterable[Line]) -> list[Line]:
         hidden: set[str | None] = set()

@@ -14,6 +14,7 @@ from sdmtop.sampler import Stall
 from sdmtop.timeline import clock
 from sdmtop.tui.app import Console
 from sdmtop.tui.bars import Bar
+from sdmtop.tui.field import QueryField
 from sdmtop.tui.lines import Content, LinesPane
 from sdmtop.tui.panes import Inspector, Pasids, count_text, rate_text, sparkline
 from sdmtop.tui.tree import TreePane
@@ -176,7 +177,7 @@ def test_a_filter_without_a_match_says_so() -> None:
     async def scene(pilot: Pilot[None]) -> None:
         await pilot.press("slash", *"zzz")
         await pilot.pause()
-        assert 'no line contains "zzz"' in text_of(pilot, "tree")
+        assert "no line answers to zzz" in text_of(pilot, "tree")
 
     play(scene)
 
@@ -234,6 +235,85 @@ def test_where_there_is_room_for_one_pane_a_filter_brings_the_tree_back() -> Non
         assert "filter x" in text_of(pilot, "tree")
 
     play(scene, size=(80, 24))
+
+
+def test_fields_can_be_asked_for_and_everything_that_is_asked_must_be_true() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await pilot.press("slash", *"driver:e1000e group:2", "enter")
+        await pilot.pause()
+        assert list(tree_of(pilot).keys) == ["group/2", NIC]
+        await pilot.press("slash", *" state:unbound", "enter")
+        await pilot.pause()
+        assert list(tree_of(pilot).keys) == []
+
+    play(scene)
+
+
+def test_a_filter_on_rates_follows_them() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await pilot.press("slash", *"irq/s>100", "enter")
+        await pilot.pause()
+        assert list(tree_of(pilot).keys) == []
+        host = sampler_of(pilot).host
+        assert isinstance(host, TreeHost)
+        sampler_of(pilot).tick()
+        host.put("/proc/stat", stat(0, 10, 520, 30))
+        sampler_of(pilot).tick()
+        await pilot.pause()
+        assert list(tree_of(pilot).keys) == ["group/2", NIC]
+        sampler_of(pilot).tick()
+        await pilot.pause()
+        assert list(tree_of(pilot).keys) == []
+
+    play(scene)
+
+
+def test_while_a_query_makes_no_sense_the_lines_stay_as_they_were() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await pilot.press("slash", *'driver:e1000e "')
+        await pilot.pause()
+        assert "^ this quote is not closed" in text_of(pilot, "footer")
+        assert list(tree_of(pilot).keys) == ["group/2", NIC]
+
+    play(scene)
+
+
+def test_what_is_wrong_with_a_query_stands_below_its_column_and_is_not_kept() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await pilot.press("slash", *"driver:e1000e drivr:x")
+        await pilot.pause()
+        field, footer = pilot.app.query_one("#filter"), text_of(pilot, "footer")
+        assert "^ there is no field drivr; do you mean driver?" in footer
+        assert footer.index("^") == field.render_line(0).text.index("drivr:x") + 1
+        await pilot.press("enter")
+        await pilot.pause()
+        assert field.display
+        await pilot.press("escape")
+        await pilot.pause()
+        assert "q Quit" in text_of(pilot, "footer")
+        assert len(tree_of(pilot).keys) == 5
+
+    play(scene)
+
+
+def test_tab_completes_fields_and_values_of_this_host() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        field = pilot.app.query_one(QueryField)
+        await pilot.press("slash", *"d")
+        await pilot.pause()
+        assert text_of(pilot, "footer").strip() == "domain:  driver:"
+        await pilot.press("tab", "tab")
+        await pilot.pause()
+        assert field.value == "driver:"
+        assert text_of(pilot, "footer").strip() == "domain:  [driver:]"
+        await pilot.press("e")
+        await pilot.pause()
+        assert text_of(pilot, "footer").strip() == "e1000e  edu"
+        await pilot.press("tab", "tab", "tab", "enter")
+        await pilot.pause()
+        assert list(tree_of(pilot).keys) == ["group/2", NIC]
+
+    play(scene)
 
 
 def test_a_slash_can_be_typed_into_the_filter() -> None:
