@@ -5,6 +5,7 @@ from pathlib import Path
 
 from sdmtop.commands import COMMANDS, FOCUS_KEYS, Command, key_names
 from sdmtop.facts import FIELDS
+from sdmtop.selftests.registry import TESTS
 
 HERE = Path(__file__).parent
 
@@ -80,7 +81,48 @@ def query_page() -> str:
     return _QUERY + "\n".join(rows) + "\n"
 
 
-PAGES = {"keys.md": keys_page, "query.md": query_page}
+_MADE = "<!-- What follows is made by `make docs`. -->\n"
+
+
+def _by_hand(name: str) -> str:
+    """What a person has written at the top of a page."""
+    return (HERE / name).read_text().partition(_MADE)[0] + _MADE
+
+
+def doctor_page() -> str:
+    """docs/doctor.md."""
+    checks = (
+        f"## {test.name.partition('.')[2]}\n\n"
+        f"**Checks that** {test.proves}.\n\n"
+        f"**Why:** {test.why}.\n\n"
+        f"**What to do:** {test.remedy}.\n"
+        for test in TESTS
+        if test.name.startswith("host.")
+    )
+    return _by_hand("doctor.md") + "\n" + "\n".join(checks)
+
+
+def selftests_page() -> str:
+    """docs/selftests.md."""
+    families: dict[str, list[str]] = {}
+    for test in TESTS:
+        family, _, _ = test.name.partition(".")
+        if family != "host":
+            row = (test.proves, test.needs, test.touches, f"{test.takes:g} s", test.why)
+            families.setdefault(family, []).append(f"| `{test.name}` | {' | '.join(row)} |")
+    page = _by_hand("selftests.md")
+    for family, rows in families.items():
+        page += f"\n## {family}\n\n| test | proves | needs | touches | takes | fails when |\n"
+        page += "|---|---|---|---|---|---|\n" + "\n".join(rows) + "\n"
+    return page
+
+
+PAGES = {
+    "keys.md": keys_page,
+    "query.md": query_page,
+    "doctor.md": doctor_page,
+    "selftests.md": selftests_page,
+}
 """File in this directory -> what is in it."""
 
 

@@ -13,6 +13,8 @@ from sdmtop.subcommands.options import add_host
 COMMANDS = {
     "snapshot": "one reading of the host",
     "capture": "freeze the host in a file that --host capture: reads",
+    "doctor": "what is wrong with this box, why it matters, and what to do",
+    "selftest": "known-answer tests of devices and queues",
 }
 """What each sub-command does. The command is a module of its name in `sdmtop.subcommands`."""
 

@@ -1,0 +1,85 @@
+"""All families, and which of their tests apply to what."""
+
+import fnmatch
+from collections.abc import Iterable, Sequence
+
+from sdmtop.backends.base import Host
+from sdmtop.errors import UsageError
+from sdmtop.model import Snapshot
+from sdmtop.readers.groups import is_vfio
+from sdmtop.selftests import host as host_family
+from sdmtop.selftests.records import HOST, Benchmark, SelfTest
+from sdmtop.selftests.runner import Job
+
+TESTS: tuple[SelfTest, ...] = (*host_family.TESTS,)
+BENCHMARKS: tuple[Benchmark, ...] = ()
+
+
+def chosen(
+    patterns: Sequence[str] | None = None, *, bench: bool = False
+) -> tuple[SelfTest | Benchmark, ...]:
+    """The tests, or the benchmarks, of these names: all, of a family, or of `*.interrupt`.
+
+    In their own order. Raises `UsageError` for a name that none of them has.
+    """
+    all_: tuple[SelfTest | Benchmark, ...] = BENCHMARKS if bench else TESTS
+    if not patterns:
+        return all_
+    for pattern in patterns:
+        if not any(_is_named(test.name, pattern) for test in all_):
+            kind, more = ("benchmark", " --bench") if bench else ("test", "")
+            raise UsageError(f"no {kind} is named {pattern!r} (see 'sdmtop selftest --list{more}')")
+    return tuple(
+        test for test in all_ if any(_is_named(test.name, pattern) for pattern in patterns)
+    )
+
+
+def _is_named(name: str, pattern: str) -> bool:
+    return fnmatch.fnmatchcase(name, pattern) or name.partition(".")[0] == pattern
+
+
+def jobs(
+    tests: Iterable[SelfTest | Benchmark], host: Host, snapshot: Snapshot, target: str | None
+) -> list[Job]:
+    """Each test on each of its targets, sorted by target, so that a device is taken once.
+
+    `target` is a TARGET. None is everything but the box itself, and takes no device away from
+    its driver.
+    """
+    wanted = None if target is None else _members(snapshot, target)
+    given = {device.address for device in snapshot.devices if is_vfio(device.driver or "")}
+    found: dict[str, list[Job]] = {}
+    for test in tests:
+        for one in test.targets(host, snapshot):
+            if (
+                one in wanted
+                if wanted is not None
+                else one != HOST and (one in given or not test.claims)
+            ):
+                found.setdefault(one, []).append(Job(test, one))
+    return [job for of_target in found.values() for job in of_target]
+
+
+def exists(snapshot: Snapshot, target: str) -> bool:
+    """Whether the host has something of that name, to be tested or not."""
+    if target == HOST:
+        return True
+    names = {f"group/{group.id}" for group in snapshot.groups}
+    names.update(device.address for device in snapshot.devices)
+    names.update(queue.id for queue in snapshot.sdmdevs)
+    return target in names
+
+
+def _members(snapshot: Snapshot, target: str) -> frozenset[str]:
+    """What a TARGET stands for: itself; a group's devices; a parent's queues as well."""
+    kind, _, number = target.partition("/")
+    devices = {target}
+    if kind == "group":
+        devices.update(
+            address
+            for group in snapshot.groups
+            if str(group.id) == number
+            for address in group.devices
+        )
+    queues = (queue.id for queue in snapshot.sdmdevs if queue.parent in devices)
+    return frozenset((*devices, *queues))

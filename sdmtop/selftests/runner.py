@@ -1,0 +1,170 @@
+"""Runs tests one after the other, each in a thread that may be left behind.
+
+A timeout is a result. So is a cancel: what was not begun is skipped with that reason.
+"""
+
+import errno
+import statistics
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from sdmtop.backends.base import Host
+from sdmtop.model import Snapshot
+from sdmtop.selftests.records import (
+    Benchmark,
+    Cancelled,
+    Failed,
+    Measurement,
+    Result,
+    SelfTest,
+    Skipped,
+    Verdict,
+)
+from sdmtop.selftests.trial import Trial, because
+
+
+class Job(NamedTuple):
+    """A test or a benchmark, and what it is to be made on."""
+
+    test: SelfTest | Benchmark
+    target: str
+
+
+class Step(NamedTuple):
+    """Where a run is: job `number` of `total`, and what it does."""
+
+    number: int
+    total: int
+    job: Job
+    words: str
+
+
+_CANCELLED = "cancelled"
+
+_REFUSED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+"""What a call answers who has no right to it; it tells nothing of the device."""
+
+
+class Run:
+    """One run over some jobs; iterating it makes it, in the caller's thread."""
+
+    def __init__(
+        self,
+        host: Host,
+        snapshot: Snapshot,
+        jobs: Sequence[Job],
+        on_step: Callable[[Step], None] = lambda _step: None,
+    ) -> None:
+        self._host = host
+        self._snapshot = snapshot
+        self._jobs = jobs
+        self._on_step = on_step
+        self._stop = threading.Event()
+        self._hanging: set[str] = set()
+
+    def cancel(self) -> None:
+        """End the test under way at its next step, and begin no other. From any thread."""
+        self._stop.set()
+
+    def __iter__(self) -> Iterator[Result | Measurement]:
+        """The outcome of each job, as soon as it is there."""
+        for number, job in enumerate(self._jobs, 1):
+            began = time.monotonic()
+            outcome = self._outcome(number, job)
+            yield _worded(job, outcome, time.monotonic() - began)
+
+    def _outcome(self, number: int, job: Job) -> "_Outcome":
+        def say(words: str) -> None:
+            self._on_step(Step(number, len(self._jobs), job, words))
+
+        trial = Trial(self._host, self._snapshot, job.target, say=say, stop=self._stop)
+        if self._stop.is_set():
+            return _Outcome(trial, "skip", _CANCELLED)
+        if job.target in self._hanging:
+            return _Outcome(trial, "skip", "an earlier test on it has not ended")
+        say("starting")
+        attempt = _Attempt(job, trial)
+        attempt.start()
+        attempt.join(job.test.limit)
+        if attempt.is_alive():
+            # The thread goes on: nothing may be taken from under a call of the kernel.
+            self._hanging.add(job.target)
+            reason = f"no end after {job.test.limit:g} s, at: {trial.step}"
+            return _Outcome(trial, "fail", f"{reason}; what it holds is held until that ends")
+        return attempt.outcome
+
+
+class _Outcome(NamedTuple):
+    trial: Trial
+    verdict: Verdict
+    reason: str | None
+    samples: tuple[float, ...] = ()
+
+
+class _Attempt(threading.Thread):
+    """One job, with all that it leaves to be undone."""
+
+    def __init__(self, job: Job, trial: Trial) -> None:
+        super().__init__(name=f"sdmtop-{job.test.name}", daemon=True)
+        self._job = job
+        self._trial = trial
+        self.outcome = _Outcome(trial, "fail", "it has told nothing")
+
+    def run(self) -> None:
+        """See `threading.Thread.run`."""
+        verdict, reason, samples = self._verdict()
+        try:
+            self._trial.clean_up()
+        except OSError as error:
+            left = f"what it took could not be given back: {because(error)}"
+            verdict, reason = "fail", f"{reason}; {left}" if reason else left
+        self.outcome = _Outcome(self._trial, verdict, reason, samples)
+
+    def _verdict(self) -> tuple[Verdict, str | None, tuple[float, ...]]:
+        try:
+            told: Any = self._job.test.run(self._trial)
+        except Skipped as skip:
+            return "skip", str(skip), ()
+        except Cancelled:
+            return "skip", _CANCELLED, ()
+        except Failed as failure:
+            return "fail", str(failure), ()
+        except OSError as error:
+            refusal = self._trial.host.refusal()
+            if error.errno in _REFUSED and refusal is not None:
+                return "skip", f"{self._trial.step}: {because(error)}: {refusal}", ()
+            return "fail", f"{self._trial.step}: {because(error)}", ()
+        except Exception as error:  # noqa: BLE001 - a thread that dies would be a hang to its waiter
+            return "fail", f"{self._trial.step}: {type(error).__name__}: {error}", ()
+        if isinstance(self._job.test, Benchmark):
+            return "pass", None, tuple(told)
+        return "pass", told, ()
+
+
+def _worded(job: Job, outcome: _Outcome, seconds: float) -> Result | Measurement:
+    seconds = round(seconds, 3)
+    test = job.test
+    if isinstance(test, Benchmark):
+        samples = sorted(outcome.samples)
+        tenth = len(samples) // 10
+        return Measurement(
+            benchmark=test.name,
+            target=job.target,
+            unit=test.unit,
+            median=statistics.median(samples) if samples else None,
+            low=samples[tenth] if samples else None,
+            high=samples[-1 - tenth] if samples else None,
+            runs=len(samples),
+            reason=outcome.reason,
+            seconds=seconds,
+        )
+    return Result(
+        test=test.name,
+        target=job.target,
+        result=outcome.verdict,
+        reason=outcome.reason,
+        evidence=tuple(outcome.trial.evidence),
+        seconds=seconds,
+    )

@@ -1,0 +1,183 @@
+"""One test on one target: what it works with, what it has seen, and how it ends."""
+
+import errno
+import os
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any, NoReturn, Protocol, TypeVar
+
+from sdmtop.backends.base import Host, Signal
+from sdmtop.model import Device, IommuGroup, Sdmdev, Snapshot
+from sdmtop.selftests.records import Cancelled, Evidence, Failed, Skipped
+
+_SLICE = 0.1
+"""Seconds after which a wait looks whether it was cancelled."""
+
+_SHOWN_BYTES = 16
+
+
+class _Closing(Protocol):
+    def close(self) -> None: ...
+
+
+C = TypeVar("C", bound=_Closing)
+T = TypeVar("T")
+
+
+class Trial:
+    """Handed to a test. `snapshot` is the host as it was before the run.
+
+    What is entered with `closing` or called with `finally_` is undone in reverse order when the
+    test has ended, however it ends.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        snapshot: Snapshot,
+        target: str,
+        *,
+        say: Callable[[str], None] = lambda _step: None,
+        stop: threading.Event | None = None,
+    ) -> None:
+        self.host = host
+        self.snapshot = snapshot
+        self.target = target
+        self.evidence: list[Evidence] = []
+        self.step = "starting"
+        self._say = say
+        self._stop = stop or threading.Event()
+        self._cleanup = ExitStack()
+
+    # -- how it goes ---------------------------------------------------------------------------
+
+    def say(self, step: str) -> None:
+        """What the test does next. Raises `Cancelled` if it need not go on."""
+        self.step = step
+        self._say(step)
+        if self._stop.is_set():
+            raise Cancelled
+
+    def skip(self, reason: str) -> NoReturn:
+        """End: it cannot be made here."""
+        raise Skipped(reason)
+
+    def fail(self, reason: str) -> NoReturn:
+        """End: what was seen must not be."""
+        raise Failed(reason)
+
+    # -- what it has seen ----------------------------------------------------------------------
+
+    def note(self, what: str, got: object, address: int | None = None) -> None:
+        """A fact that decides nothing by itself."""
+        self.evidence.append(Evidence(what, None, shown(got), _hex(address)))
+
+    def expect(
+        self,
+        what: str,
+        expected: T,
+        got: T,
+        address: int | None = None,
+        show: Callable[[T], str] | None = None,
+    ) -> None:
+        """Keep both as evidence; fail if they differ. `show` words a value."""
+        words = show or shown
+        self.evidence.append(Evidence(what, words(expected), words(got), _hex(address)))
+        if expected != got:
+            place = f" at {address:#x}" if address is not None else ""
+            self.fail(f"{what}{place}: expected {words(expected)}, got {words(got)}")
+
+    def refused(
+        self, what: str, allowed: tuple[int, ...], call: Callable[..., object], *arguments: Any
+    ) -> None:
+        """Make a call that the kernel must refuse with one of these errnos."""
+        wanted = " or ".join(errno.errorcode[number] for number in allowed)
+        try:
+            call(*arguments)
+        except OSError as error:
+            name = errno.errorcode.get(error.errno or 0, str(error.errno))
+            self.evidence.append(Evidence(what, wanted, name, errno=name))
+            if error.errno not in allowed:
+                self.fail(f"{what}: expected {wanted}, got {name} ({error.strerror})")
+            return
+        self.evidence.append(Evidence(what, wanted, "accepted"))
+        self.fail(f"{what}: expected {wanted}, and it was accepted")
+
+    def wait(self, signal: Signal, seconds: float) -> int:
+        """How often the signal was raised; 0 when nothing has come in time."""
+        deadline = self.host.now() + seconds
+        while True:
+            count = signal.wait(max(0.0, min(_SLICE, deadline - self.host.now())))
+            if count or self.host.now() >= deadline:
+                return count
+            self.say(self.step)
+
+    def until(self, come: Callable[[], bool], seconds: float, every: float = 0.001) -> bool:
+        """Wait for something to be true; False when the time is over. Pauses grow to 50 ms."""
+        deadline = self.host.now() + seconds
+        while not come():
+            if self.host.now() >= deadline:
+                return False
+            self.host.sleep(every)
+            every = min(every * 1.5, 0.05)
+            self.say(self.step)
+        return True
+
+    # -- what must be undone -------------------------------------------------------------------
+
+    def closing(self, thing: C) -> C:
+        """Close it at the end."""
+        self._cleanup.callback(thing.close)
+        return thing
+
+    def finally_(self, call: Callable[..., object], *arguments: Any) -> None:
+        """Call this at the end."""
+        self._cleanup.callback(call, *arguments)
+
+    def clean_up(self) -> None:
+        """Undo what is left to be undone; raises the first `OSError` of it, after all is tried."""
+        self._cleanup.close()
+
+    # -- what it is about ----------------------------------------------------------------------
+
+    @property
+    def device(self) -> Device:
+        """The device that is the target."""
+        return next(one for one in self.snapshot.devices if one.address == self.target)
+
+    @property
+    def group(self) -> IommuGroup:
+        """The group of the device that is the target; skips where it has none."""
+        number = self.device.group
+        group = next((one for one in self.snapshot.groups if one.id == number), None)
+        return group or self.skip("it is in no IOMMU group")
+
+    @property
+    def queue(self) -> Sdmdev:
+        """The queue that is the target."""
+        return next(one for one in self.snapshot.sdmdevs if one.id == self.target)
+
+
+def shown(value: object) -> str:
+    """A value as evidence."""
+    if isinstance(value, bytes | bytearray | memoryview):
+        data = bytes(value)
+        text = data[:_SHOWN_BYTES].hex(" ", 4)
+        return text if len(data) <= _SHOWN_BYTES else f"{text} ... ({len(data)} bytes)"
+    return str(value)
+
+
+def word(value: int) -> str:
+    """A 32-bit register."""
+    return f"{value:#010x}"
+
+
+def because(error: OSError) -> str:
+    """Why a call failed: the kernel's words and the name of its errno."""
+    name = errno.errorcode.get(error.errno or 0, str(error.errno))
+    return f"{error.strerror or os.strerror(error.errno or 0)} ({name})"
+
+
+def _hex(address: int | None) -> str | None:
+    return None if address is None else f"{address:#x}"

@@ -1,0 +1,160 @@
+"""`sdmtop selftest`: known-answer tests of a device, a group, a queue, or all there is."""
+
+import argparse
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from sdmtop.errors import FAILED, NOTHING_TO_DO, UsageError, complain, put_out
+from sdmtop.subcommands.options import add_host
+from sdmtop.text import printable
+
+if TYPE_CHECKING:
+    from sdmtop.selftests.records import Benchmark, SelfTest
+    from sdmtop.selftests.runner import Run, Step
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What may be asked."""
+    add_host(parser)
+    parser.add_argument(
+        "target",
+        metavar="TARGET",
+        nargs="?",
+        help="a PCI address, an mdev UUID, group/N, a uacce or wq name, a DMA channel, or 'host'; "
+        "default: all that is free, but not the host itself",
+    )
+    parser.add_argument(
+        "--test",
+        metavar="NAME",
+        action="append",
+        help="a test, a family, or a pattern such as '*.interrupt'; may be repeated",
+    )
+    parser.add_argument("--bench", action="store_true", help="measure, and judge nothing")
+    parser.add_argument("--list", action="store_true", help="what tests there are; run none")
+    parser.add_argument("--format", choices=("text", "json", "junit"), default="text")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run what applies; exit status 1 if a test fails, 4 if there was nothing to test."""
+    from sdmtop.selftests import registry, reports
+
+    if options.format == "junit" and (options.bench or options.list):
+        return complain("selftest", UsageError("--format junit is for results of tests only"))
+    try:
+        tests = registry.chosen(options.test, bench=options.bench)
+    except UsageError as error:
+        return complain("selftest", error)
+    if not options.list:
+        return _run(options, tests)
+    if options.format == "json":
+        key = "benchmarks" if options.bench else "tests"
+        return put_out(reports.as_json(key, map(reports.described, tests)))
+    return put_out("".join(f"{line}\n" for line in reports.list_lines(tests)).encode())
+
+
+def _run(options: argparse.Namespace, tests: "Sequence[SelfTest | Benchmark]") -> int:
+    from sdmtop.backends.base import open_host
+    from sdmtop.readers.snapshot import read_snapshot
+    from sdmtop.selftests import registry
+    from sdmtop.selftests.runner import Run
+
+    host = open_host(options.host)
+    snapshot = read_snapshot(host)
+    jobs = registry.jobs(tests, host, snapshot, options.target)
+    if not jobs:
+        if options.target is not None and not registry.exists(snapshot, options.target):
+            return _nothing(options.target, "no such device, group or queue")
+        return _nothing(
+            options.target or "selftest",
+            "no test applies; 'sdmtop doctor' examines the host itself",
+        )
+    return _report(options, Run(host, snapshot, jobs, _show if _is_live(options) else _ignore))
+
+
+def _report(options: argparse.Namespace, run: "Run") -> int:
+    """Run, say what comes of it, and how it ends as an exit status."""
+    from sdmtop.selftests import reports
+    from sdmtop.selftests.records import Measurement, Result
+
+    results: list[Result] = []
+    measurements: list[Measurement] = []
+    status = 0
+    with _cancelling(run) as signals:
+        for found in run:
+            if isinstance(found, Measurement):
+                measurements.append(found)
+                lines = [reports.measurement_line(found)]
+            else:
+                results.append(found)
+                lines = [reports.result_line(found)]
+                if found.result == "fail":
+                    lines += reports.evidence_lines(found)
+            if options.format == "text":
+                _clear(options)
+                status = status or put_out("".join(f"{line}\n" for line in lines).encode())
+    if options.format == "junit":
+        status = put_out(reports.as_junit(results))
+    elif options.format == "json":
+        key = "benchmarks" if options.bench else "results"
+        status = put_out(reports.as_json(key, measurements or results))
+    elif results:
+        status = status or put_out(f"{reports.summary(results)}\n".encode())
+    if signals:
+        return 128 + signals[0]
+    if status or any(result.result == "fail" for result in results):
+        return status or FAILED
+    if measurements or any(result.result == "pass" for result in results):
+        return 0
+    return _nothing("selftest", f"every test was skipped: {results[0].reason}")
+
+
+def _nothing(what: str, why: str) -> int:
+    complain(what, ValueError(why))
+    return NOTHING_TO_DO
+
+
+@contextmanager
+def _cancelling(run: "Run") -> Iterator[list[int]]:
+    """Have a signal end the run in good order, with all that was taken given back.
+
+    The list will hold its number. The same signal again ends the program.
+    """
+    came: list[int] = []
+
+    def cancel(number: int, _frame: FrameType | None) -> None:
+        came.append(number)
+        signal.signal(number, signal.SIG_DFL)
+        run.cancel()
+
+    before = {number: signal.signal(number, cancel) for number in _SIGNALS}
+    try:
+        yield came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _is_live(options: argparse.Namespace) -> bool:
+    return options.format == "text" and sys.stderr is not None and sys.stderr.isatty()
+
+
+def _show(step: "Step") -> None:
+    head = f"[{step.number}/{step.total}] {step.job.test.name} {step.job.target}"
+    sys.stderr.write(f"\r\x1b[K{printable(f'{head}: {step.words}')[:100]}")
+    sys.stderr.flush()
+
+
+def _ignore(_step: "Step") -> None:
+    """Nobody looks."""
+
+
+def _clear(options: argparse.Namespace) -> None:
+    if _is_live(options):
+        sys.stderr.write("\r\x1b[K")
+        sys.stderr.flush()
