@@ -23,11 +23,24 @@ if TYPE_CHECKING:
 
 UnitDriver = Literal["intel", "amd", "arm-smmu-v3", "virtio"]
 DomainType = Literal["DMA", "DMA-FQ", "identity"]
-AcceleratorKind = Literal["zip", "sec", "hpre", "memcpy", "edu"]
+AcceleratorKind = Literal["zip", "sec", "hpre", "memcpy", "dsa", "edu"]
 Quirk = Literal["rfc-v2"]
 
-Name: TypeAlias = Annotated[str, Meta(pattern=r"^[^/\x00-\x1f\x7f]+$", max_length=128)]
+_NAME = r"^(?!\.\.?$)[^/\x00-\x1f\x7f]{1,128}$"
+_UUID = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+_IDXD = r"^(dsa|iax)[0-9]{1,3}$"
+_ERRNO = "^E[A-Z0-9]+$"
+_PATTERNS = {
+    repr(_NAME): "a name of at most 128 characters, without slashes and control characters",
+    repr(_UUID): "a UUID in lower case",
+    repr(_IDXD): "a name such as dsa0 or iax1",
+    repr(_ERRNO): "the name of an errno, such as EIO",
+}
+"""What each pattern asks for, in words."""
+
+Name: TypeAlias = Annotated[str, Meta(pattern=_NAME)]
 """What can be the name of a file."""
+Uuid: TypeAlias = Annotated[str, Meta(pattern=_UUID)]
 Count: TypeAlias = Annotated[int, Meta(ge=0, le=1 << 20)]
 Positive: TypeAlias = Annotated[int, Meta(ge=1, le=1 << 20)]
 Seconds: TypeAlias = Annotated[float, Meta(ge=0, le=1e9)]
@@ -37,8 +50,6 @@ Byte4: TypeAlias = Annotated[int, Meta(ge=0, le=0xFFFF_FFFF)]
 Address64: TypeAlias = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
 
 _PCI = re.compile(r"([0-9a-f]{4}):([0-9a-f]{2}):([0-1][0-9a-f])\.([0-7])")
-_UUID = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
-Uuid: TypeAlias = Annotated[str, Meta(pattern=_UUID)]
 
 
 class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -124,7 +135,7 @@ class WorkQueue(Part, frozen=True):
 class Idxd(Part, frozen=True):
     """An IDXD device: `dsa0` or `iax0`, with its queues."""
 
-    name: Annotated[str, Meta(pattern=r"^(dsa|iax)[0-9]{1,3}$")]
+    name: Annotated[str, Meta(pattern=_IDXD)]
     queues: tuple[WorkQueue, ...] = ()
     engines: Count = 4
     groups: Count = 4
@@ -288,7 +299,7 @@ class Fault(Part, frozen=True):
     lasts: Seconds | None = None
     """Seconds until it is over; None: for ever, or, of what takes no time, at once."""
     operation: str | None = None
-    errno: Annotated[str, Meta(pattern="^E[A-Z0-9]+$")] | None = None
+    errno: Annotated[str, Meta(pattern=_ERRNO)] | None = None
     times: Positive | None = None
     """How many operations fail, or interrupts are lost."""
     amount: Rate | None = None
@@ -374,15 +385,17 @@ def _syntax(message: str, text: str, file: str) -> str:
 
 def _split(message: str) -> tuple[str, Path]:
     """(what is wrong, where) of a message such as ``Expected `int` - at `$.device[3].queues` ``."""
-    what, _, place = message.rpartition(" - at `$")
-    if not what:
-        return message, ()
+    what, _, place = message.partition(" - at `$")
     parts = re.findall(r"\[(\d+)\]|\.([^.\[\]`]+)", place)
     path = tuple(int(index) if index else key for index, key in parts)
-    unknown = re.match(r"Object contains unknown field `(.*)`", what)
+    unknown = re.fullmatch(r"Object contains unknown field `(.*)`", what)
     if unknown:
         return "there is no such key", (*path, unknown[1])
-    return what[:1].lower() + what[1:].replace("`", ""), path
+    pattern = re.fullmatch(r"Expected `str` matching regex (.*)", what)
+    if pattern:
+        return f"expected {_PATTERNS[pattern[1]]}", path
+    what = what.replace("`", "").replace("Object missing required field", "the table has no")
+    return what[:1].lower() + what[1:], path
 
 
 def _located(text: str, file: str, path: Path, what: str) -> str:
@@ -437,7 +450,7 @@ def _check_devices(
             what = f"there is no load {spec.interrupts.load}"
             raise _MistakeError((*here, "interrupts", "load"), what)
         if spec.numa_node >= scenario.numa_nodes:
-            raise _MistakeError((*here, "numa_node"), f"there are {scenario.numa_nodes} nodes")
+            raise _MistakeError((*here, "numa_node"), f"the last node is {scenario.numa_nodes - 1}")
         for one in _repeated(spec):
             if one.address in devices:
                 raise _MistakeError((*here, "address"), f"there are two devices {one.address}")

@@ -1,0 +1,82 @@
+"""Virtual time: seconds since the modelled kernel has booted, and what is to happen when."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+BOOTED = 1_790_000_000
+"""When every modelled kernel has booted, in seconds since the epoch (2026-09-21, UTC)."""
+
+
+class Timer:
+    """Something that is to happen."""
+
+    __slots__ = ("action",)
+
+    def __init__(self, action: Callable[[], None]) -> None:
+        self.action: Callable[[], None] | None = action
+
+    def cancel(self) -> None:
+        """Let it not happen."""
+        self.action = None
+
+
+class Clock:
+    """Seconds since boot. What is due happens in order of time, then in the order of asking."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self._timers: list[tuple[float, int, Timer]] = []
+        self._serial = itertools.count()
+
+    def at(self, when: float, action: Callable[[], None]) -> Timer:
+        """Have something happen at a time; at once where that has passed."""
+        timer = Timer(action)
+        heapq.heappush(self._timers, (max(when, self.now), next(self._serial), timer))
+        return timer
+
+    def after(self, seconds: float, action: Callable[[], None]) -> Timer:
+        """Have something happen that many seconds from now."""
+        return self.at(self.now + seconds, action)
+
+    @property
+    def next(self) -> float | None:
+        """When something happens next; None if nothing is to happen."""
+        while self._timers and self._timers[0][2].action is None:
+            heapq.heappop(self._timers)
+        return self._timers[0][0] if self._timers else None
+
+    def advance(self, until: float) -> None:
+        """Let time pass up to `until`, and everything happen that is due by then."""
+        while (due := self.next) is not None and due <= until:
+            when, _, timer = heapq.heappop(self._timers)
+            self.now = max(self.now, when)
+            action, timer.action = timer.action, None
+            if action is not None:
+                action()
+        self.now = max(self.now, until)
+
+
+class Pace:
+    """How virtual time follows real time: `rate` seconds a second, 0 for a still picture."""
+
+    def __init__(self, start: float, rate: float) -> None:
+        self._start = start
+        self._since = time.monotonic()
+        self.rate = rate
+
+    def now(self) -> float:
+        """What the virtual time should be."""
+        return self._start + (time.monotonic() - self._since) * self.rate
+
+    def change(self, now: float, rate: float) -> None:
+        """Go on from `now` (virtual) at another rate."""
+        self._start = now
+        self._since = time.monotonic()
+        self.rate = rate
