@@ -25,15 +25,18 @@ UnitDriver = Literal["intel", "amd", "arm-smmu-v3", "virtio"]
 DomainType = Literal["DMA", "DMA-FQ", "identity"]
 AcceleratorKind = Literal["zip", "sec", "hpre", "memcpy", "dsa", "edu"]
 Quirk = Literal["rfc-v2"]
+JobKind = Literal["deflate", "inflate", "aes", "sha", "power", "copy"]
 
 _NAME = r"^(?!\.\.?$)[^/\x00-\x1f\x7f]{1,128}$"
 _UUID = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 _IDXD = r"^(dsa|iax)[0-9]{1,3}$"
 _ERRNO = "^E[A-Z0-9]+$"
+_PATH = r"^/[^\x00]+$"
 _PATTERNS = {
     repr(_NAME): "a name of at most 128 characters, without slashes and control characters",
     repr(_UUID): "a UUID in lower case",
     repr(_IDXD): "a name such as dsa0 or iax1",
+    repr(_PATH): "an absolute path",
     repr(_ERRNO): "the name of an errno, such as EIO",
 }
 """What each pattern asks for, in words."""
@@ -140,6 +143,15 @@ class Idxd(Part, frozen=True):
     engines: Count = 4
     groups: Count = 4
 
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """The names of the queues that a process can open: `wq0.1`."""
+        return tuple(
+            f"wq{self.name[3:]}.{index}"
+            for index, queue in enumerate(self.queues)
+            if queue.enabled and queue.type == "user"
+        )
+
 
 class Disk(Part, frozen=True):
     """A block device of a device: partition (or the disk itself) -> where it is mounted."""
@@ -243,17 +255,28 @@ class Use(Part, frozen=True):
     """False: the group is held, the device is not opened."""
     mapped_only: bool = False
     """Close all descriptors once the device is mapped."""
+    polite: bool = False
+    """Let a device of `vfio` go when the kernel asks for it."""
     memory: Annotated[int, Meta(ge=4096, le=1 << 26)] = 65536
     """Bytes that are mapped for the device."""
-    job: Literal["deflate", "inflate", "aes", "sha", "copy", "none"] = "none"
+    job: JobKind | None = None
     size: Annotated[int, Meta(ge=1, le=1 << 20)] = 4096
     load: str | None = None
 
 
-class ProcessSpec(Part, frozen=True, rename={"uses": "use"}):
+class WriteSpec(Part, frozen=True):
+    """A write to a file, `after` seconds of the life of the process that does it."""
+
+    path: Annotated[str, Meta(pattern=_PATH)]
+    data: str
+    after: Seconds = 0.0
+
+
+class ProcessSpec(Part, frozen=True, rename={"uses": "use", "writes": "write"}):
     """A program: it begins at `begin`, ends `lives` seconds later, and begins `again` so often.
 
-    `again` counts from one beginning to the next; each has a pid of its own.
+    `again` counts from one beginning to the next; each has a pid of its own. `repeat` makes as
+    many of them, whose `sdmdev` is the parent in the next PCI slot each time.
     """
 
     name: Annotated[str, Meta(min_length=1, max_length=15)]
@@ -266,6 +289,7 @@ class ProcessSpec(Part, frozen=True, rename={"uses": "use"}):
     again: Annotated[float, Meta(gt=0)] | None = None
     repeat: Annotated[int, Meta(ge=1, le=65536)] = 1
     uses: tuple[Use, ...] = ()
+    writes: tuple[WriteSpec, ...] = ()
 
 
 FaultKind = Literal[
@@ -328,6 +352,8 @@ class Scenario(
     numa_nodes: Annotated[int, Meta(ge=1, le=64)] = 1
     domain_type: DomainType = "DMA-FQ"
     """Default domain of groups at boot."""
+    tick: Annotated[float, Meta(ge=0.01, le=10)] = 0.1
+    """Seconds of virtual time between two steps of every load."""
     debugfs: bool = True
     """Whether debugfs is mounted and the unit's driver shows its tables there."""
     modules: tuple[Name, ...] = ()
@@ -418,8 +444,13 @@ def _check(scenario: Scenario) -> None:
         if all(type_.id != mdev.type for type_ in parent.mdev_types):
             raise _MistakeError((*here, "type"), f"{mdev.parent} offers no type {mdev.type}")
     for index, process in enumerate(scenario.processes):
-        for number, use in enumerate(process.uses):
-            _check_use(("process", index, "use", number), use, devices, loads)
+        here = ("process", index)
+        parents = [use.sdmdev for use in process.uses if use.sdmdev is not None]
+        if process.repeat > 1 and not all(map(_PCI.fullmatch, parents)):
+            raise _MistakeError((*here, "repeat"), "only parents on the bus pci follow each other")
+        for one in _next_parents(process):
+            for number, use in enumerate(one.uses):
+                _check_use((*here, "use", number), use, scenario, devices)
     for index, fault in enumerate(scenario.faults):
         _check_fault(("fault", index), fault)
 
@@ -461,16 +492,31 @@ def _check_devices(
     return devices
 
 
-def _check_use(here: Path, use: Use, devices: dict[str, DeviceSpec], loads: frozenset[str]) -> None:
+def _check_use(here: Path, use: Use, scenario: Scenario, devices: dict[str, DeviceSpec]) -> None:
     ways = [bool(way) for way in (use.sdmdev, use.vfio, use.uacce, use.idxd)]
     if sum(ways) != 1:
         raise _MistakeError(here, "give one of sdmdev, vfio, uacce and idxd")
-    if use.load is not None and use.load not in loads:
+    if use.load is not None and all(use.load != load.name for load in scenario.loads):
         raise _MistakeError((*here, "load"), f"there is no load {use.load}")
     for key, names in (("vfio", use.vfio), ("sdmdev", (use.sdmdev,) if use.sdmdev else ())):
         for name in names:
             if name not in devices:
                 raise _MistakeError((*here, key), f"there is no device {name}")
+    if use.sdmdev is not None:
+        types = [type_.id for type_ in devices[use.sdmdev].mdev_types]
+        is_made = any(use.uuid == mdev.uuid for mdev in scenario.mdevs)
+        if not is_made and use.type not in types:
+            offers = ", ".join(types) or "none"
+            raise _MistakeError(here, f"give a type that {use.sdmdev} offers: {offers}")
+    specs = devices.values()
+    if use.uacce is not None and all(
+        spec.uacce is None or spec.uacce.name != use.uacce for spec in specs
+    ):
+        raise _MistakeError((*here, "uacce"), f"there is no uacce device {use.uacce}")
+    if use.idxd is not None and use.idxd not in {
+        queue for spec in specs if spec.idxd is not None for queue in spec.idxd.nodes
+    }:
+        raise _MistakeError((*here, "idxd"), f"there is no work queue {use.idxd} with a node")
 
 
 def _check_fault(here: Path, fault: Fault) -> None:
@@ -490,6 +536,7 @@ def _unrolled(scenario: Scenario) -> Scenario:
         scenario,
         devices=tuple(one for spec in scenario.devices for one in _repeated(spec)),
         mdevs=tuple(one for spec in scenario.mdevs for one in _next_uuids(spec)),
+        processes=tuple(one for spec in scenario.processes for one in _next_parents(spec)),
     )
 
 
@@ -498,13 +545,31 @@ def _repeated(spec: DeviceSpec) -> Iterator[DeviceSpec]:
     if spec.repeat == 1:
         yield spec
         return
-    bus, slot, function = spec.address[:7].replace(":", ""), spec.address[8:10], spec.address[-1]
-    first = int(bus, 16) << 5 | int(slot, 16)
-    for number in range(first, first + spec.repeat):
-        where = number >> 5
-        address = f"{where >> 8:04x}:{where & 0xFF:02x}:{number & 0x1F:02x}.{function}"
-        changes: dict[str, Any] = {"address": address, "repeat": 1}
+    for number in range(spec.repeat):
+        changes: dict[str, Any] = {"address": _slot_after(spec.address, number), "repeat": 1}
         yield msgspec.structs.replace(spec, **changes)
+
+
+def _slot_after(address: str, number: int) -> str:
+    """The PCI address so many slots further on, and on the buses behind it."""
+    bus, slot, function = address[:7].replace(":", ""), address[8:10], address[-1]
+    place = (int(bus, 16) << 5 | int(slot, 16)) + number
+    return f"{place >> 13:04x}:{place >> 5 & 0xFF:02x}:{place & 0x1F:02x}.{function}"
+
+
+def _next_parents(spec: ProcessSpec) -> Iterator[ProcessSpec]:
+    """A process for each repetition, with the parents that follow."""
+    if spec.repeat == 1:
+        yield spec
+        return
+    for number in range(spec.repeat):
+        uses = tuple(
+            use
+            if use.sdmdev is None
+            else msgspec.structs.replace(use, sdmdev=_slot_after(use.sdmdev, number))
+            for use in spec.uses
+        )
+        yield msgspec.structs.replace(spec, uses=uses, repeat=1)
 
 
 def _next_uuids(spec: MdevSpec) -> Iterator[MdevSpec]:

@@ -32,6 +32,7 @@ uuid = "5d3de000-0000-4000-8000-000000000001"
 name = "zipper"
 [[process.use]]
 sdmdev = "0000:01:00.0"
+type = "zip"
 load = "busy"
 
 [[fault]]
@@ -91,11 +92,12 @@ def test_a_repeated_mdev_counts_its_uuid_up() -> None:
         ('type = "zip"', 'type = "z"', "a.toml:20: type: 0000:01:00.0 offers no type z"),
         ("5d3de000", "5D3DE000", "a.toml:21: uuid: expected a UUID in lower"),
         ('sdmdev = "0000:01', 'sdmdev = "0000:02', "a.toml:26: sdmdev: there is no device 0000:02"),
+        ('type = "zip"\nload', "load", "a.toml:25: use: give a type that 0000:01:00.0 offers: zip"),
         ("[[process.use]]", "[[process.use]]\nuacce='x'", "a.toml:25: use: give one of sdmdev, vf"),
-        ('kind = "stall"', 'kind = "x"', "a.toml:30: kind: invalid enum value 'x'"),
-        ('kind = "stall"', 'kind = "hang"', "a.toml:29: fault: a fault of kind hang needs an ope"),
-        ("at = 3", "", "a.toml:29: fault: give one of at, every and rate"),
-        ("at = 3", "at = 3\nrate = 1", "a.toml:29: fault: give one of at, every and rate"),
+        ('kind = "stall"', 'kind = "x"', "a.toml:31: kind: invalid enum value 'x'"),
+        ('kind = "stall"', 'kind = "hang"', "a.toml:30: fault: a fault of kind hang needs an ope"),
+        ("at = 3", "", "a.toml:30: fault: give one of at, every and rate"),
+        ("at = 3", "at = 3\nrate = 1", "a.toml:30: fault: give one of at, every and rate"),
     ],
 )
 def test_mistakes_are_told_with_their_line(old: str, new: str, message: str) -> None:
@@ -107,18 +109,18 @@ def test_mistakes_are_told_with_their_line(old: str, new: str, message: str) -> 
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        ('[[unit]]\nname = "dmar0"', "a.toml:33: unit: there are two of the name dmar0"),
-        ('[[device]]\naddress = "0000:01:00.0"', "a.toml:34: address: there are two devices"),
+        ('[[unit]]\nname = "dmar0"', "a.toml:34: unit: there are two of the name dmar0"),
+        ('[[device]]\naddress = "0000:01:00.0"', "a.toml:35: address: there are two devices"),
         (
             '[[device]]\naddress = "0000:02:00.0"\nparent = "0000:00:01.0"',
-            "a.toml:35: parent: there is no device 0000:00:01.0",
+            "a.toml:36: parent: there is no device 0000:00:01.0",
         ),
         (
             '[[device]]\naddress = "x"\nbus = "platform"\nrepeat = 2',
-            "a.toml:36: repeat: only a device on the bus pci can be repeated",
+            "a.toml:37: repeat: only a device on the bus pci can be repeated",
         ),
-        ('[[mdev]]\nparent = "x"', "a.toml:33: mdev: the table has no type"),
-        ("kernel = 3\n[[unit", "a.toml:34: "),
+        ('[[mdev]]\nparent = "x"', "a.toml:34: mdev: the table has no type"),
+        ("kernel = 3\n[[unit", "a.toml:35: "),
     ],
 )
 def test_what_must_agree_is_looked_at(more: str, message: str) -> None:
