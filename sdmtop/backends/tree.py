@@ -58,10 +58,11 @@ class Directory(NamedTuple):
 
 
 class Node(NamedTuple):
-    """A device node: its number, and nothing to read."""
+    """A device node: its number, and what it reads as, if it can be read."""
 
     number: int
     mode: int = S_IFCHR | 0o600
+    data: bytes | None = None
 
 
 Leaf: TypeAlias = "bytes | Link | Failure | Node | Callable[[], bytes]"
@@ -338,6 +339,8 @@ def _content(node: Leaf | _Names, path: str) -> bytes:
         return node
     if isinstance(node, _Names):
         raise _error(errno.EISDIR, path)
+    if isinstance(node, Node) and node.data is not None:
+        return node.data
     if isinstance(node, Link | Failure | Node):
         raise _error(errno.ENXIO, path)
     return node()
