@@ -8,13 +8,16 @@ from typing import NoReturn, Protocol, cast
 from sdmtop import __version__
 from sdmtop.console import DEFAULT_INTERVAL, console, on_a_terminal
 from sdmtop.errors import FAILED, UsageError, complain, put_out
-from sdmtop.subcommands.options import add_host
+from sdmtop.subcommands.options import add_host, add_interval
 
 COMMANDS = {
     "snapshot": "one reading of the host",
     "capture": "freeze the host in a file that --host capture: reads",
     "doctor": "what is wrong with this box, why it matters, and what to do",
     "selftest": "known-answer tests of devices and queues",
+    "record": "the host over time, in a file",
+    "replay": "the console on a recording",
+    "diff": "what changed between two moments, captures or snapshots",
 }
 """What each sub-command does. The command is a module of its name in `sdmtop.subcommands`."""
 
@@ -50,13 +53,7 @@ def parser(complete: Collection[str] = COMMANDS) -> argparse.ArgumentParser:
     top.add_argument(
         "--read-only", action="store_true", help="never change the host (so far it never does)"
     )
-    top.add_argument(
-        "--interval",
-        type=_interval,
-        metavar="S",
-        default=DEFAULT_INTERVAL,
-        help="seconds between two readings of the counters (0.1 to 3600; default 1)",
-    )
+    add_interval(top, DEFAULT_INTERVAL)
     commands = top.add_subparsers(dest="command", metavar="COMMAND")
     for name, purpose in COMMANDS.items():
         command = commands.add_parser(name, help=purpose, description=purpose)
@@ -91,13 +88,3 @@ def run(arguments: Sequence[str]) -> int:
 
 def _subcommand(name: str) -> _Subcommand:
     return cast(_Subcommand, import_module(f"sdmtop.subcommands.{name}"))
-
-
-def _interval(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0.1 <= seconds <= 3600:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0.1 and 3600 seconds")
-    return seconds

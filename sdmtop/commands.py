@@ -16,7 +16,8 @@ class Now(NamedTuple):
     """What decides which commands can be given: where the operator is, and what is selected.
 
     `typing` a filter, or reading a `page` above the panes; `pane` has the focus; `foldable` is
-    the selected line of the tree; a filter may be kept after it was typed (`filtered`). `target`
+    the selected line of the tree; a filter may be kept after it was typed (`filtered`). It is a
+    `replay`, or live; time may be `paused`. `target`
     is what is selected in the tree, and `snapshot` what is shown. `refusal` says why nothing can
     be changed on this host, and is None where the program is armed.
     """
@@ -27,6 +28,7 @@ class Now(NamedTuple):
     foldable: bool = False
     filtered: bool = False
     paused: bool = False
+    replay: bool = False
     origins: bool = False
     target: str | None = None
     snapshot: Snapshot | None = None
@@ -72,6 +74,18 @@ def _escape(now: Now) -> str:
     return "Close" if now.page else "Clear" if now.typing or now.filtered else ""
 
 
+def _go_on(now: Now) -> str:
+    return "Play" if now.replay else "Go on"
+
+
+def _in_a_replay(word: str) -> Callable[[Now], str]:
+    return lambda now: in_panes(word)(now) if now.replay else ""
+
+
+def _only_in_a_replay(now: Now) -> str | None:
+    return None if now.replay else "only a recording can do that: sdmtop replay FILE"
+
+
 COMMANDS = (
     Command("up", "up,k", "move(-1)", "Up", "move the selection up", scope="pane"),
     Command("down", "down,j", "move(1)", "Down", "move the selection down", scope="pane"),
@@ -99,7 +113,7 @@ COMMANDS = (
             "tree: number, irq/s, driver, state; interrupts: number, rate",
             lambda now: in_panes("Sort rate" if now.pane == "interrupts" else "Sort")(now)),
     Command("pause", "p", "pause", "Pause", "freeze what is shown; reading goes on",
-            lambda now: in_panes("Go on" if now.paused else "Pause")(now)),
+            lambda now: in_panes(_go_on(now) if now.paused else "Pause")(now)),
     Command("back", "left_square_bracket", "step(-1)", "Step back",
             "show the moment before; reading goes on",
             lambda now: in_panes("Back")(now) if now.paused else ""),
@@ -108,6 +122,15 @@ COMMANDS = (
             "show the moment of the event before"),
     Command("event_after", "right_curly_bracket", "leap(1)", "Event after",
             "show the moment of the next event"),
+    Command("slower", "less_than_sign", "faster(-1)", "Slower", "play a recording slower",
+            why_not=_only_in_a_replay),
+    Command("faster", "greater_than_sign", "faster(1)", "Faster", "play a recording faster",
+            _in_a_replay("Faster"), _only_in_a_replay),
+    Command("skip_back", "left_parenthesis", "skip(-1)", "Skip back",
+            "go back by a twentieth of a recording", why_not=_only_in_a_replay),
+    Command("skip", "right_parenthesis", "skip(1)", "Skip",
+            "go on by a twentieth of a recording",
+            _in_a_replay("Skip"), _only_in_a_replay),
     Command("origin", "o", "origin", "Origin",
             "where and when each value was read, instead of what it means",
             lambda now: in_panes("Meaning" if now.origins else "Origin")(now)),
@@ -139,6 +162,10 @@ _KEY_NAMES = {
     "right_square_bracket": "]",
     "left_curly_bracket": "{",
     "right_curly_bracket": "}",
+    "less_than_sign": "<",
+    "greater_than_sign": ">",
+    "left_parenthesis": "(",
+    "right_parenthesis": ")",
 }
 
 

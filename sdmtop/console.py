@@ -8,8 +8,12 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sdmtop.backends.base import Host
     from sdmtop.glance import Glance
+    from sdmtop.replay import Replayer
+    from sdmtop.sampler import Sampler
     from sdmtop.terminal import Terminal
 
 DEFAULT_INTERVAL = 1.0
@@ -30,21 +34,37 @@ def on_a_terminal() -> bool:
 def console(url: str, interval: float) -> int:
     """Run the console on a terminal; returns only where the host cannot be opened."""
     try:
-        host = _open(url)
+        source, host = _opened(url, interval)
     except (OSError, ValueError) as error:
         from sdmtop.errors import complain
 
         return complain(url, error)
+    return _run(source, host)
+
+
+def _opened(url: str, interval: float) -> "tuple[Callable[[], Sampler | Replayer], Host | None]":
+    """What makes the samples, to be called when the screen stands; a host that has a glance."""
+    if url.startswith("replay:"):
+        from sdmtop.replay import Replayer
+
+        replayer = Replayer(url)
+        return lambda: replayer, None
+    host = _open(url)
+    return lambda: _sampler(host, interval), host if host.backend == "linux" else None
+
+
+def _run(source: "Callable[[], Sampler | Replayer]", host: "Host | None") -> int:
+    """Show what a source tells; of a host, a glance before anything else."""
     from sdmtop.terminal import Terminal
 
     terminal = Terminal()
     glance = None
     try:
-        if host.backend == "linux":
+        if host is not None:
             glance = _glance(host, terminal)
         if glance is not None:
             terminal.paint(glance.frame())
-        status = _run(terminal, host, interval, glance)
+        status = _show(terminal, source, glance)
     except BaseException:
         terminal.restore()
         raise
@@ -80,7 +100,9 @@ def _glance(host: "Host", terminal: "Terminal") -> "Glance | None":
     return result
 
 
-def _run(terminal: "Terminal", host: "Host", interval: float, glance: "Glance | None") -> int:
+def _show(
+    terminal: "Terminal", source: "Callable[[], Sampler | Replayer]", glance: "Glance | None"
+) -> int:
     import gc
 
     # The collector would walk every class that Textual makes, several times over.
@@ -88,11 +110,16 @@ def _run(terminal: "Terminal", host: "Host", interval: float, glance: "Glance | 
     # asyncio can do without TLS, and we never use it: 4 MiB and 5 ms less.
     sys.modules["ssl"] = None  # type: ignore[assignment]
     try:
-        from sdmtop.sampler import Sampler
         from sdmtop.tui.run import run_console
     finally:
         del sys.modules["ssl"]
-    return run_console(terminal, Sampler(host, interval=interval), glance)
+    return run_console(terminal, source(), glance)
+
+
+def _sampler(host: "Host", interval: float) -> "Sampler":
+    from sdmtop.sampler import Sampler
+
+    return Sampler(host, interval=interval)
 
 
 def _open(url: str) -> "Host":

@@ -29,6 +29,11 @@ class Counters:
         """The last reading: monotonic seconds, and the totals by interrupt number."""
         return self._readings[self._end - 1] if self._end else None
 
+    @property
+    def previous_at(self) -> float:
+        """When the reading before the last was made; the last itself where it is the only one."""
+        return self._readings[max(self._end - 2, self._start)][0] if self._end else 0.0
+
     def total(self, irq: int) -> int | None:
         """The count now, over all CPUs; None where the kernel shows no such interrupt."""
         if self.latest is None or irq >= len(self.latest[1]):

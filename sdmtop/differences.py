@@ -45,8 +45,9 @@ def changes(old: Snapshot, new: Snapshot, parts: Sequence[str] | None = None) ->
         yield from _fields("host", "", old.host, new.host)
     for part in KEYS if parts is None else parts:
         before, after = _by_key(part, old), _by_key(part, new)
-        for key in before.keys() - after.keys():
-            yield Change(kind="removed", part=part, key=key, old=before[key])
+        for key, record in before.items():
+            if key not in after:
+                yield Change(kind="removed", part=part, key=key, old=record)
         for key, record in after.items():
             if key in before:
                 yield from _fields(part, key, before[key], record)
@@ -91,6 +92,7 @@ def _fields(part: str, key: str, old: Record, new: Record) -> Iterator[Change]:
     before, after = asdict(old), asdict(new)
     for field, value in after.items():
         if before[field] != value and field not in COUNTS:
+            name = field.removesuffix("_")  # As in the JSON: `class` is no name in Python.
             yield Change(
-                kind="changed", part=part, key=key, field=field, old=before[field], new=value
+                kind="changed", part=part, key=key, field=name, old=before[field], new=value
             )

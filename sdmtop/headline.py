@@ -9,7 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sized
 
-_BADGES = {"linux": "REAL", "simulator": "SIM", "capture": "CAPTURE"}
+_BADGES = {"linux": "REAL", "simulator": "SIM", "capture": "CAPTURE", "replay": "REPLAY"}
 _KINDS = (
     ("dmar", "intel"),
     ("ivhd", "amd"),

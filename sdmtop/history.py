@@ -94,9 +94,6 @@ class Playhead:
     shown instead of the newest.
     """
 
-    replays = False
-    """Whether this is of a recording."""
-
     show: Callable[[Sample], None]
 
     def __init__(self, history: History) -> None:
@@ -109,6 +106,11 @@ class Playhead:
     def frozen(self) -> bool:
         """Whether samples that are newly read are not to be shown."""
         return self._number is not None
+
+    @property
+    def paused(self) -> bool:
+        """Whether time stands still on the screen."""
+        return self.frozen
 
     def state(self) -> str:
         """How far the screen is behind, in words; nothing where it is not."""

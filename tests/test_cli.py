@@ -1,8 +1,12 @@
 import argparse
+from pathlib import Path
 
 import pytest
 
 from sdmtop.cli import COMMANDS, parser, run
+from sdmtop.errors import FAILED, NOTHING_TO_DO, USAGE
+
+BOX = "tests/trees/guest-6.12-virtio.tar.xz"
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -28,3 +32,52 @@ def format_command(name: str, grammar: argparse.ArgumentParser) -> str:
     )
     text: str = commands.choices[name].format_help()
     return text
+
+
+def test_a_recording_can_be_made_replayed_and_compared(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    file = str(tmp_path / "box.recording")
+    assert run(["record", file, "--for", "0.5", "--host", f"capture:{BOX}"]) == 0
+    assert capfd.readouterr().out.endswith(f"moments recorded in {file}\n")
+    assert run(["replay", file]) == 0
+    assert "GROUP / DEVICE" in capfd.readouterr().out
+    assert run(["snapshot", "--host", f"replay:{file}?at=+0", "--format", "json"]) == 0
+    assert '"sdmtop.snapshot/1"' in capfd.readouterr().out
+    assert run(["diff", file, BOX]) == NOTHING_TO_DO
+
+
+def test_a_difference_is_printed_and_none_is_nothing_to_do(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    other = "tests/trees/guest-6.1-intel.tar.xz"
+    assert run(["diff", BOX, other]) == 0
+    assert "\n+ unit dmar0" in capfd.readouterr().out
+    assert run(["diff", BOX, other, "--format", "json"]) == 0
+    assert '"schema": "sdmtop.diff/1"' in capfd.readouterr().out
+    assert run(["diff", BOX, BOX]) == NOTHING_TO_DO
+
+
+@pytest.mark.parametrize(
+    ("line", "status", "complaint"),
+    [
+        (
+            ["replay", "nothing"],
+            FAILED,
+            "sdmtop: replay:nothing: No such file or directory (ENOENT)",
+        ),
+        (["replay", "README.md"], FAILED, "sdmtop: replay:README.md: no recording: it was not"),
+        (["record", "README.md"], FAILED, "sdmtop: README.md: no recording: it was not made by"),
+        (["record", "/no/x"], FAILED, "sdmtop: /no/x: No such file or directory (ENOENT)"),
+        (["record", "x", "--for", "soon"], USAGE, "sdmtop: command line: argument --for: soon"),
+        (["diff", BOX, "nothing"], USAGE, "sdmtop: nothing: no such kind of host"),
+        (["diff", BOX], USAGE, "sdmtop: command line: the following arguments are required: B"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(
+    line: list[str], status: int, complaint: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run(line) == status
+    out, err = capfd.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert err.startswith(complaint)

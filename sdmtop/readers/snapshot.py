@@ -251,7 +251,7 @@ class Reading:
         unknowns = [entry for part in parts for entry in part.entries()]
         holdings = self.holdings
         return Snapshot(
-            taken_at=_now(),
+            taken_at=rfc3339(time.time()),
             host=self.info,
             iommu_units=self.units,
             groups=tuple(
@@ -535,8 +535,7 @@ def _openers(queue: Sdmdev) -> set[int]:
     return {pid for text in pids if (pid := number(text)) is not None}
 
 
-def _now() -> str:
-    """RFC 3339, UTC, to the millisecond."""
-    seconds = time.time()
+def rfc3339(seconds: float) -> str:
+    """A time in UTC, to the millisecond, from seconds since the epoch."""
     stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
     return f"{stamp}.{int(seconds * 1000) % 1000:03d}Z"

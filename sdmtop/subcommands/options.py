@@ -1,10 +1,11 @@
 """Options that several sub-commands have."""
 
 import argparse
+from collections.abc import Callable
 
 _HOST_HELP = (
-    "auto (default: this machine), linux:, linux:/other/root, or capture:DIR_OR_TAR (made by "
-    "'sdmtop capture')"
+    "auto (default: this machine), linux:, linux:/other/root, capture:DIR_OR_TAR (made by "
+    "'sdmtop capture'), or replay:FILE?at=TIME (made by 'sdmtop record')"
 )
 
 
@@ -12,3 +13,29 @@ def add_host(parser: argparse.ArgumentParser) -> None:
     """`--host`, which may stand before or after the command; `sdmtop.cli` knows its default."""
     # SUPPRESS: what is not given after the command does not undo what was given before it.
     parser.add_argument("--host", metavar="URL", default=argparse.SUPPRESS, help=_HOST_HELP)
+
+
+def add_interval(parser: argparse.ArgumentParser, default: float | str = argparse.SUPPRESS) -> None:
+    """`--interval`, which may stand before or after the command as well."""
+    parser.add_argument(
+        "--interval",
+        type=number_between(0.1, 3600),
+        metavar="S",
+        default=default,
+        help="seconds between two readings of the counters (0.1 to 3600; default 1)",
+    )
+
+
+def number_between(least: float, most: float) -> Callable[[str], float]:
+    """A type of option: a number that is in a range."""
+
+    def number(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = float("nan")
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"{text} is not a number from {least:g} to {most:g}")
+        return value
+
+    return number

@@ -22,10 +22,9 @@ def print_snapshot(url: str, form: str) -> int:
     import gc
 
     gc.disable()  # One reading, then exit: nothing it makes is garbage before that.
-    from sdmtop.backends.base import open_host
-    from sdmtop.readers.snapshot import read_snapshot
+    from sdmtop.sources import snapshot_of
 
-    snapshot = read_snapshot(open_host(url))
+    snapshot = snapshot_of(url)
     if form == "json":
         import msgspec
 

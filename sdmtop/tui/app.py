@@ -26,7 +26,7 @@ from sdmtop.query import QueryError
 from sdmtop.sampler import Sampler, Stall
 from sdmtop.terminal import SIGNALS
 from sdmtop.text import printable
-from sdmtop.tui.bars import Bar, FooterBar
+from sdmtop.tui.bars import Bar, FooterBar, Scrubber
 from sdmtop.tui.bindings import bindings
 from sdmtop.tui.field import QueryField
 from sdmtop.tui.lines import LinesPane
@@ -35,6 +35,9 @@ from sdmtop.tui.tree import TreePane
 
 if TYPE_CHECKING:
     from textual.timer import Timer
+
+    # It brings SQLite, which the live console does without.
+    from sdmtop.replay import Replayer
 
 PANES = ("tree", "inspector", "pasids", "interrupts", "events")
 
@@ -98,13 +101,13 @@ class Console(App[None]):
 
     def __init__(
         self,
-        sampler: Sampler,
+        sampler: "Sampler | Replayer",
         *,
         glance: Glance | None = None,
         force: Callable[[int], None] | None = None,
         **options: Any,
     ) -> None:
-        """Make the app for a sampler, which it starts.
+        """Make the app for a sampler, or a recording in its place, which it starts.
 
         `glance` is what stands on the screen already; `force` ends the program when leaving in
         good order takes too long.
@@ -112,6 +115,7 @@ class Console(App[None]):
         super().__init__(**options)
         self._glance = glance
         self.sampler = sampler
+        self._replayer = None if isinstance(sampler, Sampler) else sampler
         self.sample: Sample | None = None
         self._stall: Stall | None = None
         self._shown_target: str | None = None
@@ -128,6 +132,8 @@ class Console(App[None]):
     def compose(self) -> ComposeResult:
         """Header, help for a host without IOMMU, the panes, footer."""
         yield Bar(id="header")
+        if self._replayer is not None:
+            yield Scrubber(id="scrubber")
         for number in range(HELP_ROWS):
             bar = Bar(id=f"help-{number}")
             bar.add_class("help")
@@ -244,7 +250,8 @@ class Console(App[None]):
             page=len(self.screen_stack) > 1,
             foldable=self._tree.foldable,
             filtered=bool(self._tree.filter),
-            paused=self.sampler.playhead.frozen,
+            paused=self.sampler.playhead.paused,
+            replay=self._replayer is not None,
             origins=screen.query_one(Inspector).origins,
             target=self._tree.cursor,
             snapshot=self.sample.snapshot if self.sample is not None else None,
@@ -288,12 +295,15 @@ class Console(App[None]):
                 name=host.name,
                 kernel=host.kernel,
                 iommu=iommu_kind([unit.name for unit in sample.snapshot.iommu_units]),
-                backend=host.backend,
-                read_only=host.read_only,
+                backend=host.backend if self._replayer is None else "replay",
+                read_only=host.read_only or self._replayer is not None,
                 state=self._state(sample),
                 width=self.size.width,
             )
         )
+        if self._replayer is not None:
+            line = self._replayer.line(self.size.width)
+            self.screen_stack[0].query_one(Scrubber).show(line)
 
     def _state(self, sample: Sample) -> str:
         """How fresh the screen is. No seconds: a clock that ticks would draw when nothing does."""
@@ -431,16 +441,43 @@ class Console(App[None]):
     def action_pause(self) -> None:
         """Freeze the view; reading goes on."""
         self.sampler.playhead.toggle()
+        self._show_time()
 
     def action_step(self, count: int) -> None:
         """Show an earlier or a later moment."""
         if not self.sampler.playhead.step(count):
-            self.notify(f"no {'older' if count < 0 else 'newer'} moment is kept", timeout=2)
+            self.say(f"no {'older' if count < 0 else 'newer'} moment is kept")
+        self._show_time()
 
     def action_leap(self, step: int) -> None:
         """Show the moment of the event before, or after."""
         if not self.sampler.playhead.leap(step):
-            self.notify(f"no {'earlier' if step < 0 else 'later'} event is kept", timeout=2)
+            self.say(f"no {'earlier' if step < 0 else 'later'} event is kept")
+        self._show_time()
+
+    def action_skip(self, step: int) -> None:
+        """Go through a recording in large steps."""
+        if self._replayer is not None:
+            self._replayer.skip(step)
+            self._show_time()
+
+    def action_faster(self, step: int) -> None:
+        """Play a recording faster or slower."""
+        if self._replayer is not None:
+            if not self._replayer.faster(step):
+                self.say("it plays no slower" if step < 0 else "it plays no faster")
+            self._show_time()
+
+    def on_scrubber_sought(self, message: Scrubber.Sought) -> None:
+        """Go to the place in the recording that was clicked."""
+        if self._replayer is not None:
+            self._replayer.seek(message.cell, message.width)
+            self._show_time()
+
+    def _show_time(self) -> None:
+        """Show which moment this is, before the moment itself has come."""
+        self._show_header()
+        self._show_footer()
 
     def action_origin(self) -> None:
         """Show where values were read."""

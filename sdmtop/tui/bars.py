@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from rich.segment import Segment
+from textual import events
+from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
@@ -32,6 +34,22 @@ class Bar(Widget):
         """The text, as wide as the screen."""
         text = fit(self._text, self.size.width) if y == 0 else ""
         return Strip([Segment(text, self.rich_style)], self.size.width)
+
+
+class Scrubber(Bar):
+    """The length of a recording, and where it stands; a click goes there."""
+
+    class Sought(Message):
+        """The line was clicked: at which cell of how many."""
+
+        def __init__(self, cell: int, width: int) -> None:
+            super().__init__()
+            self.cell = cell
+            self.width = width
+
+    def on_click(self, event: events.Click) -> None:
+        """Tell where."""
+        self.post_message(self.Sought(event.x, self.size.width))
 
 
 class FooterBar(Widget):

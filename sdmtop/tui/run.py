@@ -3,15 +3,19 @@
 import gc
 import os
 import sys
+from typing import TYPE_CHECKING
 
 from sdmtop.glance import Glance
-from sdmtop.sampler import Sampler
 from sdmtop.terminal import Terminal
 from sdmtop.tui.app import Console
 from sdmtop.tui.driver import ConsoleDriver
 
+if TYPE_CHECKING:
+    from sdmtop.replay import Replayer
+    from sdmtop.sampler import Sampler
 
-def run_console(terminal: Terminal, sampler: Sampler, glance: Glance | None) -> int:
+
+def run_console(terminal: Terminal, sampler: "Sampler | Replayer", glance: Glance | None) -> int:
     """Run until the operator or a signal ends it; the exit status."""
     # Read before the app is made: Textual takes NO_COLOR out of the environment.
     plain = "NO_COLOR" in os.environ or os.environ.get("TERM") in (

@@ -75,8 +75,7 @@ def test_where_no_older_moment_is_kept_that_is_said() -> None:
     async def scene(pilot: Pilot[None]) -> None:
         await pilot.press("left_square_bracket")
         await pilot.pause()
-        (note,) = pilot.app._notifications
-        assert note.message == "no older moment is kept"
+        assert "no older moment is kept" in text_of(pilot, "footer")
 
     play(scene)
 
@@ -88,5 +87,14 @@ def test_p_goes_back_to_the_newest_moment() -> None:
         await pilot.pause()
         assert CARD not in tree_of(pilot).keys
         assert "PAUSED" not in text_of(pilot, "header")
+
+    play(scene)
+
+
+def test_what_only_a_recording_can_do_is_refused_with_the_reason() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await pilot.press("greater_than_sign")
+        await pilot.pause()
+        assert "only a recording can do that" in text_of(pilot, "footer")
 
     play(scene)

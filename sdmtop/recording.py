@@ -1,0 +1,210 @@
+"""A recording: the samples of a host in an SQLite file, for reading.
+
+A *whole* moment stands by itself, the others need those before them, back to a whole one
+(`sdmtop.moments`). Moments are numbered without a gap; the oldest go when there are too many.
+"""
+
+import errno
+import math
+import os
+import sqlite3
+from array import array
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+from msgspec.structs import replace
+
+from sdmtop.collector import Sample
+from sdmtop.counters import RING
+from sdmtop.moments import LATEST, Moment, unpacked
+from sdmtop.timeline import REMEMBERED, Happening
+from sdmtop.when import parse_when
+
+VERSION = 1
+"""Of the tables and of what is in them: another meaning gets another number."""
+
+APPLICATION = 0x73646D74
+"""`application_id` of the file: "sdmt"."""
+
+PATIENCE = 5.0
+"""Seconds to wait for another program that has the file locked."""
+
+_MAGIC = b"SQLite format 3\0"
+
+
+class Recording:
+    """Reads a recording, also while it is being written.
+
+    Raises `OSError` for a file that cannot be opened, and everywhere `ValueError` (a sentence) for
+    one that is no recording, is damaged, or is of another version.
+    """
+
+    def __init__(self, path: str) -> None:
+        with open(path, "rb") as file:
+            check_magic(file.read(len(_MAGIC)))
+        with errors_told():
+            self._database = sqlite3.connect(
+                f"file:{quote(path)}?mode=ro",
+                uri=True,
+                timeout=PATIENCE,
+                isolation_level=None,
+                check_same_thread=False,  # It is handed over to the thread that plays it.
+            )
+            check_version(self._database)
+        self._number = -1
+        self._moment: Moment | None = None
+        if self._one("SELECT count(*) FROM (SELECT 1 FROM moments LIMIT 1)") == 0:
+            raise ValueError("an empty recording: it ended before the first reading")
+
+    def close(self) -> None:
+        """Give the file back."""
+        self._database.close()
+
+    @property
+    def first(self) -> int:
+        """The number of the oldest moment."""
+        return int(self._one("SELECT min(number) FROM moments"))
+
+    @property
+    def last(self) -> int:
+        """The number of the newest moment."""
+        return int(self._one("SELECT max(number) FROM moments"))
+
+    @property
+    def end(self) -> float:
+        """Until when it was recorded, in seconds since the epoch."""
+        last = self._one("SELECT at FROM moments ORDER BY number DESC LIMIT 1")
+        # The clock may have been set back since.
+        return max(_seconds(last), _seconds(self._one("SELECT coalesce(max(at), 0) FROM ends")))
+
+    def number(self, when: str) -> int:
+        """The moment that was the newest at a time, which is as `sdmtop.when` has it.
+
+        Raises `UsageError` for what is no time.
+        """
+        begin = _seconds(self._one("SELECT at FROM moments ORDER BY number LIMIT 1"))
+        at = parse_when(when, begin, self.end)
+        return int(self._one("SELECT coalesce(max(number), ?) FROM moments WHERE at <= ?",
+                             self.first, at))  # fmt: skip
+
+    def times(self) -> "array[float]":
+        """The time of each moment from the first to the last, in seconds since the epoch."""
+        return array("d", (_seconds(at) for (at,) in self._rows(
+            "SELECT at FROM moments ORDER BY number")))  # fmt: skip
+
+    def eventful(self) -> list[int]:
+        """The numbers of the moments at which something happened, beside the first."""
+        rows = self._rows(
+            "SELECT DISTINCT moment FROM happenings WHERE moment > ? ORDER BY moment", self.first
+        )
+        return [int(number) for (number,) in rows]
+
+    def sample(self, number: int) -> Sample:
+        """One moment; quick if it is soon after the one that was asked for last."""
+        if not self._number <= number <= self._number + RING:
+            self._moment = None
+        if self._moment is None:
+            # From so far back that rates and their history are there.
+            start = self._one(
+                "SELECT coalesce((SELECT max(number) FROM moments WHERE whole AND number <= ?), "
+                "(SELECT min(number) FROM moments))",
+                number - RING,
+            )
+        else:
+            start = self._number + 1
+        rows = self._rows(
+            "SELECT number, at, whole, body FROM moments WHERE number BETWEEN ? AND ? "
+            "ORDER BY number",
+            start,
+            number,
+        )
+        for found, at, whole, body in rows:
+            self._read(int(found), _seconds(at), body, whole=bool(whole))
+        if self._moment is None or self._number != number:
+            raise ValueError("a damaged recording: a moment is missing")
+        return replace(self._moment.sample, happenings=self._happenings(number))
+
+    def _read(self, number: int, at: float, body: bytes, *, whole: bool) -> None:
+        """Go on to the next moment."""
+        if not whole and (self._moment is None or number != self._number + 1):
+            raise ValueError("a damaged recording: a moment is missing")
+        try:
+            self._moment = unpacked(body, at, self._moment)
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"a damaged recording: moment {number}: {error}") from error
+        self._number = number
+
+    def _happenings(self, number: int) -> tuple[Happening, ...]:
+        rows = self._rows(
+            "SELECT at, kind, key, text FROM happenings WHERE moment <= ? "
+            "ORDER BY rowid DESC LIMIT ?",
+            number,
+            REMEMBERED,
+        )
+        try:
+            found = [
+                msgspec.convert(
+                    {"at": _seconds(at), "kind": kind, "key": key, "text": text}, Happening
+                )
+                for at, kind, key, text in rows
+            ]
+        except msgspec.ValidationError as error:
+            raise ValueError(f"a damaged recording: an event: {error}") from error
+        return tuple(reversed(found))
+
+    def _one(self, query: str, *values: object) -> Any:
+        return next(self._rows(query, *values))[0]
+
+    def _rows(self, query: str, *values: object) -> Iterator[tuple[Any, ...]]:
+        with errors_told():
+            return iter(self._database.execute(query, values).fetchall())
+
+
+def split_url(url: str) -> tuple[str, str]:
+    """The file and the time of `replay:FILE?at=TIME`; no text where there is no time."""
+    path = url.removeprefix("replay:")
+    file, mark, at = path.rpartition("?at=")
+    return (file, at) if mark else (path, "")
+
+
+def check_magic(head: bytes) -> None:
+    """Refuse a file that does not begin as one of SQLite's."""
+    if head != _MAGIC:
+        raise ValueError("no recording: it was not made by 'sdmtop record'")
+
+
+def check_version(database: sqlite3.Connection) -> None:
+    """Refuse what another program, or another version of this one, has made."""
+    (application,) = database.execute("PRAGMA application_id").fetchone()
+    (version,) = database.execute("PRAGMA user_version").fetchone()
+    if application != APPLICATION:
+        raise ValueError("no recording: it is the database of another program")
+    if version != VERSION:
+        age = "a newer" if version > VERSION else "an older"
+        raise ValueError(
+            f"a recording of {age} version of sdmtop: the file has {version}, this one knows "
+            f"{VERSION}"
+        )
+
+
+@contextmanager
+def errors_told() -> Iterator[None]:
+    """Errors of the database as `OSError` or `ValueError`, which the command line words."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        name = getattr(error, "sqlite_errorname", "")
+        if name == "SQLITE_FULL":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+        if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_IOERR", "SQLITE_BUSY")):
+            raise ValueError(f"the database cannot be used: {error}") from error
+        raise ValueError(f"a damaged recording: {error}") from error
+
+
+def _seconds(at: Any) -> float:
+    if not isinstance(at, float | int) or not math.isfinite(at) or not 0 <= at <= LATEST:
+        raise ValueError("a damaged recording: a time is none")
+    return float(at)

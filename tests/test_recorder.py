@@ -1,0 +1,248 @@
+"""Writing recordings, and reading back what was written."""
+
+import os
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+import time
+from collections import deque
+from pathlib import Path
+
+import pytest
+
+from sdmtop import recorder as recorder_module
+from sdmtop.collector import Sample
+from sdmtop.recorder import Recorder
+from sdmtop.recording import Recording
+from tests.samples import BEGIN, life
+
+FOREVER = 1e9
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    return str(tmp_path / "box.recording")
+
+
+def write(path: str, samples: list[Sample], *, size: int = 1 << 30, age: float = FOREVER) -> None:
+    with Recorder(path, most_bytes=size, most_seconds=age) as recorder:
+        for sample in samples:
+            recorder.add(sample)
+
+
+def times(path: str) -> list[float]:
+    """The times of all moments, each of which can be read."""
+    recording = Recording(path)
+    numbers = range(recording.first, recording.last + 1)
+    found = [recording.sample(number).at for number in numbers]
+    assert found == list(recording.times())
+    recording.close()
+    return found
+
+
+def test_every_sample_is_read_back_whole_in_any_order(path: str) -> None:
+    samples = life("irq", "plug", "irq", "irq", "unplug", "irq")
+    write(path, samples)
+    recording = Recording(path)
+    for number in (0, 3, 1, 6, 6, 2, 5, 4):
+        assert recording.sample(number).snapshot == samples[number].snapshot
+        assert recording.sample(number).happenings == samples[number].happenings
+        assert recording.sample(number).at == samples[number].at
+    assert recording.eventful() == [2, 5]
+
+
+def test_rates_and_their_history_are_there_wherever_one_begins(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder_module, "MOST_MOMENTS", 10)
+    samples = life(*["irq"] * 100)
+    write(path, samples)
+    for number in (95, 64):
+        found = Recording(path).sample(number).counters
+        assert found.history(1, 60) == samples[number].counters.history(1, 60)
+
+
+def test_a_recording_is_for_its_owner_only(path: str) -> None:
+    write(path, life())
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+
+
+def test_a_recording_is_continued_with_a_moment_that_stands_by_itself(path: str) -> None:
+    samples = life("irq", "plug", "irq", "irq")
+    write(path, samples[:3])
+    write(path, samples[3:])
+    assert times(path) == [sample.at for sample in samples]
+
+
+def test_beyond_its_age_the_oldest_moments_are_deleted(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder_module, "MOST_MOMENTS", 4)
+    write(path, life(*["irq"] * 50), age=20)
+    kept = times(path)
+    assert kept[-1] == BEGIN + 50
+    assert 20 <= kept[-1] - kept[0] <= 30
+
+
+def test_beyond_its_size_the_oldest_moments_are_deleted_and_the_file_stays_small(
+    path: str,
+) -> None:
+    samples = life(*["plug", "irq", "unplug", "irq"] * 100)
+    write(path, samples, size=100_000)
+    kept = times(path)
+    assert kept[-1] == samples[-1].at
+    assert len(kept) < len(samples)
+    assert os.stat(path).st_size < 200_000
+
+
+def test_the_events_of_deleted_moments_are_deleted_too(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder_module, "MOST_MOMENTS", 4)
+    write(path, life("plug", *["irq"] * 50), age=20)
+    assert Recording(path).sample(Recording(path).last).happenings == ()
+
+
+def test_where_nothing_changed_the_recording_says_until_when(path: str) -> None:
+    samples = life("irq")
+    with Recorder(path, most_bytes=1 << 30, most_seconds=FOREVER) as recorder:
+        recorder.add(samples[0])
+        recorder.nothing_new(BEGIN + 60)
+    recording = Recording(path)
+    assert recording.end == BEGIN + 60
+    assert recording.number("-0") == 0
+
+
+def test_what_is_being_recorded_can_be_read(path: str) -> None:
+    samples = life("irq", "irq")
+    with Recorder(path, most_bytes=1 << 30, most_seconds=FOREVER) as recorder:
+        recorder.add(samples[0])
+        recording = Recording(path)
+        assert recording.last == 0
+        recorder.add(samples[1])
+        assert recording.last == 1
+        assert recording.sample(1).snapshot == samples[1].snapshot
+
+
+def test_two_recorders_do_not_write_one_file(path: str) -> None:
+    with (
+        Recorder(path, most_bytes=1 << 30, most_seconds=FOREVER),
+        pytest.raises(ValueError, match="another recorder"),
+    ):
+        Recorder(path, most_bytes=1 << 30, most_seconds=FOREVER)
+
+
+@pytest.mark.parametrize("content", [b"precious", b"SQLite format 3\0but no more"])
+def test_a_file_that_is_something_else_is_refused_and_left_alone(path: str, content: bytes) -> None:
+    Path(path).write_bytes(content)
+    with pytest.raises(ValueError, match="recording"):
+        Recorder(path, most_bytes=1 << 30, most_seconds=FOREVER)
+    assert Path(path).read_bytes() == content
+
+
+def test_the_database_of_another_program_is_refused(path: str) -> None:
+    with sqlite3.connect(path) as database:
+        database.execute("CREATE TABLE bookmarks (url TEXT)")
+    for opened in (Recording, lambda path: Recorder(path, most_bytes=1, most_seconds=1)):
+        with pytest.raises(ValueError, match="the database of another program"):
+            opened(path)
+
+
+@pytest.mark.parametrize(("version", "age"), [(99, "a newer"), (0, "an older")])
+def test_a_recording_of_another_version_is_refused(path: str, version: int, age: str) -> None:
+    write(path, life())
+    with sqlite3.connect(path) as database:
+        database.execute(f"PRAGMA user_version = {version}")
+    for opened in (Recording, lambda path: Recorder(path, most_bytes=1, most_seconds=1)):
+        with pytest.raises(ValueError, match=f"a recording of {age} version of sdmtop"):
+            opened(path)
+
+
+def test_a_recording_that_ended_before_its_first_moment_is_refused(path: str) -> None:
+    write(path, [])
+    with pytest.raises(ValueError, match="an empty recording"):
+        Recording(path)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "DELETE FROM moments WHERE number = 0",
+        "DELETE FROM moments WHERE number = 2",
+        "UPDATE moments SET body = x'00'",
+        "UPDATE moments SET body = 7",
+        "UPDATE moments SET at = 'noon'",
+        "UPDATE moments SET at = 1e300",
+        "UPDATE happenings SET kind = 'rumour'",
+        "UPDATE happenings SET at = -1",
+        "UPDATE happenings SET text = x'ff'",
+        "DROP TABLE happenings",
+    ],
+)
+def test_a_damaged_recording_is_refused_with_a_sentence(path: str, damage: str) -> None:
+    write(path, life("irq", "plug", "irq"))
+    with sqlite3.connect(path) as database:
+        database.execute(damage)
+    with pytest.raises(ValueError, match=r"^a damaged recording: "):
+        Recording(path).sample(3)
+
+
+def test_of_a_file_that_was_cut_off_no_moment_is_made_up(path: str) -> None:
+    samples = life("irq", "plug", "irq")
+    write(path, samples)
+    content = Path(path).read_bytes()
+    refused = 0
+    for length in range(16, len(content), 1000):
+        Path(path).write_bytes(content[:length])
+        try:
+            found = Recording(path).sample(3)
+        except ValueError:
+            refused += 1
+            continue
+        assert found.snapshot == samples[3].snapshot
+    assert refused > 10
+
+
+def test_a_full_disk_is_an_error_of_the_system(path: str) -> None:
+    with Recorder(path, most_bytes=1 << 30, most_seconds=FOREVER) as recorder:
+        recorder._database.execute("PRAGMA max_page_count = 8")
+        samples = life(*["plug", "unplug"] * 50)
+        with pytest.raises(OSError, match="No space left on device"):
+            deque(map(recorder.add, samples), maxlen=0)
+
+
+@pytest.mark.parametrize("moments", [3, 8])
+def test_a_recorder_that_is_killed_loses_no_more_than_the_last_interval(
+    path: str, moments: int
+) -> None:
+    """Killed while it reads a real host; what it had said to have written is there."""
+    recorder = subprocess.Popen(
+        [sys.executable, "-m", "sdmtop", "record", path, "--interval", "0.1"],
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        deadline = time.monotonic() + 30
+        seen = 0
+        while seen < moments and time.monotonic() < deadline:
+            time.sleep(0.05)
+            if os.path.exists(path) and os.stat(path).st_size:
+                seen = _moments_of(path)
+        recorder.send_signal(signal.SIGKILL)
+    finally:
+        recorder.kill()
+        recorder.wait()
+    killed = time.time()
+    assert seen >= moments
+    assert len(times(path)) >= seen
+    assert killed - Recording(path).end < 1.0
+    write(path, life("irq"))
+    assert len(times(path)) >= seen + 2
+
+
+def _moments_of(path: str) -> int:
+    try:
+        return Recording(path).last + 1
+    except ValueError:
+        return 0  # It has only just begun.

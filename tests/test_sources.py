@@ -1,0 +1,50 @@
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from sdmtop.errors import UsageError
+from sdmtop.recorder import Recorder
+from sdmtop.sources import snapshot_in, snapshot_of
+from tests.records import device, snapshot
+from tests.samples import CARD, life
+
+TREES = Path(__file__).parent / "trees"
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> str:
+    name = str(tmp_path / "box.recording")
+    with Recorder(name, most_bytes=1 << 30, most_seconds=1e9) as recorder:
+        for sample in life("irq", "plug", "irq"):
+            recorder.add(sample)
+    return name
+
+
+def test_a_moment_of_a_recording_is_a_snapshot_taken_at_that_time(recording: str) -> None:
+    before, after = snapshot_of(f"replay:{recording}?at=+1"), snapshot_of(f"replay:{recording}")
+    assert CARD not in [one.address for one in before.devices]
+    assert CARD in [one.address for one in after.devices]
+    assert before.taken_at == "2027-01-15T08:00:01.000Z"
+
+
+def test_a_file_is_known_by_what_is_in_it(recording: str, tmp_path: Path) -> None:
+    json = tmp_path / "snapshot"
+    json.write_bytes(msgspec.json.encode(snapshot(devices=[device("0000:00:09.0")])))
+    assert [one.address for one in snapshot_in(str(json)).devices] == ["0000:00:09.0"]
+    assert snapshot_in(recording).host.name == "box"
+    assert CARD not in [one.address for one in snapshot_in(f"{recording}?at=+0").devices]
+    capture = str(TREES / "no-iommu.tar.xz")
+    assert snapshot_in(capture).devices == snapshot_in(f"capture:{capture}").devices
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"{}", b'{"schema": "other/1"}', b"\0" * 99])
+def test_a_file_that_is_no_snapshot_is_refused(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(content)
+    with pytest.raises(ValueError, match=r"no (snapshot|capture)"):
+        snapshot_in(str(tmp_path / "x"))
+
+
+def test_a_name_that_is_neither_file_nor_host_is_an_error_of_usage() -> None:
+    with pytest.raises(UsageError, match="no such kind of host"):
+        snapshot_in("no-such-file")
