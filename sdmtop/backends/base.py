@@ -233,5 +233,9 @@ def open_host(url: str) -> Host:
 
         return CaptureHost(rest)
     if kind == "sim":
-        raise UsageError("the simulator is not in this version; use linux: or capture:PATH")
-    raise UsageError("no such kind of host; use auto, linux:, linux:/other/root or capture:PATH")
+        from sdmtop.backends.simulator.host import open_simulator
+
+        return open_simulator(rest)
+    raise UsageError(
+        "no such kind of host; use auto, linux:, linux:/other/root, sim:SCENARIO or capture:PATH"
+    )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 from stat import S_IFCHR, S_IFDIR, S_IFLNK, S_IFREG
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
 from sdmtop.backends.frozen import Frozen
 from sdmtop.backends.limits import PAGE, READ_LIMIT, SIDE_EFFECTS, refuse_side_effects
@@ -304,10 +304,14 @@ class TreeHost(Frozen):
         return here
 
 
+class _Readable(Protocol):
+    def read(self, path: str, limit: int) -> bytes: ...
+
+
 class KeptPaths:
     """Paths of a tree, read again and again (see `base.Kept`)."""
 
-    def __init__(self, host: TreeHost, paths: Sequence[str], limit: int) -> None:
+    def __init__(self, host: _Readable, paths: Sequence[str], limit: int) -> None:
         for path in paths:
             refuse_side_effects(path)
         self._host = host

@@ -64,7 +64,7 @@ class Clock:
 
 
 class Pace:
-    """How virtual time follows real time: `rate` seconds a second, 0 for a still picture."""
+    """How virtual time follows the machine's own: `rate` virtual seconds a second."""
 
     def __init__(self, start: float, rate: float) -> None:
         self._start = start

@@ -1,0 +1,51 @@
+"""The root: /sys, /proc and /dev of the modelled kernel."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from sdmtop.backends.simulator.idxd import IDXD_MAJOR
+from sdmtop.backends.simulator.procfs import procfs
+from sdmtop.backends.simulator.sysfs import sysfs
+from sdmtop.backends.simulator.uacce import UACCE_MAJOR
+from sdmtop.backends.simulator.vfio import CONTAINER_MINOR, GROUP_MAJOR, MISC_MAJOR
+from sdmtop.backends.simulator.vfs import Computed, Device, Directory, Fixed, Listing
+
+if TYPE_CHECKING:
+    from sdmtop.backends.simulator.kernel import Kernel
+    from sdmtop.backends.simulator.vfio import VfioGroup
+    from sdmtop.backends.simulator.vfs import Node
+
+
+def filesystem(kernel: Kernel) -> Directory:
+    """All paths that there are."""
+    return Directory(Fixed(sys=sysfs(kernel), proc=procfs(kernel), dev=_devfs(kernel)))
+
+
+def _devfs(kernel: Kernel) -> Directory:
+    def group(vfio: VfioGroup) -> Device:
+        return Device(os.makedev(GROUP_MAJOR, vfio.minor), vfio.open)
+
+    container = Device(
+        os.makedev(MISC_MAJOR, CONTAINER_MINOR), kernel.vfio.open_container, mode=0o666
+    )
+    return Directory(
+        Fixed(vfio=Directory(Fixed(vfio=container), Listing(kernel.vfio.groups, group))),
+        Computed(lambda: _queues(kernel)),
+    )
+
+
+def _queues(kernel: Kernel) -> dict[str, Node]:
+    """Nodes of uacce, and the directories of IDXD."""
+    found: dict[str, Node] = {
+        name: Device(os.makedev(UACCE_MAJOR, uacce.minor), uacce.open)
+        for name, uacce in kernel.uacce.items()
+    }
+    below: dict[str, dict[str, Node]] = {}
+    for idxd in kernel.idxd.values():
+        for queue in idxd.queues.values():
+            if queue.has_node:
+                node = Device(os.makedev(IDXD_MAJOR, queue.index), queue.open)
+                below.setdefault(idxd.spec.name[:3], {})[queue.name] = node
+    return {**found, **{name: Directory(Fixed(nodes)) for name, nodes in below.items()}}

@@ -1,0 +1,500 @@
+"""The simulator as a host: the same paths, texts and errors as the running kernel's."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl
+
+from sdmtop.backends.limits import PAGE, READ_LIMIT, SIDE_EFFECTS, refuse_side_effects
+from sdmtop.backends.simulator import processes
+from sdmtop.backends.simulator.clock import Pace
+from sdmtop.backends.simulator.completion import Completion, completed
+from sdmtop.backends.simulator.filesystem import filesystem
+from sdmtop.backends.simulator.kernel import Kernel
+from sdmtop.backends.simulator.scenario import read_scenario
+from sdmtop.backends.simulator.vfs import Device, Directory, File, Link, Node, error, walk
+from sdmtop.backends.tree import KeptPaths
+from sdmtop.errors import UsageError
+
+if TYPE_CHECKING:
+    import builtins
+    from collections.abc import Callable, Sequence
+
+    from sdmtop.backends.base import Events, Handle, Memory, Write
+    from sdmtop.backends.base import Signal as BaseSignal
+    from sdmtop.backends.simulator.processes import Area, OpenFile, Process
+    from sdmtop.backends.simulator.scenario import Scenario
+    from sdmtop.model import Backend
+
+SCENARIOS = Path(__file__).parent / "scenarios"
+_OPTIONS = ("seed", "at", "rate")
+_PROMPT = 0.02
+"""Real seconds after which a thread that waits looks at the clock again."""
+
+
+def open_simulator(rest: str) -> SimulatorHost:
+    """The host of `sim:REST`: `NAME` or `FILE.toml`, and `?seed=N&at=SECONDS&rate=R` behind it.
+
+    Raises `UsageError` for options that make no sense, `ValueError` for a scenario that is broken,
+    `OSError` for one that cannot be read.
+    """
+    name, _, query = rest.partition("?")
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    for key in options:
+        if key not in _OPTIONS:
+            raise UsageError(f"no such option of a simulated host: {key}; there are seed, at, rate")
+    at = _number(options, "at", 0.0)
+    # A moment that was asked for stands still, so that it is the same for everyone.
+    rate = _number(options, "rate", 0.0 if "at" in options else 1.0)
+    seed = options.get("seed", "0")
+    if not seed.isdecimal():
+        raise UsageError(f"{seed!r} is no seed: give a whole number")
+    host = SimulatorHost(scenario_of(name or "default"), seed=int(seed), url=f"sim:{rest}")
+    host.step(at)
+    host.run(rate)
+    return host
+
+
+def scenario_of(name: str) -> Scenario:
+    """The scenario of a name, or in a file. Raises as `open_simulator`."""
+    if name.endswith(".toml") or "/" in name:
+        return read_scenario(Path(name).read_text(encoding="utf-8"), name)
+    file = SCENARIOS / f"{name}.toml"
+    known = sorted(path.stem for path in SCENARIOS.glob("*.toml"))
+    if name not in known:
+        raise UsageError(f"no such scenario: {name}; there are {', '.join(known)}")
+    return read_scenario(file.read_text(encoding="utf-8"), file.name)
+
+
+def _number(options: dict[str, str], key: str, otherwise: float) -> float:
+    try:
+        value = float(options.get(key, otherwise))
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1e9:
+        raise UsageError(f"{key} is no number of seconds")
+    return value
+
+
+class SimulatorHost:
+    """A modelled kernel as a host. Without `run`, its time stands still until it is stepped.
+
+    Safe to be called from several threads; the lock is never held while one of them waits.
+    """
+
+    backend: Backend = "simulator"
+
+    def __init__(self, scenario: Scenario, *, seed: int = 0, url: str = "sim:") -> None:
+        self.url = url
+        self.reading = ""
+        self.avoid: frozenset[str] = frozenset()
+        self.kernel = Kernel(scenario, seed)
+        self.root = filesystem(self.kernel)
+        self._pace: Pace | None = None
+        self._changed = threading.Condition(threading.RLock())
+
+    # -- time ------------------------------------------------------------------------------------
+
+    def run(self, rate: float) -> None:
+        """Let time pass by itself, `rate` virtual seconds a second; 0 lets it stand still."""
+        with self._changed:
+            self._catch_up()
+            self._pace = Pace(self.kernel.clock.now, rate) if rate else None
+            self._changed.notify_all()
+
+    @property
+    def rate(self) -> float:
+        """How fast time passes by itself."""
+        return self._pace.rate if self._pace is not None else 0.0
+
+    def step(self, seconds: float) -> None:
+        """Let that much time pass now."""
+        with self._changed:
+            self._catch_up()
+            now = self.kernel.clock.now + seconds
+            self._advance(now)
+            if self._pace is not None:
+                self._pace.change(now, self._pace.rate)
+
+    def now(self) -> float:
+        """See `Host.now`."""
+        with self._changed:
+            self._catch_up()
+            return self.kernel.clock.now
+
+    def sleep(self, seconds: float) -> None:
+        """See `Host.sleep`."""
+        self.wait(lambda: False, seconds)
+
+    def wait(self, ready: Callable[[], bool], seconds: float | None) -> bool:
+        """Let time pass until something is so, or `seconds` are over; whether it is so."""
+        with self._changed:
+            self._catch_up()
+            clock = self.kernel.clock
+            end = None if seconds is None else clock.now + max(0.0, seconds)
+            while not ready():
+                due = clock.next
+                if end is not None and (due is None or due > end):
+                    due = end
+                if due is None and self._pace is None:
+                    raise OSError(errno.EDEADLK, "nothing is to happen that could end this wait")
+                if self._pace is None:
+                    self._advance(due if due is not None else clock.now)
+                else:
+                    self._let_pass(self._pace, due)
+                if end is not None and clock.now >= end:
+                    return ready()
+            return True
+
+    def _let_pass(self, pace: Pace, due: float | None) -> None:
+        """Wait, without the lock, for a moment of virtual time, or for another thread's doing."""
+        ahead = (due - self.kernel.clock.now) / pace.rate if due is not None else _PROMPT
+        self._changed.wait(min(max(ahead, 0.0), _PROMPT))
+        self._catch_up()
+
+    def _catch_up(self) -> None:
+        """Let happen what has become due since we looked last."""
+        if self._pace is not None:
+            self._advance(self._pace.now())
+        self.kernel.look_at_pages()
+
+    def _advance(self, until: float) -> None:
+        self.kernel.look_at_pages()
+        self.kernel.clock.advance(until)
+        self.kernel.look_at_pages()
+        self._changed.notify_all()
+
+    # -- reading ---------------------------------------------------------------------------------
+
+    def read(self, path: str, limit: int = READ_LIMIT) -> bytes:
+        """See `Host.read`."""
+        refuse_side_effects(path)
+        with self._changed:
+            return self._content(path)[:limit]
+
+    def read_at(self, path: str, offset: int, size: int) -> bytes:
+        """See `Host.read_at`."""
+        refuse_side_effects(path)
+        if offset < 0 or size < 0:
+            raise error(errno.EINVAL, path)
+        with self._changed:
+            return self._content(path)[offset : offset + size]
+
+    def look(
+        self, directory: str, files: Sequence[str], links: Sequence[str] = ()
+    ) -> list[bytes | OSError]:
+        """See `Host.look`."""
+        if not SIDE_EFFECTS.isdisjoint(files):
+            for name in files:
+                refuse_side_effects(f"{directory}/{name}")
+        found: list[bytes | OSError] = []
+        with self._changed:
+            place = self._directory(directory)
+            for name in files:
+                try:
+                    found.append(self._look(place, directory, name))
+                except OSError as failure:
+                    failure.__traceback__ = None
+                    found.append(failure)
+            for name in links:
+                node = place.get(name)
+                if isinstance(node, Link):
+                    found.append(os.fsencode(node.text))
+                else:
+                    number = errno.ENOENT if node is None else errno.EINVAL
+                    found.append(error(number, f"{directory}/{name}"))
+        return found
+
+    def _look(self, place: Directory, directory: str, name: str) -> bytes:
+        path = f"{directory}/{name}"
+        node = place.get(name)
+        if node is None:
+            raise error(errno.ENOENT, path)
+        if isinstance(node, Link):
+            return self._content(path)[:PAGE]
+        if path in self.avoid:
+            raise error(errno.ETIMEDOUT, path)
+        self.reading = path
+        return self._text(node, path)[:PAGE]
+
+    def list(self, path: str) -> list[str]:
+        """See `Host.list`."""
+        with self._changed:
+            return [*self._directory(path).names()]
+
+    def readlink(self, path: str) -> str:
+        """See `Host.readlink`."""
+        with self._changed:
+            node = self._enter(path, follow=False)
+            if not isinstance(node, Link):
+                raise error(errno.EINVAL, path)
+            return node.text
+
+    def mode(self, path: str) -> int:
+        """See `Host.mode`."""
+        with self._changed:
+            return self._enter(path, follow=False).mode
+
+    def keep(self, paths: Sequence[str], limit: int = PAGE) -> KeptPaths:
+        """See `Host.keep`."""
+        return KeptPaths(self, paths, limit)
+
+    def device_number(self, path: str) -> int:
+        """See `Host.device_number`."""
+        with self._changed:
+            node = self._enter(path, follow=False)
+            if isinstance(node, Link) and node.number is not None:
+                return node.number
+            node = walk(self.root, path)
+            return node.number if isinstance(node, Device) else 0
+
+    def kernel_log(self) -> builtins.list[bytes]:
+        """See `Host.kernel_log`."""
+        with self._changed:
+            self._catch_up()
+            return self.kernel.log.records()
+
+    def events(self) -> Events | None:
+        """See `Host.events`."""
+        with self._changed:
+            return self.kernel.uevents.listen()
+
+    def _enter(self, path: str, *, follow: bool = True) -> Node:
+        self.reading = path
+        if path in self.avoid:
+            raise error(errno.ETIMEDOUT, path)
+        self._catch_up()
+        return walk(self.root, path, follow=follow)
+
+    def _directory(self, path: str) -> Directory:
+        node = self._enter(path)
+        if not isinstance(node, Directory):
+            raise error(errno.ENOTDIR, path)
+        return node
+
+    def _content(self, path: str) -> bytes:
+        return self._text(self._enter(path), path)
+
+    @staticmethod
+    def _text(node: Node, path: str) -> bytes:
+        if isinstance(node, Directory):
+            raise error(errno.EISDIR, path)
+        if not isinstance(node, File):
+            raise error(errno.ENXIO, path)
+        if node.show is None:
+            raise error(errno.EACCES, path)
+        lock = node.locked() if node.locked is not None else None
+        if lock is not None:
+            # On a real kernel the reader would now sleep in state D (kernel-abi rule 4).
+            raise OSError(errno.ETIMEDOUT, f"reading it would hang: {lock.why}", path)
+        try:
+            text = node.show()
+        except OSError as failure:
+            raise OSError(failure.errno, failure.strerror, path) from None
+        return text if isinstance(text, bytes) else os.fsencode(text)
+
+    # -- changing --------------------------------------------------------------------------------
+
+    def refusal(self) -> str | None:
+        """See `Host.refusal`: nobody is refused anything here."""
+        return None
+
+    def write(self, path: str, data: bytes) -> Write:
+        """See `Host.write`."""
+        with self._changed:
+            child = self.kernel.processes.fork()
+            outcome = self._attempt(lambda: self._store(path, data))
+            return SimulatedWrite(self, path, child, outcome)
+
+    def _store(self, path: str, data: bytes) -> Completion | None:
+        node = self._enter(path)
+        if isinstance(node, Directory):
+            raise error(errno.EISDIR, path)
+        if not isinstance(node, File) or node.store is None:
+            raise error(errno.EACCES, path)
+        return node.store(data)
+
+    def load_module(self, name: str) -> Write:
+        """See `Host.load_module`."""
+        with self._changed:
+            self._catch_up()
+            child = self.kernel.processes.fork()
+            outcome = completed()
+            if not self.kernel.load(name):
+                outcome = Completion()
+                outcome.fail(OSError(errno.ENOENT, "modprobe cannot load it"))
+            return SimulatedWrite(self, name, child, outcome)
+
+    @staticmethod
+    def _attempt(action: Callable[[], Completion | None]) -> Completion:
+        """What came of a call: an error is an outcome, too."""
+        try:
+            return action() or completed()
+        except OSError as failure:
+            outcome = Completion()
+            outcome.fail(failure)
+            return outcome
+
+    def open(self, path: str) -> Handle:
+        """See `Host.open`."""
+        with self._changed:
+            node = self._enter(path)
+            if isinstance(node, Directory):
+                raise error(errno.EISDIR, path)
+            if not isinstance(node, Device):
+                raise error(errno.ENXIO, path)
+            own = self.kernel.processes.own
+            try:
+                number = own.install(node.open(own))
+            except OSError as failure:
+                raise OSError(failure.errno, failure.strerror, path) from None
+            return SimulatedHandle(self, own, number)
+
+    def memory(self, size: int) -> Memory:
+        """See `Host.memory`."""
+        with self._changed:
+            own = self.kernel.processes.own
+            return SimulatedMemory(self, own, own.memory.map(memoryview(bytearray(size))))
+
+    def signal(self) -> BaseSignal:
+        """See `Host.signal`."""
+        with self._changed:
+            own = self.kernel.processes.own
+            return SimulatedSignal(self, own)
+
+    def close(self) -> None:
+        """See `Host.close`: our process ends, and gives back all it had."""
+        with self._changed:
+            self.kernel.end(self.kernel.processes.own)
+
+    def call(self, action: Callable[[], int | Completion]) -> int:
+        """A system call of our process: it may have to sleep, and time passes meanwhile."""
+        with self._changed:
+            self._catch_up()
+            answer = action()
+            if isinstance(answer, int):
+                return answer
+        self.wait(lambda: answer.done, None)
+        return answer.result()
+
+    @property
+    def lock(self) -> threading.Condition:
+        """What whoever looks into the kernel from outside must hold."""
+        return self._changed
+
+
+class SimulatedWrite:
+    """A write of a child of ours (see `base.Write`)."""
+
+    def __init__(self, host: SimulatorHost, path: str, child: Process, outcome: Completion) -> None:
+        self._host = host
+        self._path = path
+        self._outcome = outcome
+        self.pid: int | None = child.pid
+        child.waits_for = outcome
+        outcome.then(lambda _: host.kernel.end(child))
+
+    def wait(self, seconds: float) -> bool:
+        """See `Write.wait`."""
+        return self._host.wait(lambda: self._outcome.done, seconds)
+
+    def result(self) -> None:
+        """See `Write.result`."""
+        try:
+            self._outcome.result()
+        except OSError as failure:
+            raise OSError(failure.errno, failure.strerror, self._path) from None
+
+
+class SimulatedHandle:
+    """A descriptor of our process (see `base.Handle`)."""
+
+    def __init__(self, host: SimulatorHost, process: Process, number: int) -> None:
+        self._host = host
+        self._process = process
+        self.number = number
+
+    def _file(self) -> OpenFile:
+        return self._process.file(self.number)
+
+    def ioctl(self, request: int, argument: int | bytearray = 0) -> int:
+        """See `Handle.ioctl`."""
+        return self._host.call(lambda: self._file().ioctl(self._process, request, argument))
+
+    def adopt(self, number: int) -> SimulatedHandle:
+        """See `Handle.adopt`."""
+        return SimulatedHandle(self._host, self._process, number)
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """See `Handle.read_at`."""
+        with self._host.lock:
+            self._host.now()
+            return self._file().read_at(offset, size)
+
+    def write_at(self, offset: int, data: bytes) -> int:
+        """See `Handle.write_at`."""
+        with self._host.lock:
+            self._host.now()
+            return self._file().write_at(offset, data)
+
+    def map(self, offset: int, size: int) -> Memory:
+        """See `Handle.map`."""
+        with self._host.lock:
+            self._host.now()
+            file = self._file()
+            view = file.memory_at(offset, size)
+            return SimulatedMemory(
+                self._host, self._process, self._process.memory.map(view, file, offset)
+            )
+
+    def close(self) -> None:
+        """See `Handle.close`."""
+        number, self.number = self.number, -1
+        if number >= 0:
+            with self._host.lock:
+                self._host.now()
+                self._process.close(number)
+
+
+class SimulatedMemory:
+    """Pages of our process (see `base.Memory`)."""
+
+    def __init__(self, host: SimulatorHost, process: Process, area: Area) -> None:
+        self._host = host
+        self._process = process
+        self._area = area
+        self.address = area.start
+        self.view = area.view
+
+    def close(self) -> None:
+        """See `Memory.close`."""
+        with self._host.lock:
+            self._host.now()
+            self._process.memory.unmap(self._area)
+
+
+class SimulatedSignal:
+    """An eventfd of our process (see `base.Signal`)."""
+
+    def __init__(self, host: SimulatorHost, process: Process) -> None:
+        self._host = host
+        self._process = process
+        self._signal = processes.Signal()
+        self.number = process.install(self._signal)
+
+    def wait(self, seconds: float) -> int:
+        """See `Signal.wait`."""
+        self._host.wait(lambda: self._signal.count > 0, seconds)
+        with self._host.lock:
+            return self._signal.take_count()
+
+    def close(self) -> None:
+        """See `Signal.close`."""
+        number, self.number = self.number, -1
+        if number >= 0:
+            with self._host.lock:
+                self._process.close(number)

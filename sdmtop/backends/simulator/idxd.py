@@ -1,0 +1,117 @@
+"""Work queues of Intel DSA and IAA. As `drivers/dma/idxd/`, as far as kernel-abi 7 tells."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING
+
+from sdmtop.backends.simulator.processes import PAGE, OpenFile
+from sdmtop.backends.simulator.refusal import refusal
+
+if TYPE_CHECKING:
+    from sdmtop.backends.simulator.pci import PciDevice
+    from sdmtop.backends.simulator.processes import Process
+    from sdmtop.backends.simulator.scenario import Idxd as Spec
+    from sdmtop.backends.simulator.scenario import WorkQueue as QueueSpec
+
+IDXD_MAJOR = 235
+
+
+class IdxdDevice:
+    """`dsa0` or `iax0`, with its queues."""
+
+    def __init__(self, device: PciDevice, spec: Spec) -> None:
+        self.device = device
+        self.spec = spec
+        self.number = int(spec.name[3:])
+        self.cmd_status = 0
+        self.state = "enabled"
+        self.queues = {
+            f"wq{self.number}.{index}": IdxdQueue(self, index, queue)
+            for index, queue in enumerate(spec.queues)
+        }
+
+    @property
+    def clients(self) -> int:
+        """Open files of all its queues."""
+        return sum(len(queue.files) for queue in self.queues.values())
+
+    @property
+    def has_pasids(self) -> bool:
+        """`pasid_enabled`."""
+        return self.device.group is not None and self.device.group.has_pasids
+
+
+class IdxdQueue:
+    """A work queue. `files` are those that have it open, by the number of their directory."""
+
+    def __init__(self, idxd: IdxdDevice, index: int, spec: QueueSpec) -> None:
+        self.idxd = idxd
+        self.index = index
+        self.spec = spec
+        self.name = f"wq{idxd.number}.{index}"
+        self.is_enabled = spec.enabled
+        self.files: dict[int, IdxdFile] = {}
+        self._opened = 0
+
+    @property
+    def node(self) -> str:
+        """The name of its node below /dev."""
+        return f"{self.idxd.spec.name[:3]}/{self.name}"
+
+    @property
+    def has_node(self) -> bool:
+        """Whether a process can open it."""
+        return self.is_enabled and self.spec.type == "user"
+
+    def open(self, process: Process) -> OpenFile:
+        """Open the node. Raises EBUSY for a dedicated queue that is open."""
+        if self.spec.mode == "dedicated" and self.files:
+            raise refusal(errno.EBUSY, f"{self.name} is dedicated, and open")
+        device = self.idxd.device
+        pasid: int | None = None
+        if device.group is not None and self.idxd.has_pasids:
+            pasid = device.kernel.pasids.allocate(process, device.group.pasid_bits)
+        self._opened += 1
+        file = IdxdFile(self, self._opened - 1, process.pid, pasid)
+        self.files[file.index] = file
+        if pasid is not None and device.group is not None:
+            table = device.kernel.iommu.bind_pasid(device.group, pasid, process, file)
+            table.fallback = process.memory
+        return file
+
+
+class IdxdFile(OpenFile):
+    """An open queue: its portal is a page of the device."""
+
+    def __init__(self, queue: IdxdQueue, index: int, pid: int, pasid: int | None) -> None:
+        super().__init__(f"/dev/{queue.node}", os.makedev(IDXD_MAJOR, queue.index))
+        self.queue = queue
+        self.index = index
+        self.pid = pid
+        self._pasid = pasid
+        self._is_started = False
+
+    def memory_at(self, offset: int, size: int) -> memoryview:
+        """The portal."""
+        if offset or size != PAGE:
+            raise refusal(errno.EINVAL, "the portal is one page")
+        hardware = self.queue.idxd.device.accelerator().queue(self.queue.index)
+        if not self._is_started:
+            hardware.start(self._pasid)
+            self._is_started = True
+        return hardware.doorbell
+
+    def look(self) -> None:
+        """See `OpenFile.look`."""
+        self.queue.idxd.device.accelerator().queue(self.queue.index).ring()
+
+    def release(self) -> None:
+        """See `OpenFile.release`: what was submitted is drained first."""
+        device = self.queue.idxd.device
+        if self._is_started:
+            device.accelerator().queue(self.queue.index).stop()
+        del self.queue.files[self.index]
+        if self._pasid is not None and device.group is not None:
+            device.kernel.iommu.unbind_pasid(device.group, self._pasid, self)
