@@ -35,34 +35,29 @@ def classes(kernel: Kernel) -> Directory:
     def up(path: str) -> Link:
         return Link(f"../../devices/{path}")
 
-    def entries() -> dict[str, Node]:
-        found: dict[str, Node] = {
-            "iommu": Directory(
-                Listing(kernel.iommu.units, lambda unit: up(f"virtual/iommu/{unit.name}"))
-            ),
-            "vfio": Directory(Listing(vfio.groups, lambda one: up(f"virtual/vfio/{one.name}"))),
-            "misc": Directory(Fixed(vfio=up("virtual/misc/vfio"))),
-            "mdev_bus": Directory(
-                Listing(kernel.mdev.parents, lambda parent: up(parent.device.path))
-            ),
-            "net": Directory(Computed(lambda: _interfaces(kernel))),
-            "block": Directory(Computed(lambda: _disks(kernel))),
-        }
-        if kernel.behaviour.vfio_dev:
-            found["vfio-dev"] = Directory(
-                Listing(vfio.devices, lambda one: up(f"{one.device.path}/vfio-dev/vfio{one.index}"))
-            )
-        if any(device.sdmdev is not None for device in kernel.scenario.devices):
-            found["sdmdev"] = Directory(
-                Listing(kernel.sdmdevs, lambda one: up(f"{one.path}/sdmdev/{one.name}"))
-            )
-        if any(device.uacce is not None for device in kernel.scenario.devices):
-            found["uacce"] = Directory(
-                Listing(kernel.uacce, lambda one: up(f"{one.device.path}/uacce/{one.spec.name}"))
-            )
-        return found
-
-    return Directory(Computed(entries))
+    found: dict[str, Node] = {
+        "iommu": Directory(
+            Listing(kernel.iommu.units, lambda unit: up(f"virtual/iommu/{unit.name}"))
+        ),
+        "vfio": Directory(Listing(vfio.groups, lambda one: up(f"virtual/vfio/{one.name}"))),
+        "misc": Directory(Fixed(vfio=up("virtual/misc/vfio"))),
+        "mdev_bus": Directory(Listing(kernel.mdev.parents, lambda parent: up(parent.device.path))),
+        "net": Directory(Computed(lambda: _interfaces(kernel))),
+        "block": Directory(Computed(lambda: _disks(kernel))),
+    }
+    if kernel.behaviour.vfio_dev:
+        found["vfio-dev"] = Directory(
+            Listing(vfio.devices, lambda one: up(f"{one.device.path}/vfio-dev/vfio{one.index}"))
+        )
+    if any(device.sdmdev is not None for device in kernel.scenario.devices):
+        found["sdmdev"] = Directory(
+            Listing(kernel.sdmdevs, lambda one: up(f"{one.path}/sdmdev/{one.name}"))
+        )
+    if any(device.uacce is not None for device in kernel.scenario.devices):
+        found["uacce"] = Directory(
+            Listing(kernel.uacce, lambda one: up(f"{one.device.path}/uacce/{one.spec.name}"))
+        )
+    return Directory(Fixed(found))
 
 
 def virtual(kernel: Kernel, unit: Callable[[Unit], Directory]) -> Directory:
@@ -306,7 +301,7 @@ def _node(queue: IdxdQueue) -> Directory:
 def interfaces_of(device: PciDevice) -> Directory | None:
     """The directory `net` of a device whose driver has it."""
     names = device.spec.interfaces
-    if not names or device.linked_driver is None or device.linked_driver.name == "vfio-pci":
+    if not names or not device.serves_kernel:
         return None
     return Directory(Fixed({name: _interface(device, name) for name in names}))
 
@@ -327,27 +322,15 @@ def _interface(device: PciDevice, name: str) -> Directory:
 def _interfaces(kernel: Kernel) -> dict[str, Node]:
     return {
         name: Link(f"../../devices/{device.path}/net/{name}")
-        for device in _with_driver(kernel)
+        for device in kernel.pci.serving()
         for name in device.spec.interfaces
     }
-
-
-def _with_driver(kernel: Kernel) -> list[PciDevice]:
-    from sdmtop.backends.simulator.pci import PciDevice
-
-    return [
-        device
-        for device in kernel.pci.devices.values()
-        if isinstance(device, PciDevice)
-        and device.linked_driver is not None
-        and device.linked_driver.name != "vfio-pci"
-    ]
 
 
 def disk_of(device: PciDevice) -> Directory | None:
     """The directory of a disk's controller, `nvme/nvme0/nvme0n1`."""
     disk = device.spec.disk
-    if disk is None or device not in _with_driver(device.kernel):
+    if disk is None or not device.serves_kernel:
         return None
     controller = disk.name.rpartition("n")[0] or disk.name
     return Directory(Fixed({controller: Directory(Fixed({disk.name: _disk(disk)}))}))
@@ -378,7 +361,7 @@ def _disk(disk: Disk) -> Directory:
 
 def _disks(kernel: Kernel) -> dict[str, Node]:
     found: dict[str, Node] = {}
-    for device in _with_driver(kernel):
+    for device in kernel.pci.serving():
         disk = device.spec.disk
         if disk is None:
             continue
@@ -395,7 +378,7 @@ def blocks(kernel: Kernel) -> Directory:
     """/sys/block: whole disks."""
 
     def whole() -> dict[str, Node]:
-        disks = {device.spec.disk.name for device in _with_driver(kernel) if device.spec.disk}
+        disks = {device.spec.disk.name for device in kernel.pci.serving() if device.spec.disk}
         return {name: Link(node.text.replace("../../", "../", 1))
                 for name, node in _disks(kernel).items()
                 if name in disks and isinstance(node, Link)}  # fmt: skip
@@ -434,10 +417,8 @@ def _parameters(kernel: Kernel, module: str) -> dict[str, Node]:
             "allow_unsafe_interrupts": flag("allow_unsafe_interrupts"),
             "dma_entry_limit": File(lambda: f"{vfio.dma_entry_limit}\n"),
         }
-    elif module in ("hisi_zip", "hisi_sec2", "hisi_hpre"):
-        mode = int(any(one.device.driver is not None and one.device.driver.name == module
-                       for one in kernel.uacce.values()))  # fmt: skip
-        found = {"uacce_mode": File(lambda: f"{mode}\n")}
+    elif any(uacce.device.spec.driver == module for uacce in kernel.uacce.values()):
+        found = {"uacce_mode": File(lambda: "1\n")}
     else:
         return {}
     return {"parameters": Directory(Fixed(found))}

@@ -69,6 +69,12 @@ class PciDevice(Device):
         return self.spec.class_ >> 8 == BRIDGE_CLASS
 
     @property
+    def serves_kernel(self) -> bool:
+        """Whether a driver of the kernel's has it, so that its disks and interfaces are there."""
+        driver = self.linked_driver
+        return driver is not None and driver.uses_dma
+
+    @property
     def pasid_bits(self) -> int:
         """Width of its PASIDs; a VF has those of its PF."""
         return self.physfn.pasid_bits if self.physfn is not None else self.spec.pasid_bits
@@ -304,6 +310,11 @@ class PciBus(Bus):
         """See `Bus.take_away`."""
         super().take_away(device)
         self.roots.get(device.path.partition("/")[0], {}).pop(device.name, None)
+
+    def serving(self) -> list[PciDevice]:
+        """Devices whose disks and interfaces are there."""
+        found = (device for device in self.devices.values() if isinstance(device, PciDevice))
+        return [device for device in found if device.serves_kernel]
 
     def _join(self, device: PciDevice) -> None:
         spec = device.spec
