@@ -103,7 +103,7 @@ def test_a_damaged_capture_is_no_error_of_usage(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("url", "status"),
-    [("linux:/no/such/root", 1), ("capture:/no/such/file", 1), ("nonsense", 2), ("sim:", 2)],
+    [("linux:/no/such/root", 1), ("capture:/no/such/file", 1), ("nonsense", 2), ("sim:nothing", 2)],
 )
 def test_a_host_that_cannot_be_opened_is_one_line_on_stderr(url: str, status: int) -> None:
     done = run("snapshot", "--host", url)

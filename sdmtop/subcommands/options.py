@@ -4,8 +4,9 @@ import argparse
 from collections.abc import Callable
 
 _HOST_HELP = (
-    "auto (default: this machine), linux:, linux:/other/root, capture:DIR_OR_TAR (made by "
-    "'sdmtop capture'), or replay:FILE?at=TIME (made by 'sdmtop record')"
+    "auto (default: this machine), linux:, linux:/other/root, sim: or sim:SCENARIO (a simulated "
+    "host), capture:DIR_OR_TAR (made by 'sdmtop capture'), or replay:FILE?at=TIME (made by "
+    "'sdmtop record')"
 )
 
 
