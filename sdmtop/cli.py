@@ -54,6 +54,11 @@ def parser(complete: Collection[str] = COMMANDS) -> argparse.ArgumentParser:
         "--read-only", action="store_true", help="never change the host (so far it never does)"
     )
     add_interval(top, DEFAULT_INTERVAL)
+    top.add_argument(
+        "--plain",
+        action="store_true",
+        help="the console as a conversation in lines, for a screen reader or a bare terminal",
+    )
     commands = top.add_subparsers(dest="command", metavar="COMMAND")
     for name, purpose in COMMANDS.items():
         command = commands.add_parser(name, help=purpose, description=purpose)
@@ -71,11 +76,15 @@ def run(arguments: Sequence[str]) -> int:
     except SystemExit as stop:  # argparse ends the program itself, after --help.
         return stop.code if isinstance(stop.code, int) else FAILED
     options.host = getattr(options, "host", "auto")
-    if options.command is None and on_a_terminal():
+    if options.command is None and not options.plain and on_a_terminal():
         return console(options.host, options.interval)
     try:
         if options.command is not None:
             return _subcommand(options.command).run(options)
+        if options.plain:
+            from sdmtop.plain.talk import converse
+
+            return converse(options.host, options.interval)
         from sdmtop.subcommands.snapshot import print_snapshot
 
         # Without a terminal, the console is one reading as text.

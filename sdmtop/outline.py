@@ -123,6 +123,18 @@ class Outline:
             return (_HEADINGS[line.key], "", "", "", rate, "")
         return self._group_cells(line, rate)
 
+    def irqs(self, line: Line) -> "Iterator[int]":
+        """The interrupts of a device, or of all devices of a group; a queue has none of its own."""
+        addresses: Iterable[str] = ()
+        if line.depth == 1:
+            addresses = (line.subject,)
+        elif line.depth == 0 and line.subject is not None:
+            addresses = line.subject.devices
+        for address in addresses:
+            device = self.device(address)
+            if device is not None:
+                yield from device.irqs
+
     def columns(self, width: int) -> "tuple[int, ...]":
         """The cells of each column on a line of `width` cells."""
         found = self._columns.get(width)

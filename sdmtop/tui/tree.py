@@ -176,15 +176,7 @@ class TreePane(LinesPane):
         """Interrupts a second of a device, or of all devices of a group."""
         if self._sample is None:
             return None
-        line = self._lines[key]
-        if line.depth == 1:
-            addresses: Iterable[str] = (key,)
-        elif line.depth == 0 and line.subject is not None:
-            addresses = line.subject.devices
-        else:
-            return None
-        devices = filter(None, map(self._outline.device, addresses))
-        return self._sample.counters.rates(irq for device in devices for irq in device.irqs)
+        return self._sample.counters.rates(self._outline.irqs(self._lines[key]))
 
     def _sorted(self, lines: Iterable[Line]) -> list[Line]:
         """Groups, and the devices in each, by the order chosen; ties stay as they were."""

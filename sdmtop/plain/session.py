@@ -1,0 +1,149 @@
+"""What the conversation is about: the sample of the moment, the numbers of things, the filter."""
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from sdmtop import report
+from sdmtop.collector import Focus, Sample
+from sdmtop.facts import FIELDS
+from sdmtop.outline import Line, Outline
+from sdmtop.query import Query, QueryError, parse
+from sdmtop.sampler import Sampler
+from sdmtop.search import Search
+from sdmtop.timeline import Happening
+
+if TYPE_CHECKING:
+    from sdmtop.model import Snapshot
+    from sdmtop.replay import Replayer
+
+_PATIENCE = 5.0
+"""Seconds to wait for a first reading, or for what is read only when it is asked for."""
+
+
+class UnansweredError(Exception):
+    """A sentence that stands in the place of an answer."""
+
+
+class Session:
+    """One conversation about a host, or about a recording.
+
+    A thing keeps its number as long as the conversation lasts, and no other thing gets it.
+    """
+
+    def __init__(self, source: "Sampler | Replayer") -> None:
+        self.source = source
+        self.watching = False
+        """Whether what happens is told as it happens."""
+        self.ended = False
+        self.filter = ""
+        self._query: Query = ()
+        self._shown: Sample | None = None
+        self._numbers: dict[str, int] = {}
+        self._told: Happening | None = None
+        self._tree: tuple[Snapshot, Outline, dict[str, Line]] | None = None
+        source.playhead.show = self._take
+        source.subscribe(self._fresh)
+
+    def _fresh(self, sample: Sample) -> None:
+        """Called in the thread that reads."""
+        if self._shown is None or not self.source.playhead.frozen:
+            self._shown = sample
+
+    def _take(self, sample: Sample) -> None:
+        self._shown = sample
+
+    @property
+    def sample(self) -> Sample:
+        """What the answers are about; the first one is waited for."""
+        end = time.monotonic() + _PATIENCE
+        while (self._shown is None or not self._shown.complete) and time.monotonic() < end:
+            time.sleep(0.01)
+        if self._shown is None:
+            raise UnansweredError("nothing has been read yet")
+        return self._shown
+
+    def look(self, focus: Focus, seen: Callable[[Sample], bool]) -> Sample:
+        """Have more read than always is, and wait for it; not of a moment that is past."""
+        end = time.monotonic() + _PATIENCE
+        if isinstance(self.source, Sampler) and not self.source.playhead.paused:
+            self.source.look_at(focus)
+            while not seen(self.sample) and time.monotonic() < end:
+                time.sleep(0.01)
+        return self.sample
+
+    def move(self, go: Callable[[], bool]) -> bool:
+        """Go to another moment, and wait for it; False where there is none."""
+        before, end = self._shown, time.monotonic() + _PATIENCE
+        if not go():
+            return False
+        while self._shown is before and time.monotonic() < end:
+            time.sleep(0.01)
+        return True
+
+    # -- things --------------------------------------------------------------------------------
+
+    def tree(self) -> tuple[Outline, dict[str, Line]]:
+        """The lines of the tree by their keys; made once a snapshot."""
+        snapshot = self.sample.snapshot
+        if self._tree is None or self._tree[0] is not snapshot:
+            outline = report.outline(snapshot)
+            self._tree = snapshot, outline, {line.key: line for line in outline.lines()}
+        return self._tree[1:]
+
+    def number(self, key: str) -> int:
+        """The number of a thing; a new one, where it is mentioned for the first time."""
+        return self._numbers.setdefault(key, len(self._numbers) + 1)
+
+    def line(self, said: str) -> Line:
+        """What was said: a number, an address, a UUID, `group/14`, `group 14`."""
+        _, lines = self.tree()
+        if not said:
+            raise UnansweredError("of what? say a number, as list tells them")
+        key = said.replace("group ", "group/")
+        if said.isdecimal():
+            known = {str(number): key for key, number in self._numbers.items()}
+            if said not in known:
+                raise UnansweredError(f"there is no number {said} yet: say list")
+            key = known[said]
+        if key not in lines:
+            raise UnansweredError(f"{said} was {key}, which is gone" if said.isdecimal()
+                          else f"there is no {said} here")  # fmt: skip
+        return lines[key]
+
+    def rate(self, line: Line) -> float | None:
+        """Interrupts a second of a line."""
+        return self.sample.counters.rates(self.tree()[0].irqs(line))
+
+    # -- the filter ----------------------------------------------------------------------------
+
+    def choose(self, text: str) -> None:
+        """Have a filter from now on, or none if it is empty."""
+        try:
+            self._query = parse(text, FIELDS)
+        except QueryError as error:
+            raise UnansweredError(f"at character {error.column + 1}: {error}") from error
+        self.filter = text
+
+    def chosen(self) -> list[Line]:
+        """The lines that answer to the filter, with those that they hang below."""
+        outline, lines = self.tree()
+        if not self._query:
+            return list(lines.values())
+        search = Search(self.sample.snapshot, outline, lines.values())
+        found = search.found(self._query, lambda key: self.rate(lines[key]))
+        return [line for key, line in lines.items() if key in found]
+
+    # -- events --------------------------------------------------------------------------------
+
+    def lately(self, count: int) -> tuple[Happening, ...]:
+        """The last events; those that come after them will be `news`."""
+        happenings = self.sample.happenings
+        self._told = happenings[-1] if happenings else None
+        return happenings[-count:] if count else ()
+
+    def news(self) -> tuple[Happening, ...]:
+        """What has happened since events were told last."""
+        happenings, told = self.sample.happenings, self._told
+        self._told = happenings[-1] if happenings else None
+        return happenings[happenings.index(told) + 1 :] if told in happenings else happenings
