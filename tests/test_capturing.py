@@ -393,7 +393,7 @@ PATHS = st.tuples(ROOTS, st.lists(NAMES, min_size=1, max_size=3)).map(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.dictionaries(PATHS, LEAVES, max_size=15))
 def test_any_host_can_be_captured_and_read_back(
     tmp_path_factory: pytest.TempPathFactory, entries: Mapping[str, Entry]

@@ -179,7 +179,7 @@ def test_a_dictionary_of_gigabytes_is_not_allocated() -> None:
         read(bytes(data))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=2000))
 @example(b"\xfd7zXZ\0")
 def test_any_bytes_are_refused_with_one_sentence_or_read(data: bytes) -> None:
@@ -189,7 +189,7 @@ def test_any_bytes_are_refused_with_one_sentence_or_read(data: bytes) -> None:
         assert "\n" not in str(error)  # noqa: PT017
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.integers(0, len(SMALL) - 1),
     st.binary(min_size=1, max_size=40),

@@ -252,7 +252,7 @@ def test_a_capture_opens_in_well_under_half_a_second() -> None:
     assert time.process_time() - began < 0.5
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.binary(max_size=1500))
 def test_any_bytes_as_an_archive_are_refused_with_one_line(data: bytes) -> None:
     fd = os.memfd_create("capture")
@@ -264,7 +264,7 @@ def test_any_bytes_as_an_archive_are_refused_with_one_line(data: bytes) -> None:
         os.close(fd)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.binary(max_size=300))
 def test_any_bytes_as_notes_are_refused_with_one_line_or_read(data: bytes) -> None:
     stream = io.BytesIO()

@@ -220,7 +220,7 @@ LEAVES = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.dictionaries(PATHS.map("/".__add__), LEAVES, max_size=12), PATHS.map("/".__add__))
 def test_any_tree_answers_any_path_with_its_own_bytes_or_an_oserror(
     entries: dict[str, Entry], path: str
@@ -241,7 +241,7 @@ def test_any_tree_answers_any_path_with_its_own_bytes_or_an_oserror(
     assert isinstance(answer, OSError) or answer in own
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(links=st.dictionaries(NAMES, PATHS, max_size=6), path=PATHS.filter(bool))
 def test_the_walk_goes_where_the_kernel_goes(
     tmp_path_factory: pytest.TempPathFactory, links: dict[str, str], path: str

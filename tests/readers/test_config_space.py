@@ -163,7 +163,7 @@ def test_the_inspector_is_told_that_there_is_none() -> None:
     assert list(details(bytes(256)).values()) == ["none of these"]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.dictionaries(
         st.integers(0x40, 0x3FF).map(lambda index: index * 4),

@@ -255,7 +255,7 @@ def test_more_interrupts_than_a_number_can_hold_are_no_interrupts() -> None:
     assert read(device(NIC, 2, None, **names)).irqs == (7,)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.binary(max_size=60), st.binary(max_size=20))
 def test_any_content_gives_a_device(uevent: bytes, text: bytes) -> None:
     names = ("numa_node", "irq", "power_state", "driver_override", "sriov_totalvfs")

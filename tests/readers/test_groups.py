@@ -180,7 +180,7 @@ def test_regions_are_told_as_the_kernel_prints_them_and_broken_lines_left_out() 
     assert regions(text) == (("0x01", "0x02", "direct-relaxable"), ("0x03", "0x04", "msi"))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.binary(max_size=200))
 def test_any_text_of_regions_is_read_without_an_error(text: bytes) -> None:
     assert all(map(all, regions(text)))

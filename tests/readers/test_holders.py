@@ -211,7 +211,7 @@ def test_a_name_that_is_refused_is_unknown() -> None:
     assert [one.path for one in unknowns.entries()] == ["/proc/7/comm", "/proc/7/status"]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.binary(max_size=200), st.binary(max_size=60), st.binary(max_size=30))
 def test_any_content_of_a_process_is_survived(maps: bytes, status: bytes, comm: bytes) -> None:
     found = read(

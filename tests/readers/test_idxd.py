@@ -105,7 +105,7 @@ def test_a_refusal_of_the_device_is_told_as_a_sentence() -> None:
     assert command_status("what") == "what"
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.binary(max_size=100))
 def test_any_attribute_gives_a_queue(text: bytes) -> None:
     files = {**queue(name=text, size=text), f"{DSA}/cmd_status": text}

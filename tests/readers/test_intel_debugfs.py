@@ -208,7 +208,7 @@ LINES = st.one_of(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(LINES, max_size=12).map(b"\n".join))
 def test_any_text_gives_rows_or_a_count_of_lines_not_understood(text: bytes) -> None:
     units, misread = parse(text)

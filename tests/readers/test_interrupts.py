@@ -166,7 +166,7 @@ def _tables(draw: st.DrawFn) -> tuple[list[int], dict[str, tuple[list[int], str]
     return cpus, {label: (draw(row), draw(_tails)) for label in labels}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(_tables())
 def test_a_table_that_the_kernel_prints_is_read_back(
     described: tuple[list[int], dict[str, tuple[list[int], str]]],
@@ -180,7 +180,7 @@ def test_a_table_that_the_kernel_prints_is_read_back(
     ]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(_tables())
 def test_columns_and_free_spacing_give_the_same_rows(
     described: tuple[list[int], dict[str, tuple[list[int], str]]],
@@ -195,7 +195,7 @@ def test_columns_and_free_spacing_give_the_same_rows(
     ]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(_tables(), min_size=2, max_size=4))
 def test_a_table_that_is_kept_reads_what_a_fresh_one_does(
     described: list[tuple[list[int], dict[str, tuple[list[int], str]]]],
@@ -236,7 +236,7 @@ def test_a_number_that_comes_back_as_another_device_is_another_row() -> None:
     assert (row.per_cpu, row.actions) == ((0,), ("b",))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.binary(max_size=300))
 def test_any_text_is_parsed_without_an_error(text: bytes) -> None:
     table = InterruptTable()

@@ -170,7 +170,7 @@ def test_the_capabilities_of_amd_are_decoded_from_the_lab_kernel() -> None:
     assert shown["Secure nested paging (SNP)"] == "no"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.binary(max_size=80), st.one_of(st.none(), st.text(max_size=20)))
 def test_any_features_and_any_release_are_read_without_an_error(
     text: bytes, release: str | None
@@ -179,7 +179,7 @@ def test_any_features_and_any_release_are_read_without_an_error(
     assert answer is None or answer[0] == int(answer[0])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.binary(max_size=80))
 def test_any_register_gives_a_unit_and_details_that_can_be_printed(text: bytes) -> None:
     host = intel(text, cap=text, version=text, domains_used=text)

@@ -157,7 +157,7 @@ MARKS = st.sampled_from(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.lists(st.one_of(MARKS, st.binary(max_size=12))).map(b"".join), max_size=8))
 def test_any_log_gives_faults_that_can_be_encoded(records: list[bytes]) -> None:
     for fault in parse(records):

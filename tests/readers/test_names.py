@@ -81,7 +81,7 @@ def test_a_vendor_in_a_last_line_without_a_newline_is_whole() -> None:
     assert find_in_pci_ids(b"\n8086  Intel\n\t10d3  NIC", "8086", "10d3") == "Intel NIC"
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.binary(max_size=200))
 def test_any_database_is_read_without_an_error(table: bytes) -> None:
     name = find_in_pci_ids(b"\n8086  " + table, "8086", "10d3")

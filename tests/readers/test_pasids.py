@@ -154,7 +154,7 @@ def test_a_process_that_was_read_is_not_concluded_again() -> None:
     assert infer_processes([told], {"a": frozenset({7})}) == (told,)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.text(max_size=12), st.text(max_size=12))
 def test_any_parameters_of_an_sdmdev_are_read_without_an_error(pasid: str, pid: str) -> None:
     found = read_pasids(NOTHING, Unknowns(), None, [queue(params={"pasid": pasid, "pid": pid})])

@@ -153,7 +153,7 @@ def mutated(changes: Mapping[str, Entry | None]) -> dict[str, Entry]:
     return entries
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(_mutations)
 def test_a_host_broken_anywhere_gives_a_valid_printable_snapshot(
     changes: dict[str, Entry | None],
@@ -161,7 +161,7 @@ def test_a_host_broken_anywhere_gives_a_valid_printable_snapshot(
     check(read(TreeHost(mutated(changes))))
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(_mutations)
 def test_what_could_not_be_read_is_unknown_with_its_errno(
     changes: dict[str, Entry | None],
@@ -214,7 +214,7 @@ _FACTS: dict[str, tuple[Callable[[Snapshot], Any], tuple[str, ...]]] = {
 }  # fmt: skip
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(_mutations)
 def test_what_was_not_touched_is_still_told(changes: dict[str, Entry | None]) -> None:
     snapshot = read(TreeHost(mutated(changes)))
@@ -242,7 +242,7 @@ class VanishingHost(TreeHost):
         super()._say(path)
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(st.sampled_from(_PLACES), st.integers(1, 220))
 def test_files_that_vanish_while_they_are_read_are_no_failure(place: str, accesses: int) -> None:
     snapshot = read(VanishingHost(SMALL, place, accesses))

@@ -104,7 +104,7 @@ def test_pci_addresses_are_sorted_by_their_hexadecimal_fields() -> None:
     assert sorted(unsorted, key=natural) == [*reversed(unsorted)]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.text(max_size=30), max_size=6))
 def test_any_names_can_be_sorted(unsorted: list[str]) -> None:
     keys = [natural(name) for name in unsorted]

@@ -92,7 +92,7 @@ def test_a_driver_that_registered_with_uacce_is_not_complained_of() -> None:
     assert unknowns.entries() == ()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.binary(max_size=200))
 def test_any_attribute_gives_a_queue(text: bytes) -> None:
     host = TreeHost(queue(flags=text, algorithms=text, available_instances=text))

@@ -97,7 +97,7 @@ def test_a_class_that_cannot_be_listed_is_unknown(directory: str) -> None:
     assert [(one.path, one.errno) for one in unknowns.entries()] == [(path, "EACCES")]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.binary(max_size=40))
 def test_any_number_of_a_node_is_read_without_an_error(text: bytes) -> None:
     (found,) = nodes_of({"/sys/class/vfio/18/dev": text})

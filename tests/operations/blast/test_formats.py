@@ -33,7 +33,7 @@ TEXTS = st.binary(max_size=300) | st.lists(
 ).map(b"\n".join)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(TEXTS)
 @pytest.mark.parametrize(
     "parse",
@@ -125,7 +125,7 @@ Local:
 # -- disks ---------------------------------------------------------------------------------------
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 40_000), st.integers(1, 255))
 def test_one_byte_that_is_not_zero_is_not_nothing(place: int, value: int) -> None:
     head = bytearray(65536)
