@@ -316,7 +316,8 @@ class SimulatorHost:
             raise error(errno.EISDIR, path)
         if not isinstance(node, File) or node.store is None:
             raise error(errno.EACCES, path)
-        return node.store(data)
+        # The kernel hands nothing on if there is nothing.
+        return node.store(data) if data else None
 
     def load_module(self, name: str) -> Write:
         """See `Host.load_module`."""

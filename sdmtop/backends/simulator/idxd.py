@@ -105,7 +105,7 @@ class IdxdFile(OpenFile):
 
     def look(self) -> None:
         """See `OpenFile.look`."""
-        self.queue.idxd.device.accelerator().queue(self.queue.index).ring()
+        self.queue.idxd.device.advance()
 
     def release(self) -> None:
         """See `OpenFile.release`: what was submitted is drained first."""

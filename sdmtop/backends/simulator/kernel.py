@@ -28,6 +28,11 @@ if TYPE_CHECKING:
     from sdmtop.backends.simulator.uacce import UacceDevice
 
 VFIO_PCI = "vfio-pci"
+_NEEDS = {
+    "mdev": ("vfio",), "vfio": (), "vfio_iommu_type1": ("vfio",),
+    "vfio_pci": ("vfio", "vfio_iommu_type1"),
+}  # fmt: skip
+"""Modules that can always be loaded, and what each pulls in."""
 _LEGACY = ((0, 2, "edge", "timer"), (8, 8, "edge", "rtc0"), (9, 9, "fasteoi", "acpi"))
 """Lines of a PC besides those of devices: number, hwirq, trigger, action."""
 
@@ -81,7 +86,6 @@ class Kernel:
             )  # fmt: skip
         for spec in scenario.devices:
             self._enumerate(spec)
-        self.load("vfio")
         self.load(VFIO_PCI)
         for spec in scenario.devices:
             if spec.driver is not None:
@@ -191,10 +195,12 @@ class Kernel:
         name = module.replace("-", "_")
         if name in self.modules:
             return True
+        if name not in _NEEDS and name not in self.scenario.modules:
+            return False
+        for other in _NEEDS.get(name, ()):
+            self.load(other)
         if name == "vfio_pci":
             self.pci.register(VfioPciDriver(self))
-        elif name not in ("vfio", "vfio_iommu_type1", "mdev", *self.scenario.modules):
-            return False
         self.modules[name] = None
         return True
 

@@ -232,6 +232,6 @@ def _uuid(data: bytes) -> str:
         found = str(uuid.UUID(text)) if len(text) == UUID_LENGTH else ""
     except ValueError:
         found = ""
-    if found != text.lower():
+    if not found or found != text.lower():
         raise refusal(errno.EINVAL, f"{text!r} is no UUID")
     return found

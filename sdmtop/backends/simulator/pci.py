@@ -112,6 +112,11 @@ class PciDevice(Device):
             self.hardware = make(kind, self, queues, common_doorbell=common)
         return self.hardware
 
+    def advance(self) -> None:
+        """Its pages may have been written: it notices now what it would notice anyway."""
+        if self.hardware is not None:
+            self.hardware.advance(self.clock.now)
+
     # -- reset ---------------------------------------------------------------------------------
 
     def write_reset(self, data: bytes) -> Completion:

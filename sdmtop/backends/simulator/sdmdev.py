@@ -160,7 +160,7 @@ class SdmdevQueue(VfioDevice):
         if self.parent.rfc_v2:
             raise refusal(errno.ENODEV, "the driver has no mask_notify")
         if self.is_started:
-            self.hardware.ring()
+            self.look()
             if self.hardware.is_updated():
                 return 1
         waiting = Completion(f"queue {self.number} is not updated", "vfio_sdmdev_wait")
@@ -201,8 +201,7 @@ class SdmdevQueue(VfioDevice):
 
     def look(self) -> None:
         """See `VfioDevice.look`."""
-        if self.is_started:
-            self.hardware.ring()
+        self.parent.device.advance()
 
     def read_at(self, offset: int, size: int) -> bytes:
         """See `VfioDevice.read_at`: bytes of the doorbell page."""

@@ -109,7 +109,7 @@ class UacceFile(OpenFile):
 
     def look(self) -> None:
         """See `OpenFile.look`."""
-        self._uacce.device.accelerator().queue(self._queue).ring()
+        self._uacce.device.advance()
 
     def release(self) -> None:
         """See `OpenFile.release`: the queue is given back."""

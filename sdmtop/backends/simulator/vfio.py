@@ -372,6 +372,7 @@ class Vfio:
             minors = {one.minor for one in self.groups.values()}
             minor = next(number for number in range(len(minors) + 1) if number not in minors)
             found = VfioGroup(self.kernel, group, minor)
+            found.is_noiommu = group.unit is None and device.device.does_dma
             self.groups[found.name] = found
             self._emit("add", "vfio", f"/sys/devices/virtual/vfio/{found.name}")
         found.devices.append(device)
