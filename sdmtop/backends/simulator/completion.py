@@ -12,17 +12,19 @@ if TYPE_CHECKING:
 class Completion:
     """An operation that may sleep: it ends with a value or an error, or never.
 
-    `why` says what it waits for, in words; `wchan` is the kernel's function that sleeps.
+    `why` says what it waits for, in words; `wchan` is the kernel's function that sleeps; `device`
+    is how the log begins a line about what is waited for (`vfio-pci 0000:01:00.0`).
     """
 
-    __slots__ = ("_callbacks", "done", "error", "value", "wchan", "why")
+    __slots__ = ("_callbacks", "device", "done", "error", "value", "wchan", "why")
 
-    def __init__(self, why: str = "", wchan: str = "") -> None:
+    def __init__(self, why: str = "", wchan: str = "", device: str = "") -> None:
         self.done = False
         self.value = 0
         self.error: OSError | None = None
         self.why = why
         self.wchan = wchan
+        self.device = device
         self._callbacks: list[Callable[[Completion], None]] = []
 
     def finish(self, value: int = 0) -> None:

@@ -73,7 +73,9 @@ class Device:
         """Do something that takes the device's lock: now, or when the unbind has ended."""
         if self.leaving is None:
             return action() or completed()
-        waiting = Completion(f"{self.name} is locked: {self.leaving.why}", self.leaving.wchan)
+        waiting = Completion(
+            f"{self.name} is locked: {self.leaving.why}", "device_lock", self.leaving.device
+        )
 
         def go_on(_: Completion) -> None:
             try:
@@ -111,6 +113,15 @@ class Device:
         driver.devices_bound[self.name] = self
         self.kernel.uevents.emit("bind", self.bus.name, self.sysfs)
 
+    def held(self) -> Completion:
+        """What waits until nobody holds it."""
+        driver = self.driver.name if self.driver is not None else self.bus.name
+        return Completion(
+            f"{self.name} is held by a process",
+            "vfio_unregister_group_dev",
+            f"{driver} {self.name}",
+        )
+
     def unbind(self) -> Completion:
         """Unbind from the driver, which may wait for whoever holds the device."""
         driver = self.driver
@@ -119,9 +130,7 @@ class Device:
         if self.leaving is not None:
             return self.when_unlocked(lambda: None)
         del driver.devices_bound[self.name]
-        ending = self.leaving = Completion(
-            f"{self.name} is held by a process", "vfio_unregister_group_dev"
-        )
+        ending = self.leaving = self.held()
 
         def end(_: Completion) -> None:
             if self.group is not None and driver.uses_dma:

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 SCENARIOS = Path(__file__).parent / "scenarios"
 _OPTIONS = ("seed", "at", "rate")
+_FOR_EVER = 600.0
+"""Virtual seconds after which a wait without a limit is given up, where time does not run."""
 _PROMPT = 0.02
 """Real seconds after which a thread that waits looks at the clock again."""
 
@@ -135,24 +137,25 @@ class SimulatorHost:
         with self._changed:
             self._catch_up()
             clock = self.kernel.clock
-            end = None if seconds is None else clock.now + max(0.0, seconds)
+            end = clock.now + (_FOR_EVER if seconds is None else max(0.0, seconds))
             while not ready():
-                due = clock.next
-                if end is not None and (due is None or due > end):
-                    due = end
-                if due is None and self._pace is None:
-                    raise OSError(errno.EDEADLK, "nothing is to happen that could end this wait")
-                if self._pace is None:
-                    self._advance(due if due is not None else clock.now)
-                else:
+                due = min(end, end if clock.next is None else clock.next)
+                if self._pace is not None:
                     self._let_pass(self._pace, due)
-                if end is not None and clock.now >= end:
-                    return ready()
+                else:
+                    self._advance(due)
+                if clock.now < end or ready():
+                    continue
+                if seconds is not None:
+                    return False
+                if self._pace is None:
+                    raise OSError(errno.EDEADLK, "nothing happens that would end this wait")
+                end = clock.now + _FOR_EVER
             return True
 
-    def _let_pass(self, pace: Pace, due: float | None) -> None:
+    def _let_pass(self, pace: Pace, due: float) -> None:
         """Wait, without the lock, for a moment of virtual time, or for another thread's doing."""
-        ahead = (due - self.kernel.clock.now) / pace.rate if due is not None else _PROMPT
+        ahead = (due - self.kernel.clock.now) / pace.rate
         self._changed.wait(min(max(ahead, 0.0), _PROMPT))
         self._catch_up()
 
@@ -219,7 +222,7 @@ class SimulatorHost:
         if path in self.avoid:
             raise error(errno.ETIMEDOUT, path)
         self.reading = path
-        return self._text(node, path)[:PAGE]
+        return self.show(node, path)[:PAGE]
 
     def list(self, path: str) -> list[str]:
         """See `Host.list`."""
@@ -277,10 +280,11 @@ class SimulatorHost:
         return node
 
     def _content(self, path: str) -> bytes:
-        return self._text(self._enter(path), path)
+        return self.show(self._enter(path), path)
 
     @staticmethod
-    def _text(node: Node, path: str) -> bytes:
+    def show(node: Node, path: str) -> bytes:
+        """The text of what is at a path. Raises ETIMEDOUT where a reader would hang."""
         if isinstance(node, Directory):
             raise error(errno.EISDIR, path)
         if not isinstance(node, File):

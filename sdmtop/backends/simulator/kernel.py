@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import random
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from sdmtop.backends.simulator.mdev import MdevCore
 from sdmtop.backends.simulator.pasids import Pasids
 from sdmtop.backends.simulator.pci import PciBus, PciDevice
 from sdmtop.backends.simulator.processes import AddressSpace, Process, Processes
+from sdmtop.backends.simulator.refusal import refusal
 from sdmtop.backends.simulator.uevents import Uevents
 from sdmtop.backends.simulator.versions import behaviour
 from sdmtop.backends.simulator.vfio import Vfio
@@ -203,6 +205,25 @@ class Kernel:
             self.pci.register(VfioPciDriver(self))
         self.modules[name] = None
         return True
+
+    def signal(self, pid: int) -> None:
+        """A signal arrives at a process: it ends, unless it sleeps where it cannot be woken.
+
+        An unbind that waits for a holder becomes one that nothing can end (kernel-abi rule 3).
+        """
+        process = self.processes.get(pid)
+        if process is None:
+            raise refusal(errno.ESRCH, f"there is no process {pid}")
+        waits = process.waits_for
+        if waits is None or waits.done:
+            self.end(process)
+        elif not process.is_unkillable:
+            process.is_unkillable = True
+            self.log.say(
+                f'{waits.device}: Device is currently in use, task "{process.name}" ({pid}) '
+                "blocked until device is released",
+                4,
+            )
 
     def end(self, process: Process) -> None:
         """A process ends: what it had is given back, its PASID at last."""

@@ -72,7 +72,7 @@ class MdevParent:
         """Withdraw all types; every instance goes, one after the other, once it is let go."""
         self.is_leaving = True
         self.device.kernel.mdev.parents.pop(self.device.name, None)
-        ending = Completion(f"an mdev of {self.device.name} is held", "vfio_unregister_group_dev")
+        ending = self.device.held()
 
         def remove_next(_: Completion) -> None:
             mdev = next((one for one in self.device.children.values() if isinstance(one, Mdev)),
@@ -123,7 +123,7 @@ class Mdev(Device):
         """Remove it once nobody holds it; it leaves the view of the bus at once."""
         if self.going is not None:
             return self.going
-        going = self.going = Completion(f"{self.name} is held", "vfio_unregister_group_dev")
+        going = self.going = self.held()
         mdev = self.kernel.mdev
 
         def end(_: Completion) -> None:

@@ -183,7 +183,7 @@ class PciDevice(Device):
 
     def remove_vfs(self) -> Completion:
         """Remove all of them, the last one first, as soon as nobody holds them."""
-        ending = Completion(f"a VF of {self.name} is held", "vfio_unregister_group_dev")
+        ending = self.held()
 
         def remove_next(_: Completion) -> None:
             if self.vfs:
@@ -209,7 +209,7 @@ class PciDevice(Device):
 
     def remove(self) -> Completion:
         """Unbind, and take away with everything behind it."""
-        ending = Completion(f"{self.name} is held", "vfio_unregister_group_dev")
+        ending = self.held()
 
         def remove_next(_: Completion) -> None:
             behind = next(iter(self.children.values()), None)

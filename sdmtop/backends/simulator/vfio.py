@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 GROUP_MAJOR, CDEV_MAJOR, MISC_MAJOR = 243, 247, 10
 CONTAINER_MINOR = 196
+_ASK_AGAIN = 10.0
+"""Seconds."""
 ANONYMOUS = "anon_inode:[vfio-device]"
 
 
@@ -99,13 +101,20 @@ class VfioDevice:
         ending = self._leaving = Completion()
         vfio.withdraw(self)
         if not self._may_leave():
-            if self.ask_to_release():
-                self.device.say("Relaying device request to user (#0)", 5)
-            else:
-                text = "No device request channel registered, blocked until released by user"
-                self.device.say(text, 4)
+            self._ask(0)
         self.check_leaving()
         return ending
+
+    def _ask(self, count: int) -> None:
+        """Ask the holder, now and every ten seconds, for as long as it takes."""
+        if self._leaving is None:
+            return
+        if self.ask_to_release():
+            self.device.say(f"Relaying device request to user (#{count})", 5)
+        elif not count:
+            text = "No device request channel registered, blocked until released by user"
+            self.device.say(text, 4)
+        self.kernel.clock.after(_ASK_AGAIN, lambda: self._ask(count + 1))
 
     def _may_leave(self) -> bool:
         group_open = self.group is not None and self.group.file is not None
