@@ -246,6 +246,21 @@ class Guest:
         """Plug a device in; the kernel learns of it in its own time."""
         self._monitor.execute("device_add", driver=driver, **properties)
 
+    def plug_disk(self, name: str, size: int) -> None:
+        """Plug an NVMe disk of so many bytes into the vacant port, all zeros."""
+        file = self._logs / f"{name}.disk"
+        with file.open("wb") as stream:
+            stream.truncate(size)
+        self._monitor.execute(
+            "blockdev-add", **{"driver": "file", "node-name": name, "filename": str(file)}
+        )
+        self.plug("nvme", id=name, bus="vacant", serial=name, drive=name)
+
+    def plug_network_card(self, name: str) -> None:
+        """Plug a card into the vacant port whose network has this machine at 10.0.2.2."""
+        self._monitor.execute("netdev_add", type="user", id=f"{name}-net")
+        self.plug("e1000e", id=name, bus="vacant", netdev=f"{name}-net")
+
     def pull(self, name: str) -> None:
         """Ask for a device back, and wait until the kernel has let it go."""
         self._monitor.execute("device_del", id=name)

@@ -25,6 +25,11 @@ TOOLS = {
     "udevadm": "udev",
     "systemd-hwdb": "udev",
     "fuser": "psmisc",
+    "sfdisk": "fdisk",
+    "mkfs.ext4": "e2fsprogs",
+    "mdadm": "mdadm",
+    "dmsetup": "dmsetup",
+    "ip": "iproute2",
     "gcc": "gcc",
     "make": "make",
 }

@@ -158,7 +158,7 @@ class Networks:
             str(route.network)
             for route in routes
             if 0 < route.network.prefixlen < route.network.max_prefixlen
-            and not route.network.is_link_local
+            and not (route.network.is_link_local or route.network.is_multicast)
         )
         found += [f"the route to {net}" for net in [*nets][:_NAMED]]
         if len(nets) > _NAMED:

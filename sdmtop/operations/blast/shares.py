@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from sdmtop.operations.blast.mounts import SOURCE as MOUNTS
 from sdmtop.operations.blast.mounts import read_mounts
 from sdmtop.operations.blast.reach import Touched
-from sdmtop.operations.blast.storage import Storage
+from sdmtop.operations.blast.storage import BELOW, Storage
 from sdmtop.operations.blast.survey import Survey
 from sdmtop.operations.plan import Verdict
 from sdmtop.text import line
@@ -30,13 +30,17 @@ def verdicts(survey: Survey, device: Touched) -> Iterator[Verdict]:
         if type_ is None:
             continue
         tag = line(survey.look(SOURCE, path, "mount_tag")[0] or b"").strip("\0") or None
-        free = True
-        for number, mounts in survey.once(read_mounts).by_number.items():
-            if mounts[0].type == type_ and tag in (None, mounts[0].source):
-                for loss in storage.losses_of_system(number, (name, f"{type_} {mounts[0].source}")):
-                    free = False
-                    yield device.verdict(loss.kind, loss.sentence, *loss.chain)
-        if free:
+        losses = [
+            loss
+            for number, mounts in survey.once(read_mounts).by_number.items()
+            if mounts[0].type == type_ and tag in (None, mounts[0].source)
+            for loss in storage.losses_of_system(number, (name, f"{type_} {mounts[0].source}"))
+        ]
+        for loss in losses:
+            yield device.verdict(loss.kind, loss.sentence, *loss.chain)
+        if storage.hides_root:
+            yield device.verdict("refused", f"{tag or type_} {BELOW}", name, type_, "/")
+        elif not losses:
             yield device.verdict("safe", f"nothing is mounted from {tag or type_}", name)
         yield from survey.doubts(device, "what is mounted from it", SOURCE, MOUNTS)
 

@@ -21,6 +21,10 @@ SOURCE = "disks"
 _SYSTEM = ("/", "/usr", "/etc", "/var", "/boot", "/boot/efi", "/efi")
 """Mount points without which the machine does not go on, or does not come back."""
 
+_UNTOLD = ("iso9660", "squashfs", "vfat", "exfat", "ntfs", "erofs")
+"""File systems of which sysfs does not tell that they are mounted."""
+
+BELOW = "may be below the root, an overlay of which not all layers can be seen"
 _BTRFS = "/sys/fs/btrfs"
 _POOLS = "/proc/spl/kstat/zfs"
 _LAYERS = ("upperdir", "lowerdir", "datadir")
@@ -42,9 +46,9 @@ class Storage:
     def __init__(self, survey: Survey) -> None:
         self._survey = survey
         self._mounts = survey.once(read_mounts)
+        if "block" not in survey.parts:
+            survey.say_doubt(SOURCE, "there is no /sys/class/block")
         self.blocks: dict[str, Part] = survey.parts.get("block", {})
-        if not self.blocks:
-            survey.say_doubt(SOURCE, "/sys/class/block lists no disk")
         by_path = {part.path: name for name, part in self.blocks.items()}
         self._partitions: dict[str, list[str]] = defaultdict(list)
         for name, part in sorted(self.blocks.items()):
@@ -132,6 +136,9 @@ class Storage:
             points = [mount.point for pool in pools for mount in self._mounts_of_pool(pool)]
             ends = (f"pool {', '.join(pools)}", *points[:1])
             yield Loss("refused", f"{name} is in an imported ZFS pool", (*chain, *ends))
+        elif self.hides_root and content.type in _UNTOLD:
+            sentence = f"{name} holds {content.type}, which {BELOW}"
+            yield Loss("refused", sentence, (*chain, content.type, "/"))
         else:
             sentence = f"{name} holds {content.type}, which nobody uses now"
             yield Loss("unsafe", sentence, (*chain, content.type, content.source))
@@ -162,11 +169,21 @@ class Storage:
 
     def _unseen(self, type_: str, name: str, chain: tuple[str, ...]) -> Loss:
         """Mounted, but in no mount namespace that we see."""
-        root = self._mounts.of_path("/")
-        if root is None or root.type == "overlay":
-            sentence = f"{name} ({type_}) is mounted out of sight: perhaps below the root"
-            return Loss("refused", sentence, (*chain, type_, "/"))
+        if self.hides_root:
+            return Loss("refused", f"{name} ({type_}) {BELOW}", (*chain, type_, "/"))
         return Loss("unsafe", f"{name} ({type_}) is mounted out of sight", (*chain, type_))
+
+    @cached_property
+    def hides_root(self) -> bool:
+        """Whether the root is an overlay of which we do not see a layer.
+
+        An initramfs has mounted it, then: its path leads back to the overlay itself, or nowhere.
+        """
+        root = self._mounts.of_path("/")
+        if root is None:
+            return True
+        layers = dict(self._overlays).get(root.number, ())
+        return any(self._is_on(layer, root.number) for layer in layers)
 
     def _is_on(self, path: str, number: str) -> bool:
         mount = self._mounts.of_path(path)

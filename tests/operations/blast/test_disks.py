@@ -200,12 +200,27 @@ def test_a_file_system_that_no_namespace_shows_is_in_use_all_the_same(box: Box, 
     assert of_kind(box.radius(DISK), "unsafe") == [f"nvme0n1 ({type_}) is mounted out of sight"]
 
 
+BELOW_ROOT = "may be below the root, an overlay of which not all layers can be seen"
+
+
 def test_out_of_sight_it_may_be_below_a_root_that_is_an_overlay(box: Box) -> None:
     box.mount("0:50 / / rw - overlay overlay rw,lowerdir=/gone")
     box.put("/sys/fs/ext4/nvme0n1", Directory())
-    assert of_kind(box.radius(DISK), "refused") == [
-        "nvme0n1 (ext4) is mounted out of sight: perhaps below the root"
-    ]
+    assert of_kind(box.radius(DISK), "refused") == [f"nvme0n1 (ext4) {BELOW_ROOT}"]
+
+
+def test_so_may_what_nobody_tells_to_be_mounted() -> None:
+    box = Box()
+    box.disk(data=b"hsqs" + bytes(4092))
+    box.mount("0:50 / / rw - overlay overlay rw,lowerdir=/gone")
+    assert of_kind(box.radius(DISK), "refused") == [f"nvme0n1 holds squashfs, which {BELOW_ROOT}"]
+
+
+def test_an_overlay_all_of_whose_layers_are_seen_hides_nothing(box: Box) -> None:
+    box.mount("0:51 / /run rw - tmpfs tmpfs rw")
+    box.mount("0:50 / / rw - overlay overlay rw,lowerdir=/run/low,upperdir=/run/up")
+    box.put("/sys/fs/ext4/nvme0n1", Directory())
+    assert kinds(box.radius(DISK)) == {"unsafe"}
 
 
 def test_layers_of_an_overlay_lead_to_where_it_is_mounted(box: Box) -> None:

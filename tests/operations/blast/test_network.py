@@ -208,6 +208,12 @@ def test_the_chain_goes_through_all_that_stands_on_it(box: Box) -> None:
     )
 
 
+def test_routes_that_every_interface_has_are_not_named(box: Box) -> None:
+    box.route("eth0", "169.254.0.0/16")
+    box.route("eth0", "224.0.0.0/4")
+    assert of_kind(box.radius(NIC), "unsafe") == ["eth0 is up; the default route"]
+
+
 def test_more_routes_than_one_reads_are_counted(box: Box) -> None:
     for number in range(9):
         box.route("eth0", f"10.{number}.0.0/16")

@@ -309,6 +309,14 @@ def test_another_share_is_not_this_device(box: Box) -> None:
     assert of_kind(box.radius(PF), "safe") == ["nothing is mounted from data"]
 
 
+def test_a_share_may_be_below_a_root_whose_layers_nobody_shows(box: Box) -> None:
+    share(box, "9pnet_virtio", "data")
+    box.mount("0:31 / / rw - overlay overlay rw,lowerdir=/gone")
+    assert of_kind(box.radius(PF), "refused") == [
+        "data may be below the root, an overlay of which not all layers can be seen"
+    ]
+
+
 def test_virtiofs_does_not_tell_which_device_it_is(box: Box) -> None:
     share(box, "virtiofs")
     box.mount("0:30 / / rw - virtiofs rootfs rw")
