@@ -1,10 +1,11 @@
-"""Devices of classes, which have no bus: units, VFIO's, uacce's, IDXD's queues, disks, networks."""
+"""Devices of classes, which have no bus: units, VFIO's, uacce's, IDXD's queues."""
 
 from __future__ import annotations
 
 import errno
 from typing import TYPE_CHECKING
 
+from sdmtop.backends.simulator.carried import disks, interfaces
 from sdmtop.backends.simulator.interrupts import as_list
 from sdmtop.backends.simulator.refusal import refusal
 from sdmtop.backends.simulator.sdmdev import SdmdevQueue
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from sdmtop.backends.simulator.kernel import Kernel
     from sdmtop.backends.simulator.mdev import Mdev
     from sdmtop.backends.simulator.pci import PciDevice
-    from sdmtop.backends.simulator.scenario import Disk
     from sdmtop.backends.simulator.uacce import UacceDevice
     from sdmtop.backends.simulator.vfio import VfioDevice, VfioGroup
     from sdmtop.backends.simulator.vfs import Node
@@ -42,9 +42,11 @@ def classes(kernel: Kernel) -> Directory:
         "vfio": Directory(Listing(vfio.groups, lambda one: up(f"virtual/vfio/{one.name}"))),
         "misc": Directory(Fixed(vfio=up("virtual/misc/vfio"))),
         "mdev_bus": Directory(Listing(kernel.mdev.parents, lambda parent: up(parent.device.path))),
-        "net": Directory(Computed(lambda: _interfaces(kernel))),
-        "block": Directory(Computed(lambda: _disks(kernel))),
+        "net": Directory(Computed(lambda: interfaces(kernel))),
+        "block": Directory(Computed(lambda: disks(kernel))),
     }
+    console = Directory(Fixed(active=File(lambda: "tty0\n")))
+    found["tty"] = Directory(Fixed(console=console))
     if kernel.behaviour.vfio_dev:
         found["vfio-dev"] = Directory(
             Listing(vfio.devices, lambda one: up(f"{one.device.path}/vfio-dev/vfio{one.index}"))
@@ -293,97 +295,6 @@ def _node(queue: IdxdQueue) -> Directory:
         return {f"file{one.index}": file(one) for one in queue.files.values()}
 
     return Directory(Fixed(dev=File(lambda: f"{IDXD_MAJOR}:{queue.index}\n")), Computed(opened))
-
-
-# -- disks and networks --------------------------------------------------------------------------
-
-
-def interfaces_of(device: PciDevice) -> Directory | None:
-    """The directory `net` of a device whose driver has it."""
-    names = device.spec.interfaces
-    if not names or not device.serves_kernel:
-        return None
-    return Directory(Fixed({name: _interface(device, name) for name in names}))
-
-
-def _interface(device: PciDevice, name: str) -> Directory:
-    address = ":".join(f"{byte:02x}" for byte in (2, *name.encode()[:5].ljust(5, b"\0")))
-    return Directory(
-        Fixed(
-            address=File(lambda: f"{address}\n"),
-            operstate=File(lambda: "up\n"),
-            carrier=File(lambda: "1\n"),
-            device=Link(f"../../../{device.name}"),
-            subsystem=Link(f"{device.up()}/../../class/net"),
-        )
-    )
-
-
-def _interfaces(kernel: Kernel) -> dict[str, Node]:
-    return {
-        name: Link(f"../../devices/{device.path}/net/{name}")
-        for device in kernel.pci.serving()
-        for name in device.spec.interfaces
-    }
-
-
-def disk_of(device: PciDevice) -> Directory | None:
-    """The directory of a disk's controller, `nvme/nvme0/nvme0n1`."""
-    disk = device.spec.disk
-    if disk is None or not device.serves_kernel:
-        return None
-    controller = disk.name.rpartition("n")[0] or disk.name
-    return Directory(Fixed({controller: Directory(Fixed({disk.name: _disk(disk)}))}))
-
-
-def _disk(disk: Disk) -> Directory:
-    parts: dict[str, Node] = {
-        name: Directory(
-            Fixed(
-                partition=File(lambda: "1\n"), holders=Directory(), dev=File(lambda: "259:1\n"),
-                size=File(lambda: "1048576\n"),
-            )
-        )
-        for name in disk.mounts
-        if name != disk.name
-    }  # fmt: skip
-    return Directory(
-        Fixed(
-            parts,
-            holders=Directory(),
-            slaves=Directory(),
-            dev=File(lambda: "259:0\n"),
-            size=File(lambda: "2097152\n"),
-            device=Link("../../" + (disk.name.rpartition("n")[0] or disk.name)),
-        )
-    )
-
-
-def _disks(kernel: Kernel) -> dict[str, Node]:
-    found: dict[str, Node] = {}
-    for device in kernel.pci.serving():
-        disk = device.spec.disk
-        if disk is None:
-            continue
-        controller = disk.name.rpartition("n")[0] or disk.name
-        path = f"../../devices/{device.path}/nvme/{controller}/{disk.name}"
-        found[disk.name] = Link(path)
-        for name in disk.mounts:
-            if name != disk.name:
-                found[name] = Link(f"{path}/{name}")
-    return found
-
-
-def blocks(kernel: Kernel) -> Directory:
-    """/sys/block: whole disks."""
-
-    def whole() -> dict[str, Node]:
-        disks = {device.spec.disk.name for device in kernel.pci.serving() if device.spec.disk}
-        return {name: Link(node.text.replace("../../", "../", 1))
-                for name, node in _disks(kernel).items()
-                if name in disks and isinstance(node, Link)}  # fmt: skip
-
-    return Directory(Computed(whole))
 
 
 # -- modules -------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from sdmtop.backends.simulator.carried import block_nodes
 from sdmtop.backends.simulator.idxd import IDXD_MAJOR
 from sdmtop.backends.simulator.procfs import procfs
 from sdmtop.backends.simulator.sysfs import sysfs
@@ -33,6 +34,7 @@ def _devfs(kernel: Kernel) -> Directory:
     return Directory(
         Fixed(vfio=Directory(Fixed(vfio=container), Listing(kernel.vfio.groups, group))),
         Computed(lambda: _queues(kernel)),
+        Computed(lambda: block_nodes(kernel)),
     )
 
 

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl
 
 from sdmtop.backends.limits import PAGE, READ_LIMIT, SIDE_EFFECTS, refuse_side_effects
 from sdmtop.backends.simulator import processes
+from sdmtop.backends.simulator.carried import Block
 from sdmtop.backends.simulator.clock import Pace
 from sdmtop.backends.simulator.completion import Completion, completed
 from sdmtop.backends.simulator.filesystem import filesystem
@@ -253,7 +254,7 @@ class SimulatorHost:
             if isinstance(node, Link) and node.number is not None:
                 return node.number
             node = walk(self.root, path)
-            return node.number if isinstance(node, Device) else 0
+            return node.number if isinstance(node, Device | Block) else 0
 
     def kernel_log(self) -> builtins.list[bytes]:
         """See `Host.kernel_log`."""

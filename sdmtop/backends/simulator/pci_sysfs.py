@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sdmtop.backends.simulator import class_devices
+from sdmtop.backends.simulator.carried import disk_of, interfaces_of
 from sdmtop.backends.simulator.devices import NOT_SET
 from sdmtop.backends.simulator.vfs import (
     Attribute,
@@ -171,8 +172,8 @@ PCI_ENTRIES: dict[str, Callable[[PciDevice], Node | None]] = {
     "params": _params,
     "mdev_supported_types": _types,
     "uacce": class_devices.uacce_of,
-    "net": class_devices.interfaces_of,
-    "nvme": class_devices.disk_of,
+    "net": interfaces_of,
+    "nvme": disk_of,
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sdmtop.backends.simulator.carried import mountinfo, mounts, routes
 from sdmtop.backends.simulator.clock import BOOTED
 from sdmtop.backends.simulator.interrupts import as_list
 from sdmtop.backends.simulator.vfio import ANONYMOUS
@@ -28,13 +29,23 @@ def procfs(kernel: Kernel) -> Directory:
             modules=File(
                 lambda: "".join(f"{name} 16384 0 - Live 0x0\n" for name in kernel.modules)
             ),
-            mounts=File(lambda: _mounts(kernel)),
+            mounts=File(lambda: mounts(kernel)),
+            net=Directory(
+                Fixed(
+                    route=File(lambda: routes(kernel)),
+                    tcp=File(lambda: "  sl  local_address rem_address   st\n"),
+                )
+            ),
+            crypto=File(lambda: ""),
+            bus=Directory(Fixed(input=Directory(Fixed(devices=File(lambda: ""))))),
             swaps=File(lambda: "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"),
             irq=Directory(Listing(kernel.interrupts.lines, lambda line: _irq(kernel, line))),
             sys=Directory(Fixed(kernel=_kernel(kernel))),
             self=Link(str(kernel.processes.own.pid)),
         ),
-        Computed(lambda: {str(process.pid): _process(process) for process in kernel.processes}),
+        Computed(
+            lambda: {str(process.pid): _process(kernel, process) for process in kernel.processes}
+        ),
     )
 
 
@@ -60,20 +71,6 @@ def _stat(kernel: Kernel) -> str:
     )
 
 
-def _mounts(kernel: Kernel) -> str:
-    rows = [
-        f"/dev/{part} {place} ext4 rw,relatime 0 0\n"
-        for spec in kernel.scenario.devices
-        if spec.disk is not None
-        for part, place in spec.disk.mounts.items()
-    ]
-    rows += [
-        f"{kind} {place} {kind} rw,relatime 0 0\n"
-        for kind, place in (("proc", "/proc"), ("sysfs", "/sys"), ("devtmpfs", "/dev"))
-    ]
-    return "".join(rows)
-
-
 def _irq(kernel: Kernel, line: Interrupt) -> Directory:
     def set_affinity(data: bytes) -> None:
         kernel.interrupts.set_affinity(line, data)
@@ -91,12 +88,15 @@ def _irq(kernel: Kernel, line: Interrupt) -> Directory:
     )
 
 
-def _process(process: Process) -> Directory:
+def _process(kernel: Kernel, process: Process) -> Directory:
     entries: dict[str, Node] = {
         "comm": File(lambda: f"{process.name}\n"),
         "cmdline": File(lambda: f"{process.name}\0"),
         "status": File(lambda: _status(process)),
-        "stat": File(lambda: f"{process.pid} ({process.name}) {_state(process)} 1\n"),
+        "stat": File(
+            lambda: f"{process.pid} ({process.name}) {_state(process)} 1 {process.pid} 0 0 -1 0\n"
+        ),
+        "mountinfo": File(lambda: mountinfo(kernel)),
         "maps": File(lambda: _maps(process)),
         "stack": File(lambda: _stack(process)),
         "wchan": File(lambda: process.waits_for.wchan if process.waits_for is not None else "0"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sdmtop.backends.simulator import class_devices
+from sdmtop.backends.simulator.carried import whole_disks
 from sdmtop.backends.simulator.debugfs import debugfs
 from sdmtop.backends.simulator.devices import NOT_SET
 from sdmtop.backends.simulator.interrupts import as_list
@@ -48,7 +49,8 @@ def sysfs(kernel: Kernel) -> Directory:
                 )
             ),
             module=class_devices.modules(kernel),
-            block=class_devices.blocks(kernel),
+            block=Directory(Computed(lambda: whole_disks(kernel))),
+            dev=Directory(Fixed(char=Directory())),
             **{"class": class_devices.classes(kernel)},
         )
     )
