@@ -87,6 +87,7 @@ class Tape:
         self.seek(at, now)
         if self.index == before and 0 <= before + step < len(self.times):
             self.index = before + step
+            self.playing = self.playing and self.index < len(self.times) - 1
 
     def faster(self, step: int, now: float) -> bool:
         """Play at the next higher (1) or lower (-1) speed; False where there is none."""

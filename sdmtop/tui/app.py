@@ -156,7 +156,8 @@ class Console(App[None]):
     def _unveil(self) -> None:
         """Show the panes."""
         self._veil.close()
-        self.screen_stack[0].refresh(layout=True)
+        if self.screen_stack:  # There is none once we have left.
+            self.screen_stack[0].refresh(layout=True)
 
     def on_mount(self) -> None:
         """Start reading, and make every way to die leave a clean terminal."""
