@@ -16,7 +16,7 @@ from sdmtop.readers.iommu_units import CLASS
 from sdmtop.readers.kernel_log import read_faults
 from sdmtop.readers.sysfs import is_absent, natural, number
 from sdmtop.selftests.records import Evidence, SelfTest, the_host
-from sdmtop.selftests.trial import Trial, because
+from sdmtop.selftests.trial import Trial, because, plural
 
 PROVOKED = "sdmtop: selftest provokes an IOMMU fault of"
 """Begins a line in the kernel log: faults of the device named after it were meant to be."""
@@ -81,10 +81,6 @@ def _real(snapshot: Snapshot) -> list[IommuGroup]:
     return [group for group in snapshot.groups if group.attached.type != "emulated"]
 
 
-def _plural(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
 # -- isolation -------------------------------------------------------------------------------
 
 
@@ -100,8 +96,8 @@ def iommu(trial: Trial) -> str:
         trial.fail("no IOMMU is active: every device can reach all memory")
     if not groups:
         trial.fail("there are IOMMU units, but no device is in a group of theirs")
-    units = _plural(len(snapshot.iommu_units), "unit")
-    return f"{units}, {_plural(len(groups), 'group')}"
+    units = plural(len(snapshot.iommu_units), "unit")
+    return f"{units}, {plural(len(groups), 'group')}"
 
 
 def interrupt_remapping(trial: Trial) -> str:
@@ -126,7 +122,7 @@ def interrupt_remapping(trial: Trial) -> str:
         (_Fault(f"interrupt {row.irq}", "remapped", row.chip or "?") for row in plain),
         "interrupts are not remapped",
     )
-    return f"{_plural(len(remapped), 'message interrupt')}, all remapped"
+    return f"{plural(len(remapped), 'message interrupt')}, all remapped"
 
 
 def unsafe_modes(trial: Trial) -> str:
@@ -162,7 +158,7 @@ def reserved_regions(trial: Trial) -> str:
         ),
         "firmware keeps memory mapped for devices, which VFIO will refuse",
     )  # fmt: skip
-    return f"{_plural(len(groups), 'group')}, none with a direct region"
+    return f"{plural(len(groups), 'group')}, none with a direct region"
 
 
 def grouping(trial: Trial) -> str:
@@ -180,7 +176,7 @@ def grouping(trial: Trial) -> str:
             else:
                 trial.note(f"group {group.id}", reason.words)
     _conclude(trial, faults, "devices share a group that a setting may part")
-    return f"{_plural(len(groups), 'group')} of several devices"
+    return f"{plural(len(groups), 'group')} of several devices"
 
 
 # -- sharing ---------------------------------------------------------------------------------
@@ -211,8 +207,8 @@ def pasid(trial: Trial) -> str:
         faults.append(_Fault("IOMMU units", "one PASID width", got))
     _conclude(trial, faults, "PASIDs are wanted and not to be had")
     if untold:
-        trial.skip(f"the IOMMU of {_plural(untold, 'device')} does not tell whether it has PASIDs")
-    return f"{_plural(len(wanting), 'device')}, all with PASIDs"
+        trial.skip(f"the IOMMU of {plural(untold, 'device')} does not tell whether it has PASIDs")
+    return f"{plural(len(wanting), 'device')}, all with PASIDs"
 
 
 def _wants_pasid(snapshot: Snapshot, device: Device) -> bool:
@@ -254,7 +250,7 @@ def shared_domains(trial: Trial) -> str:
             words = "shared with the kernel driver, by one process at a time: no PASIDs"
             trial.note(f"domain of group {group.id}", words)
     _conclude(trial, faults, "a parent's domain cannot be shared")
-    return f"{_plural(len(parents), 'parent')}"
+    return f"{plural(len(parents), 'parent')}"
 
 
 def orphans(trial: Trial) -> str:
@@ -271,7 +267,7 @@ def orphans(trial: Trial) -> str:
     )
     if any(queue.state is None for queue in mdevs):
         trial.skip("it cannot be told who holds the mediated devices")
-    return f"{_plural(len(mdevs), 'mediated device')}, none without a holder"
+    return f"{plural(len(mdevs), 'mediated device')}, none without a holder"
 
 
 def queues(trial: Trial) -> str:
@@ -295,7 +291,7 @@ def queues(trial: Trial) -> str:
     _conclude(trial, faults, "queues are out of service")
     if not trial.snapshot.sdmdevs:
         trial.skip("there is no queue")
-    return f"{_plural(len(trial.snapshot.sdmdevs), 'queue')}"
+    return f"{plural(len(trial.snapshot.sdmdevs), 'queue')}"
 
 
 # -- drivers ---------------------------------------------------------------------------------
@@ -317,7 +313,7 @@ def siblings(trial: Trial) -> str:
             reason = group.viability_reason or "not viable"
             faults.append(_Fault(f"group {group.id} of {', '.join(ours)}", "viable", reason))
     _conclude(trial, faults, "a device on VFIO cannot be used")
-    return f"{_plural(given, 'device')} on VFIO"
+    return f"{plural(given, 'device')} on VFIO"
 
 
 def stuck_unbinds(trial: Trial) -> str:
@@ -350,7 +346,7 @@ def overrides(trial: Trial) -> str:
         ),
         "an override was set and not carried out",
     )
-    return f"{_plural(len(asked), 'override')}"
+    return f"{plural(len(asked), 'override')}"
 
 
 def faults(trial: Trial) -> str:
@@ -426,7 +422,7 @@ def interrupt_storm(trial: Trial) -> str:
     else:
         trial.note("rates", "this host stands still: only unhandled interrupts are looked at")
     _conclude(trial, faults, "an interrupt storms")
-    return f"{_plural(len(lines), 'line')}"
+    return f"{plural(len(lines), 'line')}"
 
 
 def _totals(host: Host) -> dict[str, int]:

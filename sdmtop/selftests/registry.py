@@ -7,12 +7,13 @@ from sdmtop.backends.base import Host
 from sdmtop.errors import UsageError
 from sdmtop.model import Snapshot
 from sdmtop.readers.groups import is_vfio
+from sdmtop.selftests import edu, iommufd, vfio
 from sdmtop.selftests import host as host_family
 from sdmtop.selftests.records import HOST, Benchmark, SelfTest
 from sdmtop.selftests.runner import Job
 
-TESTS: tuple[SelfTest, ...] = (*host_family.TESTS,)
-BENCHMARKS: tuple[Benchmark, ...] = ()
+TESTS: tuple[SelfTest, ...] = (*vfio.TESTS, *iommufd.TESTS, *edu.TESTS, *host_family.TESTS)
+BENCHMARKS: tuple[Benchmark, ...] = (*vfio.BENCHMARKS, *edu.BENCHMARKS)
 
 
 def chosen(

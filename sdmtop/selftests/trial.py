@@ -9,6 +9,7 @@ from typing import Any, NoReturn, Protocol, TypeVar
 
 from sdmtop.backends.base import Host, Signal
 from sdmtop.model import Device, IommuGroup, Sdmdev, Snapshot
+from sdmtop.readers.sysfs import is_absent
 from sdmtop.selftests.records import Cancelled, Evidence, Failed, Skipped
 
 _SLICE = 0.1
@@ -49,6 +50,7 @@ class Trial:
         self._say = say
         self._stop = stop or threading.Event()
         self._cleanup = ExitStack()
+        self._ends: list[tuple[Signal, str]] = []
 
     # -- how it goes ---------------------------------------------------------------------------
 
@@ -58,6 +60,13 @@ class Trial:
         self._say(step)
         if self._stop.is_set():
             raise Cancelled
+        for signal, why in self._ends:
+            if signal.wait(0):
+                self.skip(why)
+
+    def end_on(self, signal: Signal, why: str) -> None:
+        """End at the next step after the signal was raised."""
+        self._ends.append((signal, why))
 
     def skip(self, reason: str) -> NoReturn:
         """End: it cannot be made here."""
@@ -87,6 +96,10 @@ class Trial:
         if expected != got:
             place = f" at {address:#x}" if address is not None else ""
             self.fail(f"{what}{place}: expected {words(expected)}, got {words(got)}")
+
+    def holds(self, what: str, got: bool, *, wanted: bool = True) -> None:
+        """Keep a yes or no as evidence; fail if it is not the one that is wanted."""
+        self.expect(what, _yes(wanted), _yes(got))
 
     def refused(
         self, what: str, allowed: tuple[int, ...], call: Callable[..., object], *arguments: Any
@@ -122,6 +135,16 @@ class Trial:
             self.host.sleep(every)
             every = min(every * 1.5, 0.05)
             self.say(self.step)
+        return True
+
+    def is_there(self, path: str) -> bool:
+        """Whether the host has something at a path. Raises `OSError` where it cannot be told."""
+        try:
+            self.host.mode(path)
+        except OSError as error:
+            if is_absent(error):
+                return False
+            raise
         return True
 
     # -- what must be undone -------------------------------------------------------------------
@@ -168,6 +191,11 @@ def shown(value: object) -> str:
     return str(value)
 
 
+def plural(count: int, noun: str) -> str:
+    """So many of them, in words."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def word(value: int) -> str:
     """A 32-bit register."""
     return f"{value:#010x}"
@@ -177,6 +205,10 @@ def because(error: OSError) -> str:
     """Why a call failed: the kernel's words and the name of its errno."""
     name = errno.errorcode.get(error.errno or 0, str(error.errno))
     return f"{error.strerror or os.strerror(error.errno or 0)} ({name})"
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"
 
 
 def _hex(address: int | None) -> str | None:
