@@ -52,6 +52,7 @@ _FILES = (
     ("/proc/modules", 1024 * 1024),
     ("/proc/interrupts", 16 * 1024 * 1024),
     ("/proc/stat", 1024 * 1024),
+    ("/proc/crypto", 1024 * 1024),
     ("/proc/sys/kernel/hostname", PAGE),
     ("/proc/sys/kernel/osrelease", PAGE),
     ("/proc/sys/kernel/random/boot_id", PAGE),

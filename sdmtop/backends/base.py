@@ -132,6 +132,19 @@ class Signal(Protocol):
         """Close the descriptor."""
 
 
+class Algorithm(Protocol):
+    """A digest or a cipher of the kernel's crypto API, which may be done by a device."""
+
+    def digest(self, data: bytes) -> bytes:
+        """Of a `hash`: the digest of the data."""
+
+    def cipher(self, data: bytes, vector: bytes, *, encrypt: bool) -> bytes:
+        """Of a `skcipher`: the data, encrypted or decrypted; `vector` is empty if there is none."""
+
+    def close(self) -> None:
+        """Give it back."""
+
+
 class Host(Protocol):
     """A host: read by readers, which never change it, and changed by the steps of a plan."""
 
@@ -206,6 +219,12 @@ class Host(Protocol):
 
     def signal(self) -> Signal:
         """A new eventfd, at zero."""
+
+    def algorithm(self, kind: str, driver: str, key: bytes = b"") -> Algorithm:
+        """A `hash` or `skcipher` by its driver's name, with a key where it takes one.
+
+        ENOENT: there is none of that name; EAFNOSUPPORT: the kernel lets no process use its own.
+        """
 
     def now(self) -> float:
         """Seconds on the host's monotonic clock, which a simulator may run at its own pace."""

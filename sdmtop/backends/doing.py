@@ -11,6 +11,7 @@ import fcntl
 import mmap
 import os
 import select
+import socket
 import subprocess
 import sys
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _CAP_SYS_ADMIN = 21  # include/uapi/linux/capability.h
+
+_LONGEST_DIGEST = 128
 
 _WRITE = """
 import os, sys
@@ -164,6 +167,39 @@ class Descriptor:
 def open_node(path: str) -> Descriptor:
     """See `Host.open`."""
     return Descriptor(os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOCTTY))
+
+
+class KernelAlgorithm:
+    """A digest or a cipher through AF_ALG (Documentation/crypto/userspace-if.rst)."""
+
+    def __init__(self, kind: str, driver: str, key: bytes) -> None:
+        self._socket = socket.socket(socket.AF_ALG, socket.SOCK_SEQPACKET)
+        try:
+            self._socket.bind((kind, driver))
+            if key:
+                self._socket.setsockopt(socket.SOL_ALG, socket.ALG_SET_KEY, key)
+        except OSError as error:
+            self._socket.close()
+            raise OSError(error.errno, error.strerror, driver) from error
+
+    def digest(self, data: bytes) -> bytes:
+        """See `Algorithm.digest`."""
+        operation, _ = self._socket.accept()
+        with operation:
+            operation.sendall(data)
+            return operation.recv(_LONGEST_DIGEST)
+
+    def cipher(self, data: bytes, vector: bytes, *, encrypt: bool) -> bytes:
+        """See `Algorithm.cipher`."""
+        operation, _ = self._socket.accept()
+        with operation:
+            direction = socket.ALG_OP_ENCRYPT if encrypt else socket.ALG_OP_DECRYPT
+            operation.sendmsg_afalg([data], op=direction, iv=vector or None)
+            return operation.recv(len(data))
+
+    def close(self) -> None:
+        """See `Algorithm.close`."""
+        self._socket.close()
 
 
 class EventFd:

@@ -6,7 +6,7 @@ import errno
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
-    from sdmtop.backends.base import Handle, Memory, Signal, Write
+    from sdmtop.backends.base import Algorithm, Handle, Memory, Signal, Write
 
 TIME_STANDS_STILL = 0.0
 
@@ -41,6 +41,11 @@ class Frozen:
     def signal(self) -> Signal:
         """See `base.Host.signal`."""
         self._refuse("eventfd")
+
+    def algorithm(self, kind: str, driver: str, key: bytes = b"") -> Algorithm:
+        """See `base.Host.algorithm`."""
+        del kind, key
+        self._refuse(driver)
 
     def now(self) -> float:
         """See `base.Host.now`."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Literal
 
-    from sdmtop.backends.base import Events, Handle, Memory, Signal, Write
+    from sdmtop.backends.base import Algorithm, Events, Handle, Memory, Signal, Write
 
 # O_NONBLOCK: a FIFO in a foreign root must not hang us, and it means nothing to sysfs.
 _FILE = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
@@ -206,6 +206,12 @@ class LinuxHost:
         from sdmtop.backends.doing import memory
 
         return memory(size)
+
+    def algorithm(self, kind: str, driver: str, key: bytes = b"") -> Algorithm:
+        """See `base.Host.algorithm`."""
+        from sdmtop.backends.doing import KernelAlgorithm
+
+        return KernelAlgorithm(kind, driver, key)
 
     def signal(self) -> Signal:
         """See `Host.signal`."""

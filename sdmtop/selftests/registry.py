@@ -7,13 +7,25 @@ from sdmtop.backends.base import Host
 from sdmtop.errors import UsageError
 from sdmtop.model import Snapshot
 from sdmtop.readers.groups import is_vfio
-from sdmtop.selftests import edu, iommufd, vfio
+from sdmtop.selftests import crypto, dmatest, edu, iommufd, vfio
 from sdmtop.selftests import host as host_family
 from sdmtop.selftests.records import HOST, Benchmark, SelfTest
 from sdmtop.selftests.runner import Job
 
-TESTS: tuple[SelfTest, ...] = (*vfio.TESTS, *iommufd.TESTS, *edu.TESTS, *host_family.TESTS)
-BENCHMARKS: tuple[Benchmark, ...] = (*vfio.BENCHMARKS, *edu.BENCHMARKS)
+TESTS: tuple[SelfTest, ...] = (
+    *vfio.TESTS,
+    *iommufd.TESTS,
+    *edu.TESTS,
+    *crypto.TESTS,
+    *dmatest.TESTS,
+    *host_family.TESTS,
+)
+BENCHMARKS: tuple[Benchmark, ...] = (
+    *vfio.BENCHMARKS,
+    *edu.BENCHMARKS,
+    *crypto.BENCHMARKS,
+    *dmatest.BENCHMARKS,
+)
 
 
 def chosen(

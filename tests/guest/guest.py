@@ -261,6 +261,10 @@ class Guest:
         self._monitor.execute("netdev_add", type="user", id=f"{name}-net")
         self.plug("e1000e", id=name, bus="vacant", netdev=f"{name}-net")
 
+    def equip(self, kind: str, **properties: str) -> None:
+        """Make something that devices stand on: the other end of a virtio device."""
+        self._monitor.execute("object-add", **{"qom-type": kind}, **properties)
+
     def pull(self, name: str) -> None:
         """Ask for a device back, and wait until the kernel has let it go."""
         self._monitor.execute("device_del", id=name)
