@@ -7,7 +7,7 @@ from sdmtop.backends.base import Host
 from sdmtop.errors import UsageError
 from sdmtop.model import Snapshot
 from sdmtop.readers.groups import is_vfio
-from sdmtop.selftests import crypto, dmatest, edu, iommufd, vfio
+from sdmtop.selftests import crypto, dmatest, edu, idxd, iommufd, uacce, vfio
 from sdmtop.selftests import host as host_family
 from sdmtop.selftests.records import HOST, Benchmark, SelfTest
 from sdmtop.selftests.runner import Job
@@ -18,6 +18,8 @@ TESTS: tuple[SelfTest, ...] = (
     *edu.TESTS,
     *crypto.TESTS,
     *dmatest.TESTS,
+    *uacce.TESTS,
+    *idxd.TESTS,
     *host_family.TESTS,
 )
 BENCHMARKS: tuple[Benchmark, ...] = (
@@ -25,6 +27,8 @@ BENCHMARKS: tuple[Benchmark, ...] = (
     *edu.BENCHMARKS,
     *crypto.BENCHMARKS,
     *dmatest.BENCHMARKS,
+    *uacce.BENCHMARKS,
+    *idxd.BENCHMARKS,
 )
 
 

@@ -126,7 +126,7 @@ class Trial:
                 return count
             self.say(self.step)
 
-    def until(self, come: Callable[[], bool], seconds: float, every: float = 0.001) -> bool:
+    def until(self, come: Callable[[], bool], seconds: float, every: float = 0.0001) -> bool:
         """Wait for something to be true; False when the time is over. Pauses grow to 50 ms."""
         deadline = self.host.now() + seconds
         while not come():

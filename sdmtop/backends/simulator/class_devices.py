@@ -5,8 +5,11 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING
 
+from sdmtop.backends.simulator.accelerators.rings import SIZE as RINGS_SIZE
 from sdmtop.backends.simulator.carried import disks, interfaces
+from sdmtop.backends.simulator.dmatest import channels
 from sdmtop.backends.simulator.interrupts import as_list
+from sdmtop.backends.simulator.processes import PAGE
 from sdmtop.backends.simulator.refusal import refusal
 from sdmtop.backends.simulator.sdmdev import SdmdevQueue
 from sdmtop.backends.simulator.uacce import SVA, UACCE_MAJOR
@@ -16,6 +19,7 @@ from sdmtop.backends.simulator.vfs import Computed, Directory, File, Fixed, Link
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sdmtop.backends.simulator.dmatest import DmaTest
     from sdmtop.backends.simulator.idxd import IdxdDevice, IdxdFile, IdxdQueue
     from sdmtop.backends.simulator.iommu import Unit
     from sdmtop.backends.simulator.kernel import Kernel
@@ -42,6 +46,7 @@ def classes(kernel: Kernel) -> Directory:
         "vfio": Directory(Listing(vfio.groups, lambda one: up(f"virtual/vfio/{one.name}"))),
         "misc": Directory(Fixed(vfio=up("virtual/misc/vfio"))),
         "mdev_bus": Directory(Listing(kernel.mdev.parents, lambda parent: up(parent.device.path))),
+        "dma": Directory(Computed(lambda: _channels(kernel))),
         "net": Directory(Computed(lambda: interfaces(kernel))),
         "block": Directory(Computed(lambda: disks(kernel))),
     }
@@ -164,8 +169,8 @@ def _uacce(uacce: UacceDevice) -> Directory:
         "api": spec.api,
         "flags": str(SVA if uacce.has_sva else 0),
         "algorithms": "\n".join(spec.algorithms),
-        "region_mmio_size": str(spec.mmio_size),
-        "region_dus_size": str(spec.queue_size),
+        "region_mmio_size": str(PAGE),
+        "region_dus_size": str(RINGS_SIZE),
         "isolate": "0",
         "dev": f"{UACCE_MAJOR}:{uacce.minor}",
     }
@@ -328,11 +333,35 @@ def _parameters(kernel: Kernel, module: str) -> dict[str, Node]:
             "allow_unsafe_interrupts": flag("allow_unsafe_interrupts"),
             "dma_entry_limit": File(lambda: f"{vfio.dma_entry_limit}\n"),
         }
+    elif module == "dmatest":
+        found = _dmatest(kernel.dmatest)
     elif any(uacce.device.spec.driver == module for uacce in kernel.uacce.values()):
         found = {"uacce_mode": File(lambda: "1\n")}
     else:
         return {}
     return {"parameters": Directory(Fixed(found))}
+
+
+def _dmatest(module: DmaTest) -> dict[str, Node]:
+    def parameter(name: str) -> File:
+        return File(lambda: f"{module.values[name]}\n", module.store(name))
+
+    return {
+        **{name: parameter(name) for name in module.values},
+        "channel": File(lambda: f"{module.channel}\n", module.store_channel),
+        "run": File(lambda: "Y\n" if module.is_running else "N\n", module.store_run),
+    }
+
+
+def _channels(kernel: Kernel) -> dict[str, Node]:
+    """/sys/class/dma; a channel is used by nobody but dmatest."""
+    testing = kernel.dmatest
+    return {
+        name: Directory(
+            Fixed(in_use=File(lambda name=name: f"{int(testing.channel == name)}\n"))  # type: ignore[misc]
+        )
+        for name in channels(kernel)
+    }
 
 
 def local_cpus(device: PciDevice) -> str:

@@ -14,6 +14,7 @@ from sdmtop.backends.simulator import processes
 from sdmtop.backends.simulator.carried import Block
 from sdmtop.backends.simulator.clock import Pace
 from sdmtop.backends.simulator.completion import Completion, completed
+from sdmtop.backends.simulator.crypto import Transform
 from sdmtop.backends.simulator.filesystem import filesystem
 from sdmtop.backends.simulator.kernel import Kernel
 from sdmtop.backends.simulator.scenario import read_scenario
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     import builtins
     from collections.abc import Callable, Sequence
 
-    from sdmtop.backends.base import Events, Handle, Memory, Write
+    from sdmtop.backends.base import Algorithm, Events, Handle, Memory, Write
     from sdmtop.backends.base import Signal as BaseSignal
     from sdmtop.backends.simulator.processes import Area, OpenFile, Process
     from sdmtop.backends.simulator.scenario import Scenario
@@ -372,6 +373,11 @@ class SimulatorHost:
             own = self.kernel.processes.own
             return SimulatedSignal(self, own)
 
+    def algorithm(self, kind: str, driver: str, key: bytes = b"") -> Algorithm:
+        """See `Host.algorithm`."""
+        with self._changed:
+            return SimulatedAlgorithm(self, Transform(self.kernel, kind, driver, key))
+
     def close(self) -> None:
         """See `Host.close`: our process ends, and gives back all it had."""
         with self._changed:
@@ -464,6 +470,27 @@ class SimulatedHandle:
             with self._host.lock:
                 self._host.now()
                 self._process.close(number)
+
+
+class SimulatedAlgorithm:
+    """An algorithm of the crypto API (see `base.Algorithm`)."""
+
+    def __init__(self, host: SimulatorHost, transform: Transform) -> None:
+        self._host = host
+        self._transform = transform
+
+    def digest(self, data: bytes) -> bytes:
+        """See `Algorithm.digest`."""
+        with self._host.lock:
+            return self._transform.digest(data)
+
+    def cipher(self, data: bytes, vector: bytes, *, encrypt: bool) -> bytes:
+        """See `Algorithm.cipher`."""
+        with self._host.lock:
+            return self._transform.cipher(data, vector, encrypt=encrypt)
+
+    def close(self) -> None:
+        """See `Algorithm.close`."""
 
 
 class SimulatedMemory:

@@ -6,10 +6,12 @@ import errno
 import os
 from typing import TYPE_CHECKING
 
+from sdmtop.backends.simulator.accelerators.dsa import DESCRIPTOR
 from sdmtop.backends.simulator.processes import PAGE, OpenFile
 from sdmtop.backends.simulator.refusal import refusal
 
 if TYPE_CHECKING:
+    from sdmtop.backends.simulator.accelerators.hardware import Queue
     from sdmtop.backends.simulator.pci import PciDevice
     from sdmtop.backends.simulator.processes import Process
     from sdmtop.backends.simulator.scenario import Idxd as Spec
@@ -97,11 +99,25 @@ class IdxdFile(OpenFile):
         """The portal."""
         if offset or size != PAGE:
             raise refusal(errno.EINVAL, "the portal is one page")
+        return self._started().doorbell
+
+    def write_at(self, offset: int, data: bytes) -> int:
+        """Descriptors by `write`, as newer kernels take them. Raises EINVAL for half of one."""
+        del offset
+        if not data or len(data) % DESCRIPTOR.size:
+            raise refusal(errno.EINVAL, f"a descriptor has {DESCRIPTOR.size} bytes")
+        portal = self._started().doorbell
+        for at in range(0, len(data), DESCRIPTOR.size):
+            portal[: DESCRIPTOR.size] = data[at : at + DESCRIPTOR.size]
+            self.look()
+        return len(data)
+
+    def _started(self) -> Queue:
         hardware = self.queue.idxd.device.accelerator().queue(self.queue.index)
         if not self._is_started:
             hardware.start(self._pasid)
             self._is_started = True
-        return hardware.doorbell
+        return hardware
 
     def look(self) -> None:
         """See `OpenFile.look`."""

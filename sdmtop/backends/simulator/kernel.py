@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from sdmtop.backends.simulator.clock import Clock
 from sdmtop.backends.simulator.devices import Bus, Device, Driver
+from sdmtop.backends.simulator.dmatest import DmaTest
 from sdmtop.backends.simulator.drivers import KernelDriver, SriovDriver, VfioPciDriver
 from sdmtop.backends.simulator.interrupts import Interrupts
 from sdmtop.backends.simulator.iommu import Iommu, Unit
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 VFIO_PCI = "vfio-pci"
 _NEEDS = {
+    "dmatest": (),
     "mdev": ("vfio",), "vfio": (), "vfio_iommu_type1": ("vfio",),
     "vfio_pci": ("vfio", "vfio_iommu_type1"),
 }  # fmt: skip
@@ -66,6 +68,7 @@ class Kernel:
         self.sdmdevs: dict[str, PciDevice] = {}
         self.uacce: dict[str, UacceDevice] = {}
         self.idxd: dict[str, IdxdDevice] = {}
+        self.dmatest = DmaTest(self)
         self.modules: dict[str, None] = {}
         """Loaded modules, by the name in /proc/modules."""
         self._boot()

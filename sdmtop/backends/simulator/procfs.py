@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sdmtop.backends.simulator import crypto
 from sdmtop.backends.simulator.carried import mountinfo, mounts, routes
 from sdmtop.backends.simulator.clock import BOOTED
 from sdmtop.backends.simulator.interrupts import as_list
@@ -36,9 +37,9 @@ def procfs(kernel: Kernel) -> Directory:
                     tcp=File(lambda: "  sl  local_address rem_address   st\n"),
                 )
             ),
-            crypto=File(lambda: ""),
             bus=Directory(Fixed(input=Directory(Fixed(devices=File(lambda: ""))))),
             swaps=File(lambda: "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"),
+            crypto=File(lambda: crypto.table(kernel)),
             irq=Directory(Listing(kernel.interrupts.lines, lambda line: _irq(kernel, line))),
             sys=Directory(Fixed(kernel=_kernel(kernel))),
             self=Link(str(kernel.processes.own.pid)),

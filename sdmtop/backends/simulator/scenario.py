@@ -117,8 +117,6 @@ class Uacce(Part, frozen=True):
     api: str = "hisi_qm_v2"
     algorithms: tuple[str, ...] = ()
     sva: bool = True
-    mmio_size: Count = 4096
-    queue_size: Count = 65536
 
 
 class WorkQueue(Part, frozen=True):
