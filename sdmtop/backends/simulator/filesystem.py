@@ -11,7 +11,7 @@ from sdmtop.backends.simulator.procfs import procfs
 from sdmtop.backends.simulator.sysfs import sysfs
 from sdmtop.backends.simulator.uacce import UACCE_MAJOR
 from sdmtop.backends.simulator.vfio import CONTAINER_MINOR, GROUP_MAJOR, MISC_MAJOR
-from sdmtop.backends.simulator.vfs import Computed, Device, Directory, Fixed, Listing
+from sdmtop.backends.simulator.vfs import Computed, Device, Directory, File, Fixed, Listing
 
 if TYPE_CHECKING:
     from sdmtop.backends.simulator.kernel import Kernel
@@ -32,10 +32,21 @@ def _devfs(kernel: Kernel) -> Directory:
         os.makedev(MISC_MAJOR, CONTAINER_MINOR), kernel.vfio.open_container, mode=0o666
     )
     return Directory(
+        Fixed(kmsg=File(None, lambda data: _log(kernel, data), mode=0o200)),
         Fixed(vfio=Directory(Fixed(vfio=container), Listing(kernel.vfio.groups, group))),
         Computed(lambda: _queues(kernel)),
         Computed(lambda: block_nodes(kernel)),
     )
+
+
+def _log(kernel: Kernel, data: bytes) -> None:
+    """A line that a process writes into the kernel log; `<6>` before it is its priority."""
+    text = data.decode("utf-8", "replace").rstrip("\n")
+    priority, bracket, rest = text.partition(">")
+    if bracket and priority[:1] == "<" and priority[1:].isdecimal():
+        kernel.log.say(rest, int(priority[1:]) & 7)
+    else:
+        kernel.log.say(text)
 
 
 def _queues(kernel: Kernel) -> dict[str, Node]:

@@ -1,0 +1,240 @@
+"""Every test of a device passes on the simulator, and fails there for its own reason.
+
+A test that could not fail would be missing in `FAILS`: that is looked for at the end.
+"""
+
+from __future__ import annotations
+
+import errno
+import struct
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+from sdmtop import vfio
+from sdmtop.backends.simulator.pci import PciDevice
+from sdmtop.readers.snapshot import read_snapshot
+from sdmtop.selftests.records import Measurement, Result
+from sdmtop.selftests.registry import BENCHMARKS, TESTS, chosen, jobs
+from sdmtop.selftests.runner import Run
+from tests.selftests.liar import LyingHost, accept, forgive
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+EDU, NIC = "0000:01:00.0", "0000:05:00.0"
+DSA = "0000:6a:01.0"
+
+PLACES = {
+    "vfio": ("default", NIC),
+    "edu": ("edu", EDU),
+    "crypto": ("default", "0000:76:00.0"),
+    "dmatest": ("idxd", "dma0chan0"),
+    "uacce": ("uacce", "hisi_zip-0"),
+    "idxd": ("idxd", "wq0.0"),
+}
+"""Family -> scenario, and what is tested there. `iommufd` needs a kernel that has it: the guest."""
+
+
+def place(family: str) -> tuple[LyingHost, str]:
+    scenario, target = PLACES[family]
+    host = LyingHost(scenario)
+    if family == "edu":
+        host.give_to_vfio(target)
+    return host, target
+
+
+def run(name: str, host: LyingHost, target: str) -> Result:
+    snapshot = read_snapshot(host)
+    (result,) = Run(host, snapshot, jobs(chosen([name]), host, snapshot, target))
+    assert isinstance(result, Result)
+    return result
+
+
+HERE = [test.name for test in TESTS if test.name.partition(".")[0] in PLACES]
+
+
+@pytest.mark.parametrize("name", HERE)
+def test_it_passes(name: str) -> None:
+    host, target = place(name.partition(".")[0])
+    result = run(name, host, target)
+    assert result.result == "pass", result
+
+
+@pytest.mark.parametrize("name", HERE)
+def test_nothing_stays_open_or_mapped(name: str) -> None:
+    host, target = place(name.partition(".")[0])
+    own = host.kernel.processes.own
+    before = len(own.files), len([*own.memory]), read_snapshot(host).devices
+    run(name, host, target)
+    assert (len(own.files), len([*own.memory]), read_snapshot(host).devices) == before
+
+
+@pytest.mark.parametrize("benchmark", [one.name for one in BENCHMARKS])
+def test_a_benchmark_measures_and_judges_nothing(benchmark: str) -> None:
+    host, target = place(benchmark.partition(".")[0])
+    snapshot = read_snapshot(host)
+    (found,) = Run(host, snapshot, jobs(chosen([benchmark], bench=True), host, snapshot, target))
+    assert isinstance(found, Measurement)
+    assert found.reason is None
+    assert found.runs > 0
+
+
+# -- what must not be believed ---------------------------------------------------------------
+
+
+def lie(request: vfio.Request, answer: Callable[..., int]) -> Callable[[LyingHost], None]:
+    def arrange(host: LyingHost) -> None:
+        host.lies[request.number] = answer
+
+    return arrange
+
+
+def wrong(address: str, times: int = 1) -> Callable[[LyingHost], None]:
+    """The next results of a device have a bit flipped."""
+
+    def arrange(host: LyingHost) -> None:
+        _pci(host, address).accelerator().wrong = times
+
+    return arrange
+
+
+def lost(address: str) -> Callable[[LyingHost], None]:
+    """The next interrupt of a device is not raised."""
+
+    def arrange(host: LyingHost) -> None:
+        _pci(host, address).accelerator().lost = 1
+
+    return arrange
+
+
+def stalled(address: str, *queues: int) -> Callable[[LyingHost], None]:
+    """Queues of a device do no work."""
+
+    def arrange(host: LyingHost) -> None:
+        for number in queues:
+            _pci(host, address).accelerator().queue(number).is_stalled = True
+
+    return arrange
+
+
+def _pci(host: LyingHost, address: str) -> PciDevice:
+    device = host.kernel.pci.devices[address]
+    assert isinstance(device, PciDevice)
+    return device
+
+
+def register(offset: int, value: int) -> Callable[[LyingHost], None]:
+    """A register of 32 bits always reads as this."""
+
+    def arrange(host: LyingHost) -> None:
+        def read(at: int, data: bytes) -> bytes:
+            return struct.pack("<I", value) if at & 0xFFFFF == offset and len(data) == 4 else data
+
+        host.reads = read
+
+    return arrange
+
+
+def not_viable(call: Callable[[], int], argument: int | bytearray) -> int:
+    answer = call()
+    assert isinstance(argument, bytearray)
+    struct.pack_into("=I", argument, 4, 0)
+    return answer
+
+
+def no_resource(host: LyingHost) -> None:
+    path = next(one.path for one in read_snapshot(host).devices if one.address == NIC)
+    host.texts[f"{path}/resource"] = b"0x0 0x1ff 0x0\n" * 7
+
+
+def still_pinned(host: LyingHost) -> None:
+    """Pages stay locked, whatever is unmapped."""
+    first = host.read("/proc/self/status").replace(b"VmLck:", b"VmOld:")
+    answers = iter((0, 64, 64, 64))
+
+    class Pinned:
+        def get(self, path: str) -> bytes | None:
+            if path == "/proc/self/status":
+                return first + b"VmLck:\t%8d kB\n" % next(answers)
+            return None
+
+    host.texts = Pinned()  # type: ignore[assignment]
+
+
+def silent_log(host: LyingHost) -> None:
+    """No fault reaches the kernel log."""
+    host.kernel_log = list  # type: ignore[method-assign]
+
+
+def flat_count(host: LyingHost) -> None:
+    """The kernel counts no interrupt."""
+    row = b"           CPU0\n 40:  7  IR-PCI-MSI 0-edge  vfio-msi[0](0000:01:00.0)\n"
+    host.texts["/proc/interrupts"] = row
+
+
+def failed_at_registration(host: LyingHost) -> None:
+    host.kernel.log.say("alg: self-tests for xts(aes) using hisi_sec_xts(aes) failed (rc=-22)", 3)
+
+
+def broken(_call: Callable[[], int], _argument: int | bytearray) -> int:
+    raise OSError(errno.EIO, "it does not come back")
+
+
+def obliging(host: LyingHost) -> None:
+    """A device that completes whatever it is asked for."""
+    vars(_pci(host, DSA).accelerator())["run"] = lambda *_: (1, 0, 0, 0)
+
+
+class Failing(NamedTuple):
+    test: str
+    arrange: Callable[[LyingHost], None]
+    words: str
+
+
+FAILS = (
+    Failing("vfio.group", lie(vfio.GET_STATUS, not_viable), "viable: expected yes, got no"),
+    Failing("vfio.group", lie(vfio.SET_IOMMU, accept), "an IOMMU for an empty container"),
+    Failing("vfio.group", lie(vfio.SET_CONTAINER, forgive), "a second container"),
+    Failing("vfio.device", no_resource, "size of BAR 0"),
+    Failing("vfio.device", register(0, 0xFFFFFFFF), "vendor and device"),
+    Failing("vfio.interrupt", lie(vfio.SET_IRQS, accept), "vector 0 of MSI-X, fired once"),
+    Failing("vfio.interrupt", lie(vfio.SET_IRQS, forgive), "firing what is switched off"),
+    Failing("vfio.dma", lie(vfio.MAP_DMA, forgive), "the same IOVA again"),
+    Failing("vfio.dma", lie(vfio.UNMAP_DMA, accept), "bytes unmapped again"),
+    Failing("vfio.locked", still_pinned, "bytes locked after unmap"),
+    Failing("vfio.reset", lie(vfio.RESET, broken), "resetting: it does not come back (EIO)"),
+    Failing("edu.identity", register(0, 0xFFFFFFFF), "identity at 0x0"),
+    Failing("edu.liveness", register(4, 0xFFFFFFFF), "complement of 0xffffffff"),
+    Failing("edu.factorial", wrong(EDU), "0!"),
+    Failing("edu.dma", wrong(EDU), "pattern 1"),
+    Failing("edu.dma-outside", silent_log, "no fault at 0x9000000 in the kernel log"),
+    Failing("edu.interrupt", lost(EDU), "message 1: expected 1, got 0"),
+    Failing("edu.interrupt", flat_count, "counted by the kernel: expected 20, got 0"),
+    Failing("edu.dma-interrupt", lost(EDU), "interrupts: expected 1, got 0"),
+    Failing("crypto.kernel-selftest", failed_at_registration, "hisi_sec_xts(aes) failed"),
+    Failing("crypto.digest", wrong("0000:76:00.0"), "hisi_sec_sha256"),
+    Failing("crypto.cipher", wrong("0000:76:00.0"), "hisi_sec_ecb(aes)"),
+    Failing("uacce.queue", lie(vfio.START_QUEUE, accept), "START_Q again"),
+    Failing("uacce.job", wrong("0000:75:00.0"), "deflate"),
+    Failing("uacce.job", stalled("0000:75:00.0", *range(40)), "deflate: no completion"),
+    Failing("dmatest.copy", wrong(DSA), "copy0: failures: expected 0, got 1"),
+    Failing("dmatest.copy", stalled(DSA, 2), "copy0: failures: expected 0, got 100"),
+    Failing("idxd.noop", stalled(DSA, 0), "no completion in 2 s"),
+    Failing("idxd.memmove", wrong(DSA), "the copy"),
+    Failing("idxd.error", obliging, "expected 0x10 (an opcode that the device has not), got 0x01"),
+)
+
+
+def test_every_test_can_fail() -> None:
+    assert {failing.test for failing in FAILS} == set(HERE)
+
+
+@pytest.mark.parametrize("failing", FAILS, ids=lambda one: f"{one.test}-{one.words[:20]}")
+def test_it_fails_for_the_right_reason(failing: Failing) -> None:
+    host, target = place(failing.test.partition(".")[0])
+    failing.arrange(host)
+    result = run(failing.test, host, target)
+    assert result.result == "fail", result
+    assert result.reason is not None
+    assert failing.words in result.reason
