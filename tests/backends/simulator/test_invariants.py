@@ -121,7 +121,9 @@ class Machine(RuleBasedStateMachine):
 
     host: SimulatorHost
 
-    @initialize(bits=st.sampled_from((0, 1, 8)), type_=st.sampled_from(("DMA", "identity")))
+    @initialize(
+        bits=st.sampled_from((0, 0, 1, 8)), type_=st.sampled_from(("DMA", "DMA", "identity"))
+    )
     def boot(self, bits: int, type_: str) -> None:
         self.host = parents(pasid_bits=bits, domain_type=type_, queues=2)
         self.kernel = self.host.kernel
@@ -187,8 +189,8 @@ class Machine(RuleBasedStateMachine):
         path, data = (one.format(parent=parent, mdev=uuid(number)) for one in what)
         self._write(path, data)
 
-    @rule(who=PICK, pick=PICK, device=st.booleans())
-    def use(self, who: int, pick: int, device: bool) -> None:
+    @rule(who=PICK, pick=PICK, iova=IOVAS)
+    def use(self, who: int, pick: int, iova: int) -> None:
         """What a program does: all steps, as far as it gets."""
         groups = [one for one in self.kernel.vfio.groups.values() if one.file is None]
         if not groups:
@@ -202,7 +204,8 @@ class Machine(RuleBasedStateMachine):
         argument = bytearray(struct.pack("i", container))
         self._ioctl((process, opened), uapi.GROUP_SET_CONTAINER, argument)
         self._ioctl((process, container), uapi.SET_IOMMU, uapi.TYPE1V2)
-        for one in group.devices if device else ():
+        self._map((process, container), iova, 0x1000)
+        for one in group.devices if iova else ():
             name = bytearray(one.device.name.encode() + b"\0")
             self._ioctl((process, opened), uapi.GROUP_GET_DEVICE_FD, name)
 
@@ -273,10 +276,12 @@ class Machine(RuleBasedStateMachine):
     @rule(pick=PICK, iova=IOVAS, size=SIZES)
     def map_dma(self, pick: int, iova: int, size: int) -> None:
         containers = self._files(Container)
-        process, number = containers[pick % len(containers)]
-        area = process.memory.map(memoryview(bytearray(0x2000)))
+        self._map(containers[pick % len(containers)], iova, size)
+
+    def _map(self, container: tuple[Process, int], iova: int, size: int) -> None:
+        area = container[0].memory.map(memoryview(bytearray(0x2000)))
         argument = bytearray(struct.pack("IIQQQ", 32, 3, area.start, iova, size))
-        self._ioctl((process, number), uapi.IOMMU_MAP_DMA, argument)
+        self._ioctl(container, uapi.IOMMU_MAP_DMA, argument)
 
     @precondition(lambda self: self._files(Container))
     @rule(pick=PICK, iova=IOVAS, size=SIZES)
