@@ -2,12 +2,13 @@
 # finds it done. The virtual environment is the only thing written outside of git's sight.
 
 PYTHON ?= python3
+GUESTS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find sdmtop -name '*.py')
 
-.PHONY: run test check lint types imports unit guest guest-shell guest-captures bench schema docs lock \
-  clean
+.PHONY: run test check lint types imports unit guest guest-full guest-shell guest-captures bench \
+  schema docs lock clean
 .DEFAULT_GOAL := run
 
 # Some environments set PYTHONDONTWRITEBYTECODE: without compiled files the console starts four
@@ -19,6 +20,7 @@ run: $(VENV)/compiled
 
 test: check
 	$(BIN)/pytest -m tty
+	$(MAKE) guest
 
 check: lint types imports unit
 
@@ -35,9 +37,13 @@ imports: $(VENV)/compiled
 unit: $(VENV)/compiled
 	$(BIN)/pytest -m "not tty and not guest" -n auto
 
-# Kernels in QEMU: docs/guest.md.
+# Kernels in QEMU, two at a time: docs/guest.md.
 guest: $(VENV)/compiled
-	$(BIN)/pytest -m guest $(ARGS)
+	$(BIN)/pytest -m guest -n $(GUESTS) --dist loadgroup $(ARGS)
+
+guest-full: $(VENV)/compiled
+	$(BIN)/python -m tests.guest build
+	$(BIN)/pytest -m guest -k "full-" -n $(GUESTS) --dist loadgroup $(ARGS)
 
 KERNEL ?= 6.12
 TOPOLOGY ?= intel

@@ -31,7 +31,8 @@ from sdmtop.backends.limits import ASLEEP, PAGE, READ_LIMIT, SIDE_EFFECTS, WAKES
 from sdmtop.backends.tree import Link
 from sdmtop.model import Record
 from sdmtop.patience import DEADLINE, PatientHost
-from sdmtop.readers.sysfs import follow, is_absent, natural, word
+from sdmtop.readers.devices import side_that_waits
+from sdmtop.readers.sysfs import follow, is_absent, natural, number_of, word
 from sdmtop.text import fact, line, printable
 
 Progress = Callable[[str], None]
@@ -419,13 +420,26 @@ class _Walk:
         """The files of a device that are not to be read, or not now."""
         found = {name for name in names if name.startswith("resource") and name[8:9].isdecimal()}
         found |= _HARDWARE
+        if "modalias" in names or "mdev_type" in names:
+            # It takes the device lock on kernels up to 6.1, and no reader needs it.
+            found.add("uevent")
         if "driver_override" in names:
-            uevent, power = self._look(path, ("uevent", "power_state"))
+            modalias, power, group = self._look(path, ("modalias", "power_state"), ("iommu_group",))
             if word(power) in ASLEEP:
                 found |= WAKES
-            if "driver" not in names and isinstance(uevent, bytes) and b"DRIVER=" in uevent:
-                found.add("driver_override")  # A stuck unbind holds the lock that it takes.
+            if "driver" not in names and self._unbind_waits(path, modalias, group):
+                found.add("driver_override")  # So does this: the unbind holds it.
         return found
+
+    def _unbind_waits(self, path: str, modalias: bytes | OSError, group: bytes | OSError) -> bool:
+        """Whether an unbind of this device waits for a holder, or may."""
+        if isinstance(modalias, OSError):
+            return not is_absent(modalias)
+        arguments = (self._host, path, modalias, number_of(group))
+        try:
+            return bool(self._patient.call(side_that_waits, *arguments))
+        except OSError:
+            return True
 
     def _names(self, path: str) -> list[str]:
         """The names in a directory, sorted; none, and a note, where it cannot be listed."""

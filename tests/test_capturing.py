@@ -43,6 +43,7 @@ BOX: dict[str, Entry] = {
     "/sys/bus/pci/devices/0000:00:01.0": Link(f"../../..{DEVICE[4:]}"),
     "/sys/bus/pci/drivers/vfio-pci/0000:00:01.0": Link(f"../../../..{DEVICE[4:]}"),
     "/sys/bus/pci/drivers/vfio-pci/bind": Failure(errno.EACCES, stat.S_IFREG | 0o200),
+    f"{DEVICE}/modalias": "pci:v00008086d000010D3sv00008086sd00000000bc02sc00i00\n",
     f"{DEVICE}/uevent": "DRIVER=vfio-pci\nPCI_CLASS=20000\nPCI_ID=8086:10D3\n",
     f"{DEVICE}/vendor": "0x8086\n",
     f"{DEVICE}/power_state": "D0\n",
@@ -212,7 +213,7 @@ def test_every_failure_keeps_its_errno(box: CaptureHost) -> None:
     assert errno_of(box.read, "/sys/bus/pci/drivers/vfio-pci/bind") == errno.EACCES
 
 
-@pytest.mark.parametrize("name", ["resource0", "rom", "sriov_numvfs"])
+@pytest.mark.parametrize("name", ["resource0", "rom", "sriov_numvfs", "uevent"])
 def test_what_is_not_free_to_read_is_left_alone_and_unknown(box: CaptureHost, name: str) -> None:
     assert name in box.list(DEVICE)
     with pytest.raises(OSError, match=r".") as caught:
@@ -262,9 +263,16 @@ def test_the_lock_of_a_stuck_unbind_is_not_waited_for(tmp_path: Path) -> None:
     def lock() -> bytes:
         pytest.fail("it was waited for")
 
-    host = without(f"{DEVICE}/driver", driver_override=lock)
-    box, _ = taken(host, tmp_path)
+    host = without(f"{DEVICE}/driver", driver_override=lock, uevent=lock, enable="1\n")
+    box, report = taken(host, tmp_path)
     assert errno_of(box.read, f"{DEVICE}/driver_override") == errno.ENODATA
+    assert errno_of(box.read, f"{DEVICE}/uevent") == errno.ENODATA
+    assert report.hung == ()
+
+
+def test_the_override_of_a_device_that_is_plainly_unbound_is_taken(tmp_path: Path) -> None:
+    box, _ = taken(without(f"{DEVICE}/driver", enable="0\n"), tmp_path)
+    assert box.read(f"{DEVICE}/driver_override") == b"vfio-pci\n"
 
 
 def test_a_read_that_hangs_is_noted_and_the_capture_goes_on(tmp_path: Path) -> None:

@@ -68,8 +68,8 @@ def device_facts(host: "Host", address: str, path: str, unknowns: "Unknowns") ->
     told = ""
     if isinstance(modalias, bytes):
         vendor, device, class_ = _ids_of_modalias(modalias)
-        if absent and not class_.startswith(b"06"):
-            told = _side_that_waits(host, path, group_number)
+        if absent:
+            told = side_that_waits(host, path, modalias, group_number)
     else:
         text = b"\n" + _uevent(host, path, unknowns)
         vendor, _, device = _field(text, b"\nPCI_ID=").partition(b":")
@@ -121,13 +121,15 @@ def _ids_of_modalias(modalias: bytes) -> tuple[bytes, bytes, bytes]:
     return modalias[5:13], modalias[14:22], modalias[44:46] + modalias[48:50] + modalias[51:53]
 
 
-def _side_that_waits(host: "Host", path: str, group: int | None) -> str:
+def side_that_waits(host: "Host", path: str, modalias: bytes, group: int | None) -> str:
     """Whose unbind waits for a holder: `vfio` or `kernel`; empty if the device is plainly unbound.
 
-    The parent of an mdev that is open still offers its types. A device of VFIO that is open is
-    still enabled, and the node of its group still there. (So may a bridge be, for the devices
-    behind it; but VFIO takes none.)
+    For a device without a `driver` link, by files that take no lock. The parent of an mdev that is
+    open still offers its types. A device of VFIO that is open is still enabled, and the node of its
+    group still there. (So may a bridge be, for the devices behind it; but VFIO takes none.)
     """
+    if _ids_of_modalias(modalias)[2].startswith(b"06"):
+        return ""
     if _exists(host, f"{path}/mdev_supported_types"):
         return "kernel"
     if group is None or not _exists(host, f"/sys/class/vfio/{group}"):

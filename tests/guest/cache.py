@@ -19,9 +19,9 @@ def cache() -> Path:
 
 
 @contextlib.contextmanager
-def locked() -> Iterator[None]:
+def locked(name: str = "lock") -> Iterator[None]:
     """One process at a time fills the cache; another waits for it."""
-    with open(cache() / "lock", "w") as file:
+    with open(cache() / name, "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 

@@ -11,7 +11,7 @@ import pytest
 from tests.guest import witnesses
 from tests.guest.failure import LackingError, UnavailableError
 from tests.guest.guest import Guest
-from tests.guest.kernels import SERIES, get_kernel
+from tests.guest.kernels import FULL, SERIES, get_kernel
 from tests.guest.packages import install_tools
 from tests.guest.scenes import make_busy
 from tests.guest.topologies import TOPOLOGIES
@@ -23,6 +23,9 @@ PLACES = [(series, topology) for series in SERIES for topology in TOPOLOGIES]
 
 EVERY_KERNEL = [(series, "intel") for series in SERIES]
 """For what does not depend on the topology: the one with most in it."""
+
+FULL_KERNEL = [(FULL, "intel"), (FULL, "intel-scalable")]
+"""For what stock kernels lack: iommufd, the cdev of VFIO, the tables of Intel's units, dmatest."""
 
 SCENES = ("untouched", "busy")
 
@@ -76,6 +79,20 @@ def snapshot_of(guest: Guest, *, ordinary: bool = False) -> Json:
     return snapshot
 
 
+def group_with(snapshot: Json, address: str) -> Json:
+    """The record of the group that a device is in."""
+    (found,) = (group for group in snapshot["groups"] if address in group["devices"])
+    group: Json = found
+    return group
+
+
+def queue_of(snapshot: Json, uuid: str) -> Json:
+    """The record of an mdev or sdmdev."""
+    (found,) = (queue for queue in snapshot["sdmdevs"] if queue["id"] == uuid)
+    queue: Json = found
+    return queue
+
+
 @pytest.fixture(scope="session", params=PLACES, ids=["-".join(place) for place in PLACES])
 def guest(request: pytest.FixtureRequest) -> Iterator[Guest]:
     """A machine that has just booted, or that the tests before have used."""
@@ -120,15 +137,30 @@ def sight(request: pytest.FixtureRequest, guest: Guest, scene: Scene) -> Sight:
     return Sight(scene, ordinary, snapshot, before, witnesses.interrupt_totals(guest))
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """With `--dist loadgroup`, all tests of one boot go to one worker."""
+    if (place := _place(item)) is not None:
+        item.add_marker(pytest.mark.xdist_group("-".join(place)))
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """One boot after the other, and in each the untouched machine before all that changes it."""
 
-    def place(item: pytest.Item) -> tuple[int, int]:
-        call = getattr(item, "callspec", None)
-        if call is None or "guest" not in call.params:
+    def order(item: pytest.Item) -> tuple[int, int]:
+        place, scene = _place(item), _parameter(item, "scene")
+        if place is None:
             return -1, 0
-        scene = call.params.get("scene")
-        return PLACES.index(call.params["guest"]), SCENES.index(scene) if scene else len(SCENES)
+        return PLACES.index(place), SCENES.index(scene) if scene else len(SCENES)
 
-    items.sort(key=place)
+    items.sort(key=order)
+
+
+def _place(item: pytest.Item) -> tuple[str, str] | None:
+    place: tuple[str, str] | None = _parameter(item, "guest")
+    return place
+
+
+def _parameter(item: pytest.Item, name: str) -> Any:
+    call = getattr(item, "callspec", None)
+    return call.params.get(name) if call is not None else None

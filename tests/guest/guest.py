@@ -31,6 +31,8 @@ BOOT_TIMEOUT = 180.0
 JOB_TIMEOUT = 90.0
 _ANSWER_TIMEOUT = 30.0
 _KEPT_RUNS = 20
+_FULL = 64 * 1024
+"""A disk with fewer bytes left counts as full."""
 
 _MACHINE = (
     "-machine", "q35,kernel-irqchip=split", "-accel", "tcg,thread=multi", "-cpu", "max,la57=off",
@@ -70,6 +72,7 @@ class Job:
         self.status: int | None = None
         self.restored: bool | None = None
         self.state: str | None = None
+        self.refusal = ""
 
     @property
     def out(self) -> bytes:
@@ -78,8 +81,8 @@ class Job:
 
     @property
     def err(self) -> bytes:
-        """What it has complained about so far."""
-        return self._file("err")
+        """What it has complained about so far, or why it could not be started."""
+        return self._file("err") + self.refusal.encode()
 
     def wait(self, timeout: float = JOB_TIMEOUT) -> Done:
         """Until it has ended; one that does not is killed, and reported."""
@@ -91,6 +94,8 @@ class Job:
             what = f"{self.name!r} did not end in {timeout:.0f} s: it was {state}, and {after}"
             raise self._guest.failed(what)
         assert self.status is not None
+        if self._guest.disk_is_full:
+            raise self._guest.failed(f"what {self.name!r} printed may be cut short")
         return Done(self.status, self.out, self.err)
 
     def describe(self) -> str:
@@ -134,7 +139,6 @@ class Guest:
         self.seconds_to_boot = 0.0
         self._logs = _new_folder(f"{kernel.series}-{topology.name}")
         self.share = self._logs / "jobs"
-        self.share.mkdir()
         self._jobs: dict[int, Job] = {}
         self._ready = False
         self._kept = False
@@ -148,7 +152,10 @@ class Guest:
             unstarted.callback(shutil.rmtree, self._logs, ignore_errors=True)
             unstarted.callback(agent.close)
             unstarted.callback(monitor.close)
-            self._qemu = self._start(agent_end.fileno(), monitor_end.fileno())
+            try:
+                self._qemu = self._start(agent_end.fileno(), monitor_end.fileno())
+            except OSError as error:
+                raise GuestError(f"cannot start a guest: {self._logs}: {error.strerror}") from error
             unstarted.pop_all()
         try:
             self._boot()
@@ -301,11 +308,17 @@ class Guest:
                 self._hear(json.loads(line))
         return True
 
+    @property
+    def disk_is_full(self) -> bool:
+        """Whether logs and output of jobs find no room."""
+        return shutil.disk_usage(self._logs).free < _FULL
+
     def failed(self, what: str) -> GuestError:
         """The error to raise; keeps all that may explain it."""
         self.keep()
         place = f"{self.kernel.series} on {self.topology.name}"
-        return GuestError(f"guest {place}: {what}", self._logs)
+        full = ": no space left on the disk of its logs" if self.disk_is_full else ""
+        return GuestError(f"guest {place}: {what}{full}", self._logs)
 
     def keep(self) -> None:
         """Keep the logs after the end, the kernel's own included where it can still be had."""
@@ -313,7 +326,7 @@ class Guest:
             return
         self._kept = True
         if self._ready and self._qemu.poll() is None:
-            with contextlib.suppress(GuestError):
+            with contextlib.suppress(GuestError, OSError):
                 (self._logs / "kernel.log").write_bytes(self.run("dmesg", timeout=20).out)
 
     def close(self) -> None:
@@ -329,7 +342,8 @@ class Guest:
         self._monitor.close()
         self._agent.close()
         if self._kept:
-            (self._logs / "exit-status").write_text(f"{self._qemu.returncode}\n")
+            with contextlib.suppress(OSError):  # The disk may be full.
+                (self._logs / "exit-status").write_text(f"{self._qemu.returncode}\n")
         else:
             shutil.rmtree(self._logs, ignore_errors=True)
 
@@ -339,6 +353,7 @@ class Guest:
             "HOME=/root", "LANG=C.UTF-8", "TERM=linux", "PYTHONDONTWRITEBYTECODE=1",
             sys.executable, "-m", "tests.guest.inside.agent",
         ]  # fmt: skip
+        self.share.mkdir()
         initramfs = self._logs / "initramfs"
         busybox = Path(tool("busybox") or "busybox")
         initramfs.write_bytes(
@@ -389,6 +404,7 @@ class Guest:
         job.state = message.get("state", job.state)
         job.status = message.get("status", job.status)
         job.restored = message.get("restored", job.restored)
+        job.refusal = message.get("refusal", job.refusal)
 
     def _last_words(self) -> str:
         """Why the machine is no more, or not yet: the panic, or the last line that there is."""

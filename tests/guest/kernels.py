@@ -1,5 +1,6 @@
-"""Stock kernels of the distribution: fetched, unpacked, made ready for `modprobe`."""
+"""Kernels of the distribution: stock ones, fetched and unpacked, and a full one, built."""
 
+import hashlib
 import json
 import lzma
 import shutil
@@ -7,12 +8,26 @@ import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.guest.build import CONFIG, build
 from tests.guest.cache import cache, filling, locked
 from tests.guest.failure import GuestError, LackingError
-from tests.guest.packages import dependency, find_version, record_of, tool, unpack
+from tests.guest.packages import (
+    TOOLS_TO_BUILD,
+    dependency,
+    find_version,
+    install_tools,
+    record_of,
+    tool,
+    unpack,
+)
 
-SERIES = ("6.1", "6.12")
+STOCK = ("6.1", "6.12")
 """The system's own kernel, and the newer one of its backports."""
+
+FULL = "full"
+"""The newest that the mirror has the source of, with what stock kernels leave out."""
+
+SERIES = (*STOCK, FULL)
 
 
 class Kernel(NamedTuple):
@@ -64,15 +79,14 @@ def module_text(file: Path) -> bytes:
 
 
 def get_kernel(series: str, *, refresh: bool = False) -> Kernel:
-    """The newest kernel of a series; what is in the cache is used unless `refresh` is asked for."""
+    """The newest kernel of a series; what is in the cache is used unless `refresh` is asked for.
+
+    Raises `LackingError` for the full one if it has not been built.
+    """
+    if series == FULL:
+        return _get_built()
     with locked():
-        note = cache() / f"kernel-{series}.json"
-        if refresh or not note.exists():
-            meta = find_version("linux-image-amd64", series, refresh=refresh)
-            package, version = dependency(meta, r"linux-image-.*-amd64")
-            note.write_text(json.dumps({"package": package, "version": version}))
-        known = json.loads(note.read_text())
-        package, version = known["package"], known["version"]
+        package, version = _newest("linux-image-amd64", series, refresh=refresh)
         release = package.removeprefix("linux-image-")
         root = unpack(package, version)
         kernel = Kernel(series, release, version, root)
@@ -81,11 +95,56 @@ def get_kernel(series: str, *, refresh: bool = False) -> Kernel:
         return kernel
 
 
-def get_headers(kernel: Kernel) -> Path:
-    """The directory to build modules against: `linux-headers-*`, `-common` and `linux-kbuild`.
+def build_full(*, refresh: bool = False) -> Kernel:
+    """The full kernel, built unless the cache has it: ten minutes, more or less."""
+    install_tools(TOOLS_TO_BUILD)
+    with locked("build-lock"):  # One of its own: stock kernels boot meanwhile.
+        with locked():
+            package, version = _newest("linux-source", FULL, refresh=refresh)
+            source = unpack(package, version)
+        place = _place_of_built(version)
+        if not place.is_dir():
+            with filling(place) as work:
+                build(source / "usr" / "src" / f"{package}.tar.xz", work)
+    return _get_built()
 
-    The packages are made for `/usr/src`; here they stand together in a folder of their own.
+
+def _get_built() -> Kernel:
+    note = cache() / f"kernel-{FULL}.json"
+    version = json.loads(note.read_text())["version"] if note.exists() else ""
+    place = _place_of_built(version)
+    if not place.is_dir():
+        raise LackingError("the full kernel is not built: `make guest-full` builds it")
+    (image,) = (place / "boot").glob("vmlinuz-*")
+    return Kernel(FULL, image.name.removeprefix("vmlinuz-"), version, place)
+
+
+def _place_of_built(version: str) -> Path:
+    """Where it is kept: another version or configuration is another kernel."""
+    digest = hashlib.sha256(CONFIG.read_bytes()).hexdigest()[:16]
+    return cache() / "built" / f"{version.replace(':', '%3a')}-{digest}"
+
+
+def _newest(meta: str, series: str, *, refresh: bool) -> tuple[str, str]:
+    """(package, version) that a meta-package stands for; asked once, then noted in the cache."""
+    note = cache() / f"kernel-{series}.json"
+    if refresh or not note.exists():
+        newest = series == FULL  # Lists that are there already may be of other suites, or old.
+        record = find_version(meta, "" if newest else series, refresh=refresh or newest)
+        package, version = dependency(record, meta.removesuffix("-amd64") + "-[0-9].*")
+        note.write_text(json.dumps({"package": package, "version": version}))
+    known = json.loads(note.read_text())
+    return known["package"], known["version"]
+
+
+def get_headers(kernel: Kernel) -> Path:
+    """The directory to build modules against.
+
+    Of a stock kernel: `linux-headers-*`, `-common` and `linux-kbuild`. The packages are made for
+    `/usr/src`; here they stand together in a folder of their own.
     """
+    if kernel.series == FULL:
+        return kernel.root / "headers"
     place = cache() / "headers" / kernel.release
     with locked():
         if place.is_dir():

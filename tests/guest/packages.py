@@ -1,7 +1,7 @@
 """Debian packages through the system's own client: tools installed, kernels only unpacked.
 
-The client is given one more source, the backports of the system's own mirror, and a folder of its
-own for lists; the configuration of the system stays as it is.
+The client is given two more sources, the backports of the system's own suite and of the mirror's
+newest release, and a folder of its own for lists; the configuration of the system stays as it is.
 """
 
 import os
@@ -9,6 +9,7 @@ import platform
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.guest.cache import cache, filling
@@ -35,6 +36,15 @@ TOOLS = {
 }
 """Command -> the package that has it. All run inside the guest but QEMU, gcc and make."""
 
+TOOLS_TO_BUILD = {
+    "bc": "bc",
+    "bison": "bison",
+    "flex": "flex",
+    "xz": "xz-utils",
+    "/usr/include/libelf.h": "libelf-dev",
+}
+"""The same for what building a kernel needs besides; a path is a file that must be there."""
+
 _PATH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin"))
 _TIMEOUT = 600
 
@@ -44,9 +54,10 @@ def tool(name: str) -> str | None:
     return shutil.which(name, path=_PATH)
 
 
-def install_tools() -> None:
-    """Install what is missing; `UnavailableError` where that cannot be done."""
-    missing = sorted({package for name, package in TOOLS.items() if tool(name) is None})
+def install_tools(more: Mapping[str, str] | None = None) -> None:
+    """Install what is missing of `TOOLS` and `more`; `UnavailableError` where that cannot be."""
+    wanted = {**TOOLS, **(more or {})}
+    missing = sorted({package for name, package in wanted.items() if not _is_there(name)})
     if not missing:
         return
     wish = f"apt-get install {' '.join(missing)}"
@@ -66,15 +77,20 @@ def install_tools() -> None:
             raise UnavailableError(f"cannot install {', '.join(missing)}: {error}") from error
 
 
-def find_version(package: str, series: str, *, refresh: bool) -> dict[str, str]:
-    """The control fields of the newest version of a package that begins with `series`."""
+def _is_there(name: str) -> bool:
+    return os.path.exists(name) if name.startswith("/") else tool(name) is not None
+
+
+def find_version(package: str, series: str = "", *, refresh: bool) -> dict[str, str]:
+    """The control fields of the newest version of a package, or of the newest of a series."""
     records = [] if refresh else _records(package)
     if not any(_is_of(record, series) for record in records):
         _update()
         records = _records(package)
     found = [record for record in records if _is_of(record, series)]
     if not found:
-        raise UnavailableError(f"{package} {series} is in no suite of this system's mirror")
+        what = f"{package} {series}".rstrip()
+        raise UnavailableError(f"{what} is in no suite of this system's mirror")
     return found[0]  # apt-cache prints the newest first.
 
 
@@ -108,7 +124,7 @@ def record_of(package: str) -> dict[str, str]:
 
 
 def _is_of(record: dict[str, str], series: str) -> bool:
-    return record["Version"].startswith(f"{series}.")
+    return not series or record["Version"].startswith(f"{series}.")
 
 
 def _options() -> list[str]:
@@ -116,20 +132,21 @@ def _options() -> list[str]:
     state = cache() / "apt"
     for name in ("lists/partial", "archives/partial"):
         (state / name).mkdir(parents=True, exist_ok=True)
-    source = state / "backports.list"
+    source = state / "sources.list"
     if not source.exists():
         source.write_text(_backports())
     return [
         "--quiet", "--option", f"Dir::Etc::sourcelist={source}",
         "--option", f"Dir::State::lists={state / 'lists'}",
         "--option", f"Dir::Cache={state}",
+        "--option", "Acquire::AllowReleaseInfoChange=true",  # `stable` is another one some day.
         "--option", "Acquire::Retries=3", "--option", "Acquire::http::Timeout=60",
         "--option", "APT::Sandbox::User=",  # The cache may be in a home that only we may enter.
     ]  # fmt: skip
 
 
 def _backports() -> str:
-    """A source line for the backports, beside the main suite that the system has."""
+    """Source lines for the backports, beside the main suite that the system has."""
     codename = platform.freedesktop_os_release().get("VERSION_CODENAME", "")
     form = "$(CODENAME) $(COMPONENT) $(REPO_URI) $(SIGNED_BY)"
     listed = _run(["apt-get", "indextargets", "--format", form, "Created-By: Packages"])
@@ -137,7 +154,8 @@ def _backports() -> str:
         words = line.split()
         if words[:2] == [codename, "main"]:
             key = "/usr/share/keyrings/debian-archive-keyring.gpg"
-            return f"deb [signed-by={key}] {words[2]} {codename}-backports main\n"
+            suites = (f"{codename}-backports", "stable-backports")
+            return "".join(f"deb [signed-by={key}] {words[2]} {suite} main\n" for suite in suites)
     raise UnavailableError("the sources of this system name no main suite of Debian")
 
 

@@ -1,7 +1,11 @@
 """What is done to a machine before it is looked at."""
 
+import contextlib
+import sys
+from collections.abc import Iterator
+
 from tests.guest.failure import GuestError
-from tests.guest.guest import Guest
+from tests.guest.guest import Guest, Job
 from tests.guest.module import load_commands
 from tests.guest.topologies import BRIDGED_TESTDEV, EDU, NIC, NVME, TWINS
 
@@ -23,9 +27,10 @@ def make_busy(guest: Guest) -> None:
     """VFs, vfio-pci, uio, mdevs and sdmdevs, as far as the machine can have them."""
     load_sdmdev(guest)
     create_queues(guest)
-    if "modprobe.blacklist=nvme" not in guest.topology.boot:
-        guest.write(f"/sys/bus/pci/devices/{NVME}/sriov_numvfs", "2")
-    guest.run("modprobe", "--all", "vfio-pci", "uio_pci_generic")
+    guest.run("modprobe", "--all", "vfio-pci", "uio_pci_generic", "pci-pf-stub")
+    if "modprobe.blacklist=nvme" in guest.topology.boot:
+        override(guest, NVME, "pci-pf-stub")  # The kernel's driver for PFs that need none.
+    guest.write(f"/sys/bus/pci/devices/{NVME}/sriov_numvfs", "2")
     override(guest, TWINS[0], "uio_pci_generic")
     if guest.topology.driver is not None:  # Without an IOMMU, vfio-pci refuses every device.
         override(guest, NIC, "vfio-pci")
@@ -55,3 +60,26 @@ def override(guest: Guest, address: str, driver: str) -> None:
     link = guest.run("readlink", f"/sys/bus/pci/devices/{address}/driver").text.strip()
     if not link.endswith(f"/{driver}"):
         raise GuestError(f"{address} is on {link}, not on {driver}")
+
+
+def holding(guest: Guest, group: int, *arguments: str) -> contextlib.AbstractContextManager[Job]:
+    """A second process that holds a group of VFIO: see `inside/hold.py`."""
+    return _running(guest, "hold", str(group), *arguments)
+
+
+def holding_cdev(
+    guest: Guest, node: str, *arguments: str
+) -> contextlib.AbstractContextManager[Job]:
+    """A second process that holds the node of a device: see `inside/hold_cdev.py`."""
+    return _running(guest, "hold_cdev", node, *arguments)
+
+
+@contextlib.contextmanager
+def _running(guest: Guest, module: str, *arguments: str) -> Iterator[Job]:
+    job = guest.start(sys.executable, "-m", f"tests.guest.inside.{module}", *arguments)
+    job.wait_for_output("holding")
+    try:
+        yield job
+    finally:
+        job.kill()
+        job.wait()

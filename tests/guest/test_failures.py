@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -13,13 +15,14 @@ from tests.guest.conftest import EVERY_KERNEL
 from tests.guest.failure import GuestError, LackingError, UnavailableError
 from tests.guest.guest import Guest
 from tests.guest.packages import find_version, install_tools, unpack
-from tests.guest.scenes import QUEUE, create_queues, load_sdmdev
+from tests.guest.scenes import QUEUE, create_queues, holding, load_sdmdev
 from tests.guest.topologies import EDU, TOPOLOGIES
 from tests.guest.witnesses import groups_of_mdevs
 
 pytestmark = pytest.mark.guest
 
 every_kernel = pytest.mark.parametrize("guest", EVERY_KERNEL, indirect=True, ids="-".join)
+one_kernel = pytest.mark.parametrize("guest", EVERY_KERNEL[:1], indirect=True, ids="-".join)
 
 
 def log_of(error: GuestError) -> Path:
@@ -51,15 +54,11 @@ def test_a_job_that_fails_says_why(guest: Guest) -> None:
 def test_an_unbind_that_never_returns_is_reported_and_others_go_on(guest: Guest) -> None:
     load_sdmdev(guest)
     create_queues(guest)
-    group = str(groups_of_mdevs(guest)[QUEUE])
-    holder = guest.start(sys.executable, "-m", "tests.guest.inside.hold", group, "--device", QUEUE)
-    holder.wait_for_output("holding")
     unbind = f"echo {EDU} > /sys/bus/pci/drivers/sdmdev_edu/unbind"
-    with pytest.raises(GuestError, match="cannot be killed"):
-        guest.run("sh", "-c", unbind, timeout=2)
-    assert guest.run("echo", "on with it").text == "on with it\n"
-    holder.kill()
-    holder.wait()
+    with holding(guest, groups_of_mdevs(guest)[QUEUE], "--device", QUEUE):
+        with pytest.raises(GuestError, match="cannot be killed"):
+            guest.run("sh", "-c", unbind, timeout=2)
+        assert guest.run("echo", "on with it").text == "on with it\n"
     guest.run("sh", "-c", f"while [ -e /sys/class/sdmdev/{EDU} ]; do :; done")
     guest.write("/sys/bus/pci/drivers/sdmdev_edu/bind", EDU)
 
@@ -101,6 +100,43 @@ def test_a_boot_that_takes_too_long_is_given_up(
     with pytest.raises(GuestError, match="no first command in 1 s") as caught:
         Guest(guest.kernel, TOPOLOGIES["none"])
     assert (log_of(caught.value) / "exit-status").exists()
+
+
+@every_kernel
+def test_a_disk_of_the_guest_that_is_full_is_reported(guest: Guest) -> None:
+    guest.run("mount", "-t", "tmpfs", "-o", "size=64k", "small", "/mnt")
+    with pytest.raises(GuestError, match="exited with 1: .*No space left on device"):
+        guest.run("cp", "/bin/bash", "/mnt/bash")
+    guest.run("umount", "/mnt")
+
+
+def on_a_disk_of(size: str, guest: Guest, *command: str) -> subprocess.CompletedProcess[str]:
+    """One command in a guest whose logs and output have so little room."""
+    runs = cache() / "runs"
+    runs.mkdir(exist_ok=True)
+    script = 'mount -t tmpfs -o "size=$1" small "$2" && shift 2 && exec "$@"'
+    alone = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--mount", "-r"]
+    place = ("--kernel", guest.kernel.series, "--topology", "none", "--")
+    program = (sys.executable, "-m", "tests.guest", "run", *place, *command)
+    return subprocess.run(
+        [*alone, "sh", "-c", script, "sh", size, str(runs), *program],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+
+
+@one_kernel
+def test_a_disk_too_full_to_start_is_reported(guest: Guest) -> None:
+    done = on_a_disk_of("64k", guest, "true")
+    assert done.returncode == 1
+    assert re.fullmatch(r"guest: cannot start a guest: \S+: No space left on device\n", done.stderr)
+
+
+@one_kernel
+def test_a_disk_that_runs_full_under_a_job_is_reported(guest: Guest) -> None:
+    done = on_a_disk_of("8M", guest, "head", "--bytes=20M", "/dev/zero")
+    assert done.returncode == 1
+    cut_short = r"guest: .*'head .*' printed may be cut short: no space left .*; see \S+\n"
+    assert re.fullmatch(cut_short, done.stderr)
 
 
 def test_a_package_that_is_nowhere_is_reported() -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.guest import witnesses
-from tests.guest.conftest import EVERY_KERNEL, snapshot_of
+from tests.guest.conftest import EVERY_KERNEL, queue_of, snapshot_of
 from tests.guest.scenes import (
     FACTORIALS,
     PLAIN,
@@ -17,15 +15,14 @@ from tests.guest.scenes import (
     SECOND_QUEUE,
     VIRTUAL,
     create_queues,
+    holding,
     load_sdmdev,
 )
 from tests.guest.topologies import BRIDGED_EDU, EDU
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.guest.conftest import Json
-    from tests.guest.guest import Guest, Job
+    from tests.guest.guest import Guest
 
 pytestmark = [
     pytest.mark.guest,
@@ -38,24 +35,6 @@ pytestmark = [
 def queues(guest: Guest) -> None:
     load_sdmdev(guest)
     create_queues(guest)
-
-
-@contextlib.contextmanager
-def holding(guest: Guest, group: int, *arguments: str) -> Iterator[Job]:
-    """A second process that holds a group of VFIO."""
-    job = guest.start(sys.executable, "-m", "tests.guest.inside.hold", str(group), *arguments)
-    job.wait_for_output("holding")
-    try:
-        yield job
-    finally:
-        job.kill()
-        job.wait()
-
-
-def queue_of(snapshot: Json, uuid: str) -> Json:
-    (found,) = (queue for queue in snapshot["sdmdevs"] if queue["id"] == uuid)
-    assert isinstance(found, dict)
-    return found
 
 
 def group_of(guest: Guest, uuid: str) -> int:

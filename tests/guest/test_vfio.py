@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.guest.conftest import EVERY_KERNEL, snapshot_of
+from tests.guest.conftest import EVERY_KERNEL, group_with, snapshot_of
+from tests.guest.scenes import holding
 from tests.guest.topologies import BRIDGED_TESTDEV, NIC
 
 if TYPE_CHECKING:
-    from tests.guest.conftest import Json
     from tests.guest.guest import Guest
 
 pytestmark = [
     pytest.mark.guest,
     pytest.mark.parametrize("guest", EVERY_KERNEL, indirect=True, ids="-".join),
 ]
-
-
-def group_with(snapshot: Json, address: str) -> Json:
-    (found,) = (group for group in snapshot["groups"] if address in group["devices"])
-    assert isinstance(found, dict)
-    return found
 
 
 @pytest.mark.parametrize("address", [NIC, BRIDGED_TESTDEV])
@@ -49,9 +42,7 @@ def test_a_group_whose_one_device_is_on_vfio_pci_is_owned_by_vfio(busy: Guest) -
 
 def test_a_claimed_group_is_attached_to_a_domain_of_its_holder(busy: Guest) -> None:
     id_ = group_with(snapshot_of(busy), NIC)["id"]
-    holder = busy.start(sys.executable, "-m", "tests.guest.inside.hold", str(id_), "--device", NIC)
-    holder.wait_for_output("holding")
-    try:
+    with holding(busy, id_, "--device", NIC) as holder:
         snapshot = snapshot_of(busy)
         assert group_with(snapshot, NIC)["attached"] == {
             "type": "unmanaged",
@@ -60,17 +51,12 @@ def test_a_claimed_group_is_attached_to_a_domain_of_its_holder(busy: Guest) -> N
         (process,) = snapshot["processes"]
         assert process["pid"] == holder.pid
         assert f"/dev/vfio/{id_}" in process["holds"]
-    finally:
-        holder.kill()
-        holder.wait()
 
 
 def test_an_unbind_that_waits_for_its_holder_leaves_reading_alive(busy: Guest) -> None:
     id_ = group_with(snapshot_of(busy), NIC)["id"]
     device = f"/sys/bus/pci/devices/{NIC}"
-    holder = busy.start(sys.executable, "-m", "tests.guest.inside.hold", str(id_), "--device", NIC)
-    holder.wait_for_output("holding")
-    try:
+    with holding(busy, id_, "--device", NIC):
         unbind = busy.start("sh", "-c", f"echo {NIC} > {device}/driver/unbind")
         busy.run("sh", "-c", f"while [ -e {device}/driver ]; do :; done")
         snapshot = snapshot_of(busy)
@@ -78,7 +64,4 @@ def test_an_unbind_that_waits_for_its_holder_leaves_reading_alive(busy: Guest) -
         assert entry["errno"] == "EBUSY"
         assert group_with(snapshot, NIC)["viable"] is None
         assert unbind.status is None
-    finally:
-        holder.kill()
-        holder.wait()
     assert unbind.wait().status == 0

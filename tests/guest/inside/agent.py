@@ -79,16 +79,18 @@ class Agent:
                 self._say(job=job, state=_state(self._jobs[job]) if job in self._jobs else "gone")
 
     def _start(self, job: int, order: dict[str, Any]) -> None:
-        out = os.open(f"{SHARE}/{job}.out", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
-        err = os.open(f"{SHARE}/{job}.err", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
-        size = order["terminal"]
-        master, slave = pty.openpty() if size and not order["on_console"] else (-1, -1)
-        if order["on_console"]:
-            slave = os.open(CONSOLE, os.O_RDWR | os.O_NOCTTY)
-        if size:
-            fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
+        out = err = master = slave = -1
         user = _ORDINARY if order["ordinary"] else None
+        size = order["terminal"]
         try:
+            out = os.open(f"{SHARE}/{job}.out", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+            err = os.open(f"{SHARE}/{job}.err", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+            if order["on_console"]:
+                slave = os.open(CONSOLE, os.O_RDWR | os.O_NOCTTY)
+            elif size:
+                master, slave = pty.openpty()
+            if size:
+                fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
             process = subprocess.Popen(
                 order["command"],
                 stdin=slave if size else subprocess.DEVNULL,
@@ -103,9 +105,7 @@ class Agent:
                 preexec_fn=_take_terminal if size else None,  # noqa: PLW1509 (there are no threads)
             )
         except OSError as error:
-            os.write(err, f"{order['command'][0]}: {error}\n".encode())
-            self._say(job=job, pid=0)
-            self._say(job=job, status=127)
+            self._say(job=job, pid=0, status=127, refusal=f"{order['command'][0]}: {error}")
         else:
             self._jobs[job] = process.pid
             process.returncode = 0  # Reaped by us, as all orphans are.
@@ -125,7 +125,10 @@ class Agent:
         except OSError:  # EIO: nobody has the other side open.
             data = b""
         if data:
-            os.write(out, data)
+            try:
+                os.write(out, data)
+            except OSError as error:  # ENOSPC: the machine outside has no room for it.
+                self._say(job=job, refusal=f"what it shows is lost: {error.strerror}")
         elif job not in self._jobs:
             return False
         return bool(data)
