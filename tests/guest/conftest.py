@@ -19,7 +19,13 @@ from tests.guest.topologies import TOPOLOGIES
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-PLACES = [(series, topology) for series in SERIES for topology in TOPOLOGIES]
+PLACES = [
+    (series, topology)
+    for series in SERIES
+    for topology in TOPOLOGIES
+    # QEMU's virtio IOMMU does not know what is behind a bridge; kernels of 7 then give it up.
+    if (series, topology) != (FULL, "virtio")
+]
 
 EVERY_KERNEL = [(series, "intel") for series in SERIES]
 """For what does not depend on the topology: the one with most in it."""

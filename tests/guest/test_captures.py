@@ -12,6 +12,9 @@ from sdmtop.backends.base import open_host
 from sdmtop.readers.snapshot import read_snapshot
 from tests.guest.captures import capture_in
 from tests.guest.conftest import EVERY_KERNEL, snapshot_of
+from tests.guest.scenes import QUEUE, create_queues, holding, load_sdmdev
+from tests.guest.topologies import EDU
+from tests.guest.witnesses import groups_of_mdevs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,6 +42,21 @@ def test_a_capture_of_a_busy_guest_reads_as_the_guest_itself(busy: Guest, tmp_pa
     assert [[row[name] for name in steady] for row in frozen["interrupts"]] == [
         [row[name] for name in steady] for row in live["interrupts"]
     ]
+
+
+def test_a_capture_beside_an_unbind_that_waits_waits_for_nothing(guest: Guest) -> None:
+    """The unbind holds the device lock, which `uevent` takes on 6.1, and `driver_override`."""
+    load_sdmdev(guest)
+    create_queues(guest)
+    with holding(guest, groups_of_mdevs(guest)[QUEUE], "--device", QUEUE):
+        unbind = guest.start("sh", "-c", f"echo {EDU} > /sys/bus/pci/drivers/sdmdev_edu/unbind")
+        guest.run("sh", "-c", f"while [ -e /sys/bus/pci/devices/{EDU}/driver ]; do :; done")
+        said = guest.sdmtop("capture", "/run/beside").text
+        assert unbind.status is None
+        guest.run("test", "-e", f"/run/beside/sys/bus/pci/devices/{EDU}/class")
+    assert unbind.wait().status == 0
+    guest.write("/sys/bus/pci/drivers/sdmdev_edu/bind", EDU)
+    assert "no answer" not in said
 
 
 def _without_pasid(device: Json) -> Json:

@@ -24,16 +24,15 @@ pytestmark = [
 ]
 
 SIZE = (120, 120)
-INTERVAL = 1.0
 PATIENCE = 60.0
 
 
 class Console:
     """The program in a pty of the guest, its screen drawn here."""
 
-    def __init__(self, guest: Guest) -> None:
+    def __init__(self, guest: Guest, interval: float) -> None:
         self.job = guest.start(
-            guest.program, "--interval", str(INTERVAL), terminal=SIZE, TERM="xterm-256color"
+            guest.program, "--interval", str(interval), terminal=SIZE, TERM="xterm-256color"
         )
         self._guest = guest
         self._screen = Emulator(*SIZE)
@@ -47,12 +46,10 @@ class Console:
         self._drawn = len(out)
         return "\n".join(self._screen.screen.display)
 
-    def wait_for(self, what: Callable[[str], bool], timeout: float = PATIENCE) -> float:
-        """Wait until the screen is so; returns how many seconds that took."""
-        began = time.monotonic()
+    def wait_for(self, what: Callable[[str], bool], timeout: float = PATIENCE) -> None:
+        """Wait until the screen is so."""
         if not self._guest.wait_until(lambda: what(self.text), timeout):
             raise self._guest.failed(f"the console did not come to show it:\n{self.text}")
-        return time.monotonic() - began
 
     def wait_for_change(self) -> None:
         """Wait until something else is on the screen than now."""
@@ -75,8 +72,8 @@ def is_in_tree(text: str) -> bool:
 
 
 @contextlib.contextmanager
-def console(guest: Guest) -> Iterator[Console]:
-    session = Console(guest)
+def console(guest: Guest, interval: float = 1.0) -> Iterator[Console]:
+    session = Console(guest, interval)
     try:
         session.wait_for(lambda text: "Inspector" in text)
         yield session
@@ -98,14 +95,18 @@ def test_it_shows_the_tree_and_leaves_a_clean_terminal(guest: Guest) -> None:
 
 
 def test_a_hotplug_is_on_the_screen_within_two_intervals(guest: Guest) -> None:
-    with console(guest) as session:
+    """From the plug itself, so with the time that the kernel takes to find the device.
+
+    The interval is a long one because the machine is slow: emulated, a look at all devices takes a
+    second, and another guest runs beside it.
+    """
+    interval = 3.0
+    with console(guest, interval) as session:
+        began = time.monotonic()
         guest.plug("edu", id="guest-of-honour", bus="vacant")
         try:
-            guest.run(
-                "sh", "-c", f"until [ -e /sys/bus/pci/devices/{PLUGGED}/iommu_group ]; do :; done"
-            )
-            # The clock of an emulated machine is coarse, and the look at the screen takes time.
-            assert session.wait_for(is_in_tree) < 2 * INTERVAL + 1
+            session.wait_for(is_in_tree)
+            assert time.monotonic() - began < 2 * interval
         finally:
             guest.pull("guest-of-honour")
         session.wait_for(lambda text: not is_in_tree(text) and f"{PLUGGED} is gone" in text)

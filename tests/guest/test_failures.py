@@ -105,7 +105,7 @@ def test_a_boot_that_takes_too_long_is_given_up(
 @every_kernel
 def test_a_disk_of_the_guest_that_is_full_is_reported(guest: Guest) -> None:
     guest.run("mount", "-t", "tmpfs", "-o", "size=64k", "small", "/mnt")
-    with pytest.raises(GuestError, match="exited with 1: .*No space left on device"):
+    with pytest.raises(GuestError, match=r"exited with 1: .*No space left on device"):
         guest.run("cp", "/bin/bash", "/mnt/bash")
     guest.run("umount", "/mnt")
 

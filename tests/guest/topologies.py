@@ -13,7 +13,7 @@ EDU = "0000:01:00.0"
 NVME = "0000:02:00.0"
 """Can have two virtual functions."""
 
-NIC = "0000:03:00.0"
+NIC, VIRTIO_NIC = "0000:03:00.0", "0000:04:00.0"
 
 BRIDGE = "0000:05:00.0"
 """A PCIe-to-PCI bridge: itself and what is behind it is one group of four."""
