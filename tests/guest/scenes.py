@@ -9,6 +9,10 @@ from tests.guest.guest import Guest, Job
 from tests.guest.module import load_commands
 from tests.guest.topologies import BRIDGED_TESTDEV, EDU, NIC, NVME, TWINS
 
+ACCELERATOR = "soft-0"
+"""What `load_engines` makes, with four queues, and its channels for dmatest."""
+CHANNELS = ("dma0chan0", "dma0chan1")
+
 FACTORIALS = "sdmdev_edu-fact"
 VIRTUAL, PLAIN = "sdmdev_virtual.0", "mdev_plain.0"
 QUEUES = {
@@ -40,8 +44,17 @@ def make_busy(guest: Guest) -> None:
 
 def load_sdmdev(guest: Guest) -> None:
     """Parents of class `sdmdev`; done once, however often it is asked for."""
-    if guest.run("test", "-d", "/sys/module/sdmdev_edu", check=False).status != 0:
-        for command in load_commands(guest.kernel):
+    _load(guest, "sdmdev_edu")
+
+
+def load_engines(guest: Guest) -> None:
+    """An accelerator of class uacce and two DMA channels; only the full kernel can have them."""
+    _load(guest, "engines")
+
+
+def _load(guest: Guest, module: str) -> None:
+    if guest.run("test", "-d", f"/sys/module/{module}", check=False).status != 0:
+        for command in load_commands(guest.kernel, module):
             guest.run(*command)
 
 

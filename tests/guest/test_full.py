@@ -1,4 +1,4 @@
-"""What stock kernels are built without: the tables of Intel's units, iommufd, nodes of devices."""
+"""What stock kernels lack: tables of Intel's units, iommufd, nodes of devices, uacce, dmatest."""
 
 from __future__ import annotations
 
@@ -8,7 +8,14 @@ import pytest
 
 from tests.guest import witnesses
 from tests.guest.conftest import FULL_KERNEL, group_with, queue_of, snapshot_of
-from tests.guest.scenes import QUEUE, holding, holding_cdev
+from tests.guest.scenes import (
+    ACCELERATOR,
+    CHANNELS,
+    QUEUE,
+    holding,
+    holding_cdev,
+    load_engines,
+)
 from tests.guest.topologies import NIC, VIRTIO_NIC
 
 if TYPE_CHECKING:
@@ -108,3 +115,46 @@ def test_a_queue_that_is_bound_through_its_node_has_started(busy: Guest) -> None
         assert (queue["state"], queue["holders"]) == ("started", [holder.pid])
         assert queue["params"] == {"pid": str(holder.pid)}
     assert queue_of(snapshot_of(busy), QUEUE)["state"] == "orphan"
+
+
+def test_an_accelerator_of_class_uacce_reads_as_its_files_do(guest: Guest) -> None:
+    load_engines(guest)
+    folder = f"/sys/class/uacce/{ACCELERATOR}"
+    lines = witnesses.lines_of(guest, f"cd {folder} && grep -H '' *")
+    files = {line.partition(":")[0]: line.partition(":")[2] for line in lines}
+    queue = queue_of(snapshot_of(guest), ACCELERATOR)
+    assert (queue["kind"], queue["parent"], queue["type"]) == ("uacce", "engines.0", files["api"])
+    told = ("algorithms", "available_instances", "flags")
+    assert queue["params"] == {name: files[name] for name in told}
+    assert (queue["state"], queue["holders"]) == ("idle", [])
+
+
+def test_who_has_a_queue_of_an_accelerator_open_has_started_it(guest: Guest) -> None:
+    load_engines(guest)
+    node = f"/dev/{ACCELERATOR}"
+    holder = guest.start("sh", "-c", f"exec 3<> {node}; echo holding; exec sleep 1000")
+    holder.wait_for_output("holding")
+    snapshot = snapshot_of(guest)
+    holder.kill()
+    holder.wait()
+    queue = queue_of(snapshot, ACCELERATOR)
+    assert (queue["state"], queue["holders"]) == ("started", [holder.pid])
+    assert queue["params"]["available_instances"] == "3"
+    assert [process["holds"] for process in snapshot["processes"]] == [[node]]
+
+
+@pytest.mark.parametrize(("spoil", "verdict"), [("0", "0 failures"), ("1", "3 failures")])
+def test_dmatest_finds_a_channel_that_copies_wrongly(
+    guest: Guest, spoil: str, verdict: str
+) -> None:
+    """That the machine can show both is what self-tests of it build on."""
+    load_engines(guest)
+    test = "/sys/module/dmatest/parameters"
+    guest.write("/sys/module/engines/parameters/spoil", spoil)
+    guest.write(f"{test}/iterations", "3")
+    guest.write(f"{test}/channel", CHANNELS[0])
+    guest.write(f"{test}/run", "1")
+    guest.run("cat", f"{test}/wait")
+    guest.write("/sys/module/engines/parameters/spoil", "0")
+    last = guest.run("dmesg").text.rpartition(f"dmatest: {CHANNELS[0]}-copy0: summary ")[2]
+    assert last.startswith(f"3 tests, {verdict} ")
