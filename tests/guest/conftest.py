@@ -11,7 +11,7 @@ import pytest
 from tests.guest import witnesses
 from tests.guest.failure import LackingError, UnavailableError
 from tests.guest.guest import Guest
-from tests.guest.kernels import FULL, SERIES, get_kernel
+from tests.guest.kernels import FULL, SERIES, STOCK, get_kernel
 from tests.guest.packages import install_tools
 from tests.guest.scenes import make_busy
 from tests.guest.topologies import TOPOLOGIES
@@ -26,6 +26,9 @@ PLACES = [
     # QEMU's virtio IOMMU does not know what is behind a bridge; kernels of 7 then give it up.
     if (series, topology) != (FULL, "virtio")
 ]
+
+STOCK_KERNELS = [(series, "intel") for series in STOCK]
+"""For what needs modules that the full kernel is built without, such as those of file systems."""
 
 EVERY_KERNEL = [(series, "intel") for series in SERIES]
 """For what does not depend on the topology: the one with most in it."""

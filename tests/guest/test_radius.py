@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from tests.guest.conftest import EVERY_KERNEL, snapshot_of
+from tests.guest.conftest import STOCK_KERNELS, snapshot_of
 from tests.guest.scenes import FIRST_VF, override
 from tests.guest.topologies import NIC, NVME, PLUGGED
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 pytestmark = [
     pytest.mark.guest,
-    pytest.mark.parametrize("guest", EVERY_KERNEL, indirect=True, ids="-".join),
+    pytest.mark.parametrize("guest", STOCK_KERNELS, indirect=True, ids="-".join),
 ]
 
 OPERATOR = "198.51.100.7"
