@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks import reading, terminal
+from benchmarks import reading, simulating, terminal
 from benchmarks.trees import LARGE, MANY_INTERRUPTS, SMALL, Shape, Tree, make_tree
 
 HERE = Path(__file__).parent
@@ -47,6 +47,7 @@ def main() -> int:
         busy = os.getloadavg()[0]
         rows = [*_reading(folder, floor, options.rounds),
                 *_commands(options.rounds * 2),
+                *_simulating(options.rounds),
                 *_terminal(folder, options.rounds, options.soak)]  # fmt: skip
     text = _page(rows, options.rounds, busy)
     (HERE / "RESULTS.md").write_text(text)
@@ -109,6 +110,28 @@ def _commands(rounds: int) -> Iterator[Row]:
     ratio = statistics.median(ours) / statistics.median(bare)
     how = f"{terminal.spread(ours)} ms; {terminal.spread(bare)} ms"
     yield Row("`--version`", ratio, 3.0, "x `python -c pass`", how)
+
+
+def _simulating(rounds: int) -> Iterator[Row]:
+    """What the simulator costs, without a console."""
+    _say("simulated hosts")
+    large = [simulating.costs("large", 10) for _ in range(rounds)]
+    small = [simulating.costs("default", 60) for _ in range(rounds)]
+    start = [one.start for one in large]
+    yield Row("`sim:large` starts", statistics.median(start), 2, "s", _spread(start, "s"))
+    second = [one.second for one in large]
+    yield Row("a virtual second of `sim:large`", statistics.median(second), 50, "ms of CPU",
+              _spread(second, "ms"))  # fmt: skip
+    rss = [one.rss for one in large]
+    yield Row("memory (RSS) of `sim:large`", statistics.median(rss), 400, "MiB",
+              _spread(rss, "MiB"))  # fmt: skip
+    share = [one.second / 10 for one in small]
+    yield Row("`sim:default` at the pace of life", statistics.median(share), 1, "% of a core",
+              _spread(share, "%"))  # fmt: skip
+
+
+def _spread(figures: list[float], unit: str) -> str:
+    return f"{_figure(min(figures))}-{_figure(max(figures))} {unit}"
 
 
 def _terminal(folder: str, rounds: int, soak: float) -> Iterator[Row]:
