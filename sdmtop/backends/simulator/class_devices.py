@@ -9,6 +9,7 @@ from sdmtop.backends.simulator.accelerators.rings import SIZE as RINGS_SIZE
 from sdmtop.backends.simulator.carried import disks, interfaces
 from sdmtop.backends.simulator.dmatest import channels
 from sdmtop.backends.simulator.interrupts import as_list
+from sdmtop.backends.simulator.iommufd import IOMMU_MINOR
 from sdmtop.backends.simulator.processes import PAGE
 from sdmtop.backends.simulator.refusal import refusal
 from sdmtop.backends.simulator.sdmdev import SdmdevQueue
@@ -44,7 +45,7 @@ def classes(kernel: Kernel) -> Directory:
             Listing(kernel.iommu.units, lambda unit: up(f"virtual/iommu/{unit.name}"))
         ),
         "vfio": Directory(Listing(vfio.groups, lambda one: up(f"virtual/vfio/{one.name}"))),
-        "misc": Directory(Fixed(vfio=up("virtual/misc/vfio"))),
+        "misc": Directory(Fixed({name: up(f"virtual/misc/{name}") for name in _misc(kernel)})),
         "mdev_bus": Directory(Listing(kernel.mdev.parents, lambda parent: up(parent.device.path))),
         "dma": Directory(Computed(lambda: _channels(kernel))),
         "net": Directory(Computed(lambda: interfaces(kernel))),
@@ -69,21 +70,26 @@ def classes(kernel: Kernel) -> Directory:
 
 def virtual(kernel: Kernel, unit: Callable[[Unit], Directory]) -> Directory:
     """/sys/devices/virtual."""
-    container = Directory(Fixed(dev=File(lambda: f"{MISC_MAJOR}:{CONTAINER_MINOR}\n")))
     return Directory(
         Fixed(
             iommu=Directory(Listing(kernel.iommu.units, unit)),
             vfio=Directory(Listing(kernel.vfio.groups, _vfio_group)),
-            misc=Directory(Fixed(vfio=container)),
+            misc=Directory(Fixed(_misc(kernel))),
         )
     )
 
 
+def _misc(kernel: Kernel) -> dict[str, Node]:
+    """Miscellaneous devices: VFIO's container, and iommufd."""
+    minors = {"vfio": CONTAINER_MINOR, **({"iommu": IOMMU_MINOR} if kernel.behaviour.cdev else {})}
+    return {
+        name: Directory(Fixed(dev=File(lambda minor=minor: f"{MISC_MAJOR}:{minor}\n")))  # type: ignore[misc]
+        for name, minor in minors.items()
+    }
+
+
 # -- IOMMU units ---------------------------------------------------------------------------------
 
-_CAP = 0x00D2_008C_222F_0686
-_ECAP = 0x0000_0000_00F0_0F46
-_IR, _SMTS, _PASID, _PSS, _PRS = 1 << 3, 1 << 43, 1 << 40, 35, 1 << 29
 _EFR = 0x29D3
 
 
@@ -91,15 +97,13 @@ def unit_attributes(kernel: Kernel, unit: Unit) -> dict[str, Node]:
     """What a unit exports of its registers: Intel and AMD do, the others nothing."""
     bits = unit.pasid_bits
     if unit.driver == "intel":
-        ecap = _ECAP | (_IR if unit.remapping else 0) | int(unit.coherent)
-        if bits:
-            ecap |= _SMTS | _PASID | _PRS | bits - 1 << _PSS
+        cap, ecap = unit.registers()
         names = [*kernel.iommu.units]
         address = 0xFED9_0000 + 0x1000 * names.index(unit.name)
         texts = {
             "version": "1:0",
             "address": f"{address:x}",
-            "cap": f"{_CAP:x}",
+            "cap": f"{cap:x}",
             "ecap": f"{ecap:x}",
             "domains_supported": "65536",
         }

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING
 
 from sdmtop.backends.simulator.carried import block_nodes
 from sdmtop.backends.simulator.idxd import IDXD_MAJOR
+from sdmtop.backends.simulator.iommufd import IOMMU_MINOR, CdevFile, Iommufd
 from sdmtop.backends.simulator.procfs import procfs
 from sdmtop.backends.simulator.sysfs import sysfs
 from sdmtop.backends.simulator.uacce import UACCE_MAJOR
-from sdmtop.backends.simulator.vfio import CONTAINER_MINOR, GROUP_MAJOR, MISC_MAJOR
+from sdmtop.backends.simulator.vfio import CDEV_MAJOR, CONTAINER_MINOR, GROUP_MAJOR, MISC_MAJOR
 from sdmtop.backends.simulator.vfs import Computed, Device, Directory, File, Fixed, Listing
 
 if TYPE_CHECKING:
     from sdmtop.backends.simulator.kernel import Kernel
-    from sdmtop.backends.simulator.vfio import VfioGroup
+    from sdmtop.backends.simulator.vfio import VfioDevice, VfioGroup
     from sdmtop.backends.simulator.vfs import Node
 
 
@@ -28,12 +29,22 @@ def _devfs(kernel: Kernel) -> Directory:
     def group(vfio: VfioGroup) -> Device:
         return Device(os.makedev(GROUP_MAJOR, vfio.minor), vfio.open)
 
-    container = Device(
-        os.makedev(MISC_MAJOR, CONTAINER_MINOR), kernel.vfio.open_container, mode=0o666
-    )
+    def cdev(vfio: VfioDevice) -> Device:
+        return Device(os.makedev(CDEV_MAJOR, vfio.index), lambda _: CdevFile(vfio))
+
+    container = os.makedev(MISC_MAJOR, CONTAINER_MINOR)
+    below: dict[str, Node] = {
+        "vfio": Device(container, kernel.vfio.open_container, mode=0o666),
+    }
+    beside: dict[str, Node] = {}
+    if kernel.behaviour.cdev:
+        iommufd = os.makedev(MISC_MAJOR, IOMMU_MINOR)
+        below["devices"] = Directory(Listing(kernel.vfio.devices, cdev))
+        beside["iommu"] = Device(iommufd, lambda _: Iommufd(kernel), mode=0o660)
     return Directory(
+        Fixed(beside),
         Fixed(kmsg=File(None, lambda data: _log(kernel, data), mode=0o200)),
-        Fixed(vfio=Directory(Fixed(vfio=container), Listing(kernel.vfio.groups, group))),
+        Fixed(vfio=Directory(Fixed(below), Listing(kernel.vfio.groups, group))),
         Computed(lambda: _queues(kernel)),
         Computed(lambda: block_nodes(kernel)),
     )

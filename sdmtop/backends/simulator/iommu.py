@@ -131,6 +131,12 @@ class Domain:
             return None
 
 
+_CAP = 0x00D2_008C_222F_0686
+_ECAP = 0x0000_0000_00F0_0F46
+_IR, _SMTS, _PASID, _PSS, _PRS = 1 << 3, 1 << 43, 1 << 40, 35, 1 << 29
+"""Registers of an Intel unit, without the bits that a scenario chooses."""
+
+
 class Unit:
     """An IOMMU. `pasid_bits` is 0 for one without PASIDs."""
 
@@ -151,6 +157,13 @@ class Unit:
         self.coherent = coherent
         self.segment = segment
         self.devices: dict[str, Device] = {}
+
+    def registers(self) -> tuple[int, int]:
+        """CAP and ECAP of an Intel unit."""
+        ecap = _ECAP | (_IR if self.remapping else 0) | int(self.coherent)
+        if self.pasid_bits:
+            ecap |= _SMTS | _PASID | _PRS | self.pasid_bits - 1 << _PSS
+        return _CAP, ecap
 
     @property
     def last_iova(self) -> int:

@@ -203,12 +203,15 @@ class Type1:
 
     # -- detach ----------------------------------------------------------------------------------
 
-    def detach(self, group: VfioGroup) -> None:
-        """Detach a group; a domain that is shared is not freed, but rid of what is ours."""
+    def detach(self, group: VfioGroup, *, keep: bool = False) -> None:
+        """Detach a group; a domain that is shared is not freed, but rid of what is ours.
+
+        With the last group go the mappings, unless it is an iommufd's address space (`keep`).
+        """
         if group in self.emulated:
             self.emulated.remove(group)
-            if not self.emulated and not self.domains:
-                self._unmap_all()
+            if not self.emulated and not self.domains and not keep:
+                self.unmap_everything()
             return
         found = next((one for one in self.domains if group in one.groups), None)
         if found is None:
@@ -227,10 +230,9 @@ class Type1:
             found.parent.unshare(group)
         if self.domains:
             return
-        if self.emulated:
-            self._unpin_all()
-        else:
-            self._unmap_all()
+        self._unpin_all()
+        if not self.emulated and not keep:
+            self.dmas.clear()
 
     def detach_all(self) -> None:
         """Detach every group, as when an attach of several has failed."""
@@ -243,7 +245,8 @@ class Type1:
                 dma.process.unpin(dma.size)
                 dma.pinned = False
 
-    def _unmap_all(self) -> None:
+    def unmap_everything(self) -> None:
+        """Forget all mappings: nothing is attached any more."""
         self._unpin_all()
         self.dmas.clear()
 
@@ -384,7 +387,7 @@ class Type1:
             (2, struct.pack("IIQQ", 0, 0, PAGE, 1 << 38)),
             (3, struct.pack("I", self._kernel.vfio.dma_entry_limit - len(self.dmas))),
         ]
-        ranges = self._ranges()
+        ranges = self.ranges()
         if ranges:
             text = b"".join(struct.pack("QQ", *one) for one in ranges)
             capabilities.append((1, struct.pack("II", len(ranges), 0) + text))
@@ -400,7 +403,7 @@ class Type1:
         uapi.overwrite(argument, whole[:argsz])
         return 0
 
-    def _ranges(self) -> list[tuple[int, int]]:
+    def ranges(self) -> list[tuple[int, int]]:
         """The IOVAs that every group can have, both ends inclusive."""
         groups = [group.group for one in self.domains for group in one.groups]
         groups += [one.parent for one in self.domains if one.parent is not None]

@@ -18,6 +18,7 @@ from sdmtop.backends.simulator.type1 import Type1
 if TYPE_CHECKING:
     from sdmtop.backends.simulator.devices import Device
     from sdmtop.backends.simulator.iommu import Group
+    from sdmtop.backends.simulator.iommufd import CdevFile
     from sdmtop.backends.simulator.kernel import Kernel
     from sdmtop.backends.simulator.processes import Process
 
@@ -40,7 +41,10 @@ class VfioDevice:
         self.group: VfioGroup | None = None
         self.index = -1
         self.opens = 0
-        self.requests: OpenFile | None = None
+        self.nodes_open = 0
+        """Open files of its own node, bound or not."""
+        self.cdev: CdevFile | None = None
+        """The one that is bound to an iommufd."""
         self._leaving: Completion | None = None
 
     @property
@@ -118,7 +122,7 @@ class VfioDevice:
 
     def _may_leave(self) -> bool:
         group_open = self.group is not None and self.group.file is not None
-        return not self.opens and not (self.waits_for_group and group_open)
+        return not self.opens and not self.nodes_open and not (self.waits_for_group and group_open)
 
     def check_leaving(self) -> None:
         """End an unregistration that waits, if nobody has the device any more."""
@@ -200,7 +204,7 @@ class VfioGroup:
         """Open the node. Raises EBUSY: only one can have it open."""
         if self.file is not None:
             raise refusal(errno.EBUSY, f"group {self.group.id} is open: {self.file.opener} has it")
-        cdev = next((one for one in self.devices if self.kernel.vfio.is_cdev_bound(one)), None)
+        cdev = next((one for one in self.devices if one.cdev is not None), None)
         if cdev is not None:
             raise refusal(errno.EBUSY, f"{cdev.device.name} is bound to an iommufd")
         self.file = GroupFile(self, process)
@@ -420,11 +424,6 @@ class Vfio:
             if found.device is device and self.devices.get(f"vfio{found.index}") is found:
                 return found
         return None
-
-    def is_cdev_bound(self, device: VfioDevice) -> bool:
-        """Whether the device belongs to an iommufd."""
-        del device
-        return False
 
     def open_container(self, _process: Process) -> OpenFile:
         """Open /dev/vfio/vfio."""
