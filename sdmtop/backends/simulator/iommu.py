@@ -332,13 +332,15 @@ class Group:
 
         Raises EINVAL for another word or an emulated group, EPERM or EBUSY while it is owned.
         """
+        kernel = self._iommu.behaviour
+        if not kernel.writable_type:
+            raise refusal(errno.EACCES, "this kernel only shows the type")
         word = text.removesuffix(b"\n").decode("ascii", "replace")
         if word not in TYPES:
             raise refusal(errno.EINVAL, f"{word!r} is none of {', '.join(TYPES)}")
         if self.default is None:
             raise refusal(errno.EINVAL, f"group {self.id} has no default domain")
         self._refuse_shared()
-        kernel = self._iommu.behaviour
         if len(self.devices) > 1 and not kernel.many_type:
             raise refusal(errno.EINVAL, f"group {self.id} has more than one device")
         if kernel.live_type and word == "DMA-FQ" and self.default.kind == "DMA":

@@ -62,7 +62,7 @@ class Behaviour(NamedTuple):
 
 
 _2018 = Behaviour(
-    busy_type=errno.EACCES, many_type=False, live_type=False, writable_type=False,
+    busy_type=errno.EBUSY, many_type=False, live_type=False, writable_type=False,
     not_viable=errno.EINVAL, direct_region=errno.EPERM, core_counts_mdevs=False, vfio_dev=False,
     cdev=False, syspath_in_fdinfo=False, locked_override=True, device_in_chip=False,
     pasid_attach=False, amd_features_first=False, segment_in_fault=False,

@@ -158,6 +158,7 @@ def test_the_type_of_a_claimed_group_can_only_become_lazy() -> None:
 
 def test_in_2018_the_type_could_only_be_read() -> None:
     host = guest("4.19")
+    write(host, f"{PCI}/{EDU}/driver/unbind", EDU)
     with refused(errno.EACCES):
         set_type(host, EDU, "DMA")
 
