@@ -16,6 +16,7 @@ TREES = Path(__file__).parent / "trees"
 PAIRS = [
     ("guest-6.1-intel", "debian-6.1-intel-plain"),
     ("guest-6.12-intel-busy", "debian-6.12-intel-sdmdev"),
+    ("guest-full-intel-scalable-busy", "lab-6.12-intel-debugfs"),
 ]
 FACTS = ("bus", "parent", "path", "vendor", "device", "class_", "name", "numa_node", "iommu",
          "physfn")  # fmt: skip
@@ -93,3 +94,10 @@ def test_without_an_iommu_there_are_only_the_groups_of_mdevs() -> None:
     assert snapshot.iommu_units == ()
     assert {group.attached.type for group in snapshot.groups} == {"emulated"}
     assert len(snapshot.groups) == len(snapshot.sdmdevs) == 4
+
+
+def test_a_full_kernel_lets_it_be_known_what_is_attached() -> None:
+    snapshot = captured("guest-full-intel-scalable-busy")
+    owned = [group for group in snapshot.groups if group.owner == "kernel"]
+    assert len(owned) >= 10
+    assert {(group.attached.type, group.attached.evidence) for group in owned} == {("DMA", "known")}
