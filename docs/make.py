@@ -3,18 +3,13 @@
 import sys
 from pathlib import Path
 
-from sdmtop.commands import COMMANDS, FOCUS_KEYS, Command, key_names
+from sdmtop.commands import COMMANDS, FOCUS_KEYS, SCOPES, Command, key_names
+from sdmtop.config import allowed, spelled
 from sdmtop.facts import FIELDS
 from sdmtop.selftests.registry import TESTS
+from sdmtop.settings import OPTIONS, Option
 
 HERE = Path(__file__).parent
-
-_WHERE = {
-    "console": "everywhere",
-    "pane": "in a pane",
-    "tree": "in the tree",
-    "field": "while a filter is typed",
-}
 
 _KEYS = """\
 # Keys
@@ -39,7 +34,7 @@ def keys_page() -> str:
 
 def _row(command: Command) -> str:
     keys = _code(key_names(command).split(" "))
-    return f"| {keys} | {command.help} | {_WHERE[command.scope]} | `{command.id}` |"
+    return f"| {keys} | {command.help} | {SCOPES[command.scope]} | `{command.id}` |"
 
 
 def _code(keys: list[str]) -> str:
@@ -117,7 +112,65 @@ def selftests_page() -> str:
     return page
 
 
+_CONFIG = """\
+# Configuration
+
+`sdmtop config init` writes a file with every setting, its meaning and its default, where the
+configuration belongs: `$XDG_CONFIG_HOME/sdmtop/config.toml`, or `~/.config/sdmtop/config.toml`. Without
+a file the defaults hold. What is given on the command line goes before the file.
+
+| call | does |
+|---|---|
+| `sdmtop config` | shows what holds now |
+| `sdmtop config check` | says what is wrong in the file, and on which line; `check FILE` of another file |
+| `sdmtop config defaults` | prints a file with every setting, its meaning and its default |
+| `sdmtop config init` | writes that file; one that is there stays as it is |
+| `sdmtop config schema` | prints the JSON Schema, for editors that complete and check TOML |
+| `sdmtop locate` | shows where configuration, journal and saved screens lie; `locate config` only the path |
+
+A file that is wrong is refused before the screen is taken over, with its line: an unknown setting or
+command, a value that cannot be, a key that would do two things at once.
+
+## Settings
+
+| name | sets | default | over ssh | can be |
+|---|---|---|---|---|
+"""
+
+_CONFIG_KEYS = """
+`ssh` is told by `SSH_TTY` in the environment. A choice of columns that was made with `C` in the console
+is kept with `w` there.
+
+## Keys
+
+Below `[keys]` stand commands by their ids ([docs/keys.md](keys.md)), each with a key or a list of keys:
+
+```toml
+[keys]
+sort = "f6"
+quit = ["q", "f10"]
+suspend = []          # no key at all
+```
+
+A key is the character that it gives (`s`, `S`, `/`), or one of `up`, `down`, `left`, `right`, `home`, `end`,
+`pgup`, `pgdn`, `insert`, `delete`, `enter`, `esc`, `tab`, `space`, `backspace`, `f1` to `f24`, with `ctrl+`,
+`alt+` or `shift+` before it. `keep` and `clear` have the keys of every program, and keep them.
+"""
+
+
+def config_page() -> str:
+    """docs/config.md."""
+    return _CONFIG + "\n".join(map(_setting, OPTIONS)) + "\n" + _CONFIG_KEYS
+
+
+def _setting(option: Option) -> str:
+    remote = spelled(option.remote) if option.remote != option.default else ""
+    cells = (option.name, option.meaning, spelled(option.default), remote, allowed(option))
+    return f"| `{cells[0]}` | {' | '.join(cells[1:])} |"
+
+
 PAGES = {
+    "config.md": config_page,
     "keys.md": keys_page,
     "query.md": query_page,
     "doctor.md": doctor_page,

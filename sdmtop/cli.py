@@ -3,11 +3,12 @@
 import argparse
 from collections.abc import Collection, Sequence
 from importlib import import_module
-from typing import NoReturn, Protocol, cast
+from typing import Any, NoReturn, Protocol, cast
 
 from sdmtop import __version__
-from sdmtop.console import DEFAULT_INTERVAL, console, on_a_terminal
+from sdmtop.console import FLAGS, console, on_a_terminal
 from sdmtop.errors import FAILED, UsageError, complain, put_out
+from sdmtop.settings import Settings
 from sdmtop.subcommands.options import add_host, add_interval
 
 COMMANDS = {
@@ -18,6 +19,8 @@ COMMANDS = {
     "record": "the host over time, in a file",
     "replay": "the console on a recording",
     "diff": "what changed between two moments, captures or snapshots",
+    "config": "settings and keys: show them, check the file, write one to begin with",
+    "locate": "where configuration, journal and saved screens lie",
 }
 """What each sub-command does. The command is a module of its name in `sdmtop.subcommands`."""
 
@@ -53,7 +56,11 @@ def parser(complete: Collection[str] = COMMANDS) -> argparse.ArgumentParser:
     top.add_argument(
         "--read-only", action="store_true", help="never change the host (so far it never does)"
     )
-    add_interval(top, DEFAULT_INTERVAL)
+    top.add_argument("--ascii", action="store_true", help="draw the console with ASCII only")
+    top.add_argument(
+        "--no-mouse", action="store_true", help="leave the mouse to the terminal's own selection"
+    )
+    add_interval(top, None)
     top.add_argument(
         "--plain",
         action="store_true",
@@ -77,14 +84,14 @@ def run(arguments: Sequence[str]) -> int:
         return stop.code if isinstance(stop.code, int) else FAILED
     options.host = getattr(options, "host", "auto")
     if options.command is None and not options.plain and on_a_terminal():
-        return console(options.host, options.interval)
+        return console(options.host, _given(options))
     try:
         if options.command is not None:
             return _subcommand(options.command).run(options)
         if options.plain:
             from sdmtop.plain.talk import converse
 
-            return converse(options.host, options.interval)
+            return converse(options.host, options.interval or Settings().interval)
         from sdmtop.subcommands.snapshot import print_snapshot
 
         # Without a terminal, the console is one reading as text.
@@ -93,6 +100,17 @@ def run(arguments: Sequence[str]) -> int:
         return complain(options.host, error)
     except KeyboardInterrupt:
         return 130
+
+
+def _given(options: argparse.Namespace) -> dict[str, Any]:
+    """The settings that are given on the command line."""
+    flags = FLAGS.items()
+    given = {
+        name: value
+        for flag, (name, value) in flags
+        if getattr(options, flag.removeprefix("--").replace("-", "_"))
+    }
+    return given if options.interval is None else {**given, "interval": options.interval}
 
 
 def _subcommand(name: str) -> _Subcommand:

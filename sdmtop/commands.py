@@ -6,16 +6,27 @@ It knows nothing of Textual, so that the configuration can be checked without th
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
+from sdmtop.keys import shown
 from sdmtop.model import Snapshot
 
-Scope = Literal["console", "pane", "tree", "field"]
-"""Where a key works: everywhere, in a pane of lines, in the tree only, in the filter's field."""
+Scope = Literal["console", "pane", "tree", "field", "columns"]
+"""Where a key works: everywhere, in a pane of lines, in the tree only, in the filter's field, where
+columns are chosen."""
+
+SCOPES: Mapping[Scope, str] = {
+    "console": "everywhere",
+    "pane": "in a pane",
+    "tree": "in the tree",
+    "field": "while a filter is typed",
+    "columns": "where columns are chosen",
+}
+"""Where keys work, in words."""
 
 
 class Now(NamedTuple):
     """What decides which commands can be given: where the operator is, and what is selected.
 
-    `typing` a filter, or reading a `page` above the panes; `pane` has the focus; `foldable` is
+    `typing` a filter, or on a `page` above the panes (its id); `pane` has the focus; `foldable` is
     the selected line of the tree; a filter may be kept after it was typed (`filtered`). It is a
     `replay`, or live; time may be `paused`. `target`
     is what is selected in the tree, and `snapshot` what is shown. `refusal` says why nothing can
@@ -24,7 +35,7 @@ class Now(NamedTuple):
 
     pane: str = "tree"
     typing: bool = False
-    page: bool = False
+    page: str = ""
     foldable: bool = False
     filtered: bool = False
     paused: bool = False
@@ -66,6 +77,11 @@ def in_panes(word: str) -> Callable[[Now], str]:
     return lambda now: "" if now.typing or now.page else word
 
 
+def _on_page(page: str, word: str) -> Callable[[Now], str]:
+    """The footer's word for a key that works on one page."""
+    return lambda now: word if now.page == page else ""
+
+
 def _fold(now: Now) -> str:
     return "Fold" if now.foldable and now.pane == "tree" and not (now.typing or now.page) else ""
 
@@ -104,14 +120,22 @@ COMMANDS = (
             lambda now: "Keep" if now.typing else "", scope="field"),
     Command("complete", "tab", "complete", "Complete", "complete the word; again for the next",
             lambda now: "Complete" if now.typing else "", scope="field"),
+    Command("toggle", "space,x", "show_or_hide", "Show or hide", "show or hide the column",
+            _on_page("columns", "Show/hide"), scope="columns"),
+    Command("earlier", "K,shift+up", "shift(-1)", "Earlier", "put the column further left",
+            _on_page("columns", "Left"), scope="columns"),
+    Command("later", "J,shift+down", "shift(1)", "Later", "put the column further right",
+            _on_page("columns", "Right"), scope="columns"),
     Command("clear", "escape", "clear", "Clear the filter", "clear the filter, close a page",
             _escape),
     Command("help", "question_mark", "help", "Help", "show this page", in_panes("Help")),
     Command("filter", "slash", "filter", "Filter", "show only lines that answer to a query",
             in_panes("Filter")),
     Command("sort", "s", "sort", "Sort",
-            "tree: number, irq/s, driver, state; interrupts: number, rate",
+            "by the next column; interrupts: by number, by rate",
             lambda now: in_panes("Sort rate" if now.pane == "interrupts" else "Sort")(now)),
+    Command("turn", "r", "turn", "Turn", "sort the tree the other way round"),
+    Command("columns", "C", "columns", "Columns", "choose the columns of the tree"),
     Command("pause", "p", "pause", "Pause", "freeze what is shown; reading goes on",
             lambda now: in_panes(_go_on(now) if now.paused else "Pause")(now)),
     Command("back", "left_square_bracket", "step(-1)", "Step back",
@@ -140,6 +164,7 @@ COMMANDS = (
     Command("interrupts", "4", "pane('interrupts')", "Interrupts", "go to the interrupts"),
     Command("events", "5,e", "pane('events')", "Events", "go to the events"),
     Command("repaint", "ctrl+l", "repaint", "Repaint", "draw the whole screen again"),
+    Command("theme", "T", "theme", "Theme", "colours for a light, or for a dark background"),
     Command("palette", "ctrl+p", "command_palette", "Palette", "find a command by its name"),
     Command("suspend", "ctrl+z", "suspend_process", "Suspend", "stop; the shell's `fg` goes on"),
     Command("quit", "q,ctrl+c", "leave", "Quit", "leave the console", in_panes("Quit")),
@@ -152,31 +177,21 @@ COMMANDS = (
 FOCUS_KEYS = (("tab, shift+tab", "next pane, previous pane"),)
 """Keys that are Textual's own."""
 
-_KEY_NAMES = {
-    "question_mark": "?",
-    "slash": "/",
-    "escape": "esc",
-    "pageup": "pgup",
-    "pagedown": "pgdn",
-    "left_square_bracket": "[",
-    "right_square_bracket": "]",
-    "left_curly_bracket": "{",
-    "right_curly_bracket": "}",
-    "less_than_sign": "<",
-    "greater_than_sign": ">",
-    "left_parenthesis": "(",
-    "right_parenthesis": ")",
-}
+FIXED = ("keep", "clear")
+"""Commands whose keys are as in every program."""
+
+_APART = ("field", "columns")
+"""Scopes in which no other keys work."""
 
 
-def key_name(key: str) -> str:
-    """A key as a person reads it: `?`."""
-    return _KEY_NAMES.get(key, key)
+def overlapping(one: Scope, other: Scope) -> bool:
+    """Whether keys of two scopes work at the same time."""
+    return one == other if one in _APART or other in _APART else True
 
 
 def key_names(command: Command) -> str:
     """All keys of a command as a person reads them: `5 e`."""
-    return " ".join(map(key_name, command.keys.split(",")))
+    return " ".join(shown(key) for key in command.keys.split(",") if key)
 
 
 class Hint(NamedTuple):
@@ -190,28 +205,36 @@ def footer(width: int, now: Now, commands: Sequence[Command] = COMMANDS) -> list
     """What the keys do now, as much as fits; those that work come first."""
     found = []
     for command in commands:
-        word = command.word(now)
+        word = command.word(now) if command.keys else ""
         if word:
-            key = key_name(command.keys.split(",", 1)[0])
+            key = shown(command.keys.split(",", 1)[0])
             works = command.why_not(now) is None
             # Never a colour alone: what does not work stands in parentheses.
             found.append(Hint(f" {key} {word} " if works else f" ({key} {word})", works))
     found.sort(key=lambda hint: not hint.works)
-    shown = []
+    fitting = []
     for hint in found:
         if len(hint.text) <= width:
             width -= len(hint.text)
-            shown.append(hint)
-    return shown
+            fitting.append(hint)
+    return fitting
 
 
 def help_lines(now: Now, commands: Sequence[Command] = COMMANDS) -> list[tuple[str, str]]:
-    """(keys, what they do) of everything; with the reason, of what cannot be done now."""
-    lines = list(FOCUS_KEYS)
-    for command in commands:
-        reason = command.why_not(now)
-        note = f" (not now: {reason})" if reason else ""
-        lines.append((key_names(command), command.help + note))
+    """(keys, what they do) of everything, below a line for each scope.
+
+    With the reason, of what cannot be done now.
+    """
+    lines = []
+    for scope, title in SCOPES.items():
+        lines.append((f"Keys {title}", ""))
+        lines += FOCUS_KEYS if scope == "console" else ()
+        for command in commands:
+            if command.scope == scope and command.keys:
+                reason = command.why_not(now)
+                note = f" (not now: {reason})" if reason else ""
+                lines.append((key_names(command), command.help + note))
+        lines.append(("", ""))
     return lines
 
 

@@ -6,9 +6,13 @@ A picture stands on the screen before anything heavy is imported. On the path of
 import os
 import sys
 
+from sdmtop.places import config_file
+from sdmtop.settings import Settings
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+    from typing import Any
 
     from sdmtop.backends.base import Host
     from sdmtop.glance import Glance
@@ -16,9 +20,12 @@ if TYPE_CHECKING:
     from sdmtop.sampler import Sampler
     from sdmtop.terminal import Terminal
 
-DEFAULT_INTERVAL = 1.0
-"""Seconds between two readings of the counters."""
-
+FLAGS = {
+    "--read-only": ("read_only", True),
+    "--ascii": ("glyphs", "ascii"),
+    "--no-mouse": ("mouse", False),
+}
+"""Options without a value -> the setting that each gives, and its value."""
 
 PATIENCE = 1.0
 """Seconds that the first reading may take before the console opens without it."""
@@ -31,15 +38,40 @@ def on_a_terminal() -> bool:
     return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout))
 
 
-def console(url: str, interval: float) -> int:
-    """Run the console on a terminal; returns only where the host cannot be opened."""
+def console(url: str, given: "Mapping[str, Any]") -> int:
+    """Run the console on a terminal; returns only where it cannot be opened.
+
+    `given` are settings of the command line, which go before those of the configuration.
+    """
     try:
-        source, host = _opened(url, interval)
+        settings = load_settings(given)
+    except (OSError, ValueError) as error:
+        from sdmtop.errors import complain
+
+        return complain(config_file(), error)
+    try:
+        source, host = _opened(url, settings.interval)
     except (OSError, ValueError) as error:
         from sdmtop.errors import complain
 
         return complain(url, error)
-    return _run(source, host)
+    return _run(source, host, settings)
+
+
+def load_settings(given: "Mapping[str, Any]") -> Settings:
+    """What the user has set, and what is given besides.
+
+    Raises `UsageError` with the line of the configuration that is wrong, `OSError` where it
+    cannot be read.
+    """
+    chosen = {}
+    path = config_file()
+    if os.path.lexists(path):
+        # Costs what reading TOML costs: not without a file.
+        from sdmtop.config import read
+
+        chosen = read(path)
+    return Settings({**chosen, **given}, remote="SSH_TTY" in os.environ)
 
 
 def _opened(url: str, interval: float) -> "tuple[Callable[[], Sampler | Replayer], Host | None]":
@@ -53,18 +85,20 @@ def _opened(url: str, interval: float) -> "tuple[Callable[[], Sampler | Replayer
     return lambda: _sampler(host, interval), host if host.backend == "linux" else None
 
 
-def _run(source: "Callable[[], Sampler | Replayer]", host: "Host | None") -> int:
+def _run(
+    source: "Callable[[], Sampler | Replayer]", host: "Host | None", settings: Settings
+) -> int:
     """Show what a source tells; of a host, a glance before anything else."""
     from sdmtop.terminal import Terminal
 
-    terminal = Terminal()
+    terminal = Terminal(ascii_only=settings.is_ascii(os.environ))
     glance = None
     try:
         if host is not None:
-            glance = _glance(host, terminal)
+            glance = _glance(host, terminal, settings)
         if glance is not None:
             terminal.paint(glance.frame())
-        status = _show(terminal, source, glance)
+        status = _show(terminal, source, glance, settings)
     except BaseException:
         terminal.restore()
         raise
@@ -74,7 +108,7 @@ def _run(source: "Callable[[], Sampler | Replayer]", host: "Host | None") -> int
     os._exit(status)
 
 
-def _glance(host: "Host", terminal: "Terminal") -> "Glance | None":
+def _glance(host: "Host", terminal: "Terminal", settings: Settings) -> "Glance | None":
     """What fits on the screen; None where a read does not return: the sampler will tell of it."""
     # `threading` wraps this in classes, which costs a tenth of the first paint.
     import _thread
@@ -87,7 +121,7 @@ def _glance(host: "Host", terminal: "Terminal") -> "Glance | None":
 
     def look() -> None:
         try:
-            found.append(Glance(host, terminal.columns, terminal.rows))
+            found.append(Glance(host, terminal.columns, terminal.rows, settings.columns))
         except Exception as error:  # noqa: BLE001 - raised again below, where it ends the program
             found.append(error)
         done.release()
@@ -101,7 +135,10 @@ def _glance(host: "Host", terminal: "Terminal") -> "Glance | None":
 
 
 def _show(
-    terminal: "Terminal", source: "Callable[[], Sampler | Replayer]", glance: "Glance | None"
+    terminal: "Terminal",
+    source: "Callable[[], Sampler | Replayer]",
+    glance: "Glance | None",
+    settings: Settings,
 ) -> int:
     import gc
 
@@ -113,7 +150,7 @@ def _show(
         from sdmtop.tui.run import run_console
     finally:
         del sys.modules["ssl"]
-    return run_console(terminal, source(), glance)
+    return run_console(terminal, source(), glance, settings)
 
 
 def _sampler(host: "Host", interval: float) -> "Sampler":

@@ -37,7 +37,7 @@ class Facts:
 
     def about(self, line: Line) -> About:
         """The records behind a line."""
-        cells = self._outline.cells(line)
+        cells = self._outline.core(line)
         if line.depth == 0:
             return About(cells, line.subject, None, None)
         queue: Sdmdev | None = line.subject if line.depth == 2 else None

@@ -9,9 +9,10 @@ import os
 import sys
 from itertools import islice
 
+from sdmtop.columns import DEFAULT
 from sdmtop.headline import headline, iommu_kind, is_without_iommu, no_iommu_help
 from sdmtop.layout import line_columns, tree_columns, tree_rows
-from sdmtop.outline import UNKNOWN, Outline, heading, render
+from sdmtop.outline import UNKNOWN, Outline
 from sdmtop.readers.devices import device_facts, pci_paths
 from sdmtop.readers.groups import group_facts, group_ids, owner
 from sdmtop.readers.host import host_facts
@@ -20,7 +21,7 @@ from sdmtop.text import fact
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from typing import Any
 
     from sdmtop.backends.base import Host
@@ -45,13 +46,17 @@ class _LaterUnknowns:
 class Glance:
     """What fits on a screen of `columns` x `rows`; reads the host as it is made.
 
+    `shown` are the columns of the tree beside the name.
     `head` is the text of the header, `seen` the lines of the tree that fit, `outline` what draws
     them; `help` is what to do where there is no IOMMU. The console shows these until the first
     full reading, so that keys are obeyed before that.
     """
 
-    def __init__(self, host: "Host", columns: int, rows: int) -> None:
+    def __init__(
+        self, host: "Host", columns: int, rows: int, shown: "Sequence[str]" = DEFAULT
+    ) -> None:
         self._host = host
+        self._shown = shown
         self._columns = columns
         self._rows = rows
         self._unknowns: Unknowns = _LaterUnknowns()  # type: ignore[assignment]
@@ -78,10 +83,15 @@ class Glance:
 
     def frame(self) -> "list[str]":
         """The whole screen: header, tree, footer; each line at most `columns` wide."""
-        widths = self.outline.columns(line_columns(tree_columns(self._columns)))
+        outline = self.outline
+        columns = outline.columns
+        widths = columns.widths(line_columns(tree_columns(self._columns)))
         body = [f" {text}"[: self._columns] for text in self.help]
-        body.append(f"  {heading(widths)}")
-        body += [f"  {render(self.outline.cells(line), line.depth, widths)}" for line in self.seen]
+        body.append(f"  {columns.heading(widths)}")
+        body += [
+            f"  {columns.render(outline.cells(line, outline.core(line)), line.depth, widths)}"
+            for line in self.seen
+        ]
         body += [""] * (self._rows - 2 - len(body))
         footer = " q quit  ? help"[: self._columns]
         return [f"\x1b[7m{self.head}\x1b[0m", *body, footer]
@@ -108,6 +118,7 @@ class Glance:
             states=self._states,
             blind=True,
             holding=any(map(self._lists, _HELD)),
+            columns=self._shown,
         )
 
     def _lists(self, directory: str) -> bool:

@@ -1,17 +1,19 @@
 """The first lines of the program: the console and `--version` without the parser of options.
 
-`main` recognises the plain call of the console (`sdmtop [--host URL] [--read-only] [--interval
-S]`) by itself; every other call goes to `sdmtop.cli`. On the path of the first paint.
+`main` recognises the plain call of the console (options only) by itself; every other call goes to
+`sdmtop.cli`. On the path of the first paint.
 """
 
 import sys
 
 from sdmtop import __version__
-from sdmtop.console import DEFAULT_INTERVAL, console, on_a_terminal
+from sdmtop.console import FLAGS, console, on_a_terminal
+from sdmtop.settings import LEAST_INTERVAL, MOST_INTERVAL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any
 
 
 def main() -> int:
@@ -29,17 +31,20 @@ def main() -> int:
     return run(arguments)
 
 
-def console_options(arguments: "Sequence[str]") -> "tuple[str, float] | None":
-    """(host URL, interval in seconds) of a plain console call, else None.
+def console_options(arguments: "Sequence[str]") -> "tuple[str, dict[str, Any]] | None":
+    """(host URL, settings that are given) of a plain console call, else None.
 
     None also for anything doubtful: `sdmtop.cli` knows how to say what is wrong with it.
     """
-    url, interval = "auto", DEFAULT_INTERVAL
+    url = "auto"
+    given: dict[str, Any] = {}
     rest = list(arguments)
     while rest:
         name, equals, value = rest.pop(0).partition("=")
-        if name == "--read-only" and not equals:
-            continue  # This version never changes a host.
+        if name in FLAGS and not equals:
+            setting, value_given = FLAGS[name]
+            given[setting] = value_given
+            continue
         if name not in ("--host", "--interval"):
             return None
         if not equals:
@@ -50,9 +55,9 @@ def console_options(arguments: "Sequence[str]") -> "tuple[str, float] | None":
             url = value
         else:
             try:
-                interval = float(value)
+                given["interval"] = float(value)
             except ValueError:
                 return None
-            if not 0.1 <= interval <= 3600:
+            if not LEAST_INTERVAL <= given["interval"] <= MOST_INTERVAL:
                 return None
-    return url, interval
+    return url, given

@@ -8,15 +8,15 @@ A line is known by its key, which is also what a person types as a TARGET: `grou
 address, an mdev UUID, a queue name.
 """
 
+from sdmtop.columns import DEFAULT, NAME, Columns
 from sdmtop.readers.names import class_word
-from sdmtop.text import cell
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from typing import Any
 
-    from sdmtop.model import Device, IommuGroup, Process, Sdmdev
+    from sdmtop.model import Device, DevicePasid, IommuGroup, Process, Sdmdev
 
 NO_GROUP = "group/-"
 """The key of the heading above the devices that are in no group."""
@@ -24,13 +24,11 @@ NO_GROUP = "group/-"
 NO_DEVICE = "queue/-"
 """The key of the heading above the queues whose device is not among the devices."""
 
-INDENT = 2
 UNKNOWN = "?"
 
 _HEADINGS = {NO_GROUP: "no IOMMU group", NO_DEVICE: "no known device"}
 
-_RATE = 4
-"""The column of interrupt rates, the one that is a number."""
+_CORE = (NAME, *DEFAULT)
 
 
 class Line:
@@ -53,7 +51,7 @@ class Outline:
     `processes` are the holders that are known, `holders` the pids of each group and device that
     is held, `blind` says that there may be others; `states` has the devices that are more than
     bound or unbound. `holding` says whether anything can be held here at all: only then is there
-    a column for it.
+    a column for it. `columns` are those that are shown, beside the name.
     """
 
     def __init__(
@@ -68,6 +66,7 @@ class Outline:
         states: "Mapping[str, str]",
         blind: bool,
         holding: bool,
+        columns: "Sequence[str]" = DEFAULT,
     ) -> None:
         self._groups = groups
         self.device = device
@@ -77,12 +76,14 @@ class Outline:
         self._holders = holders
         self._states = states
         self._blind = blind
-        self._holding = holding
         self._queue_ids = {queue.id for members in queues.values() for queue in members}
-        self._uuids = any(
+        uuids = any(
             queue.kind in ("sdmdev", "mdev") for members in queues.values() for queue in members
         )
-        self._columns: dict[int, tuple[int, ...]] = {}
+        self.columns = Columns(columns, uuids=uuids, holding=holding)
+        self._places = [
+            (name, _CORE.index(name) if name in _CORE else -1) for name in self.columns.names
+        ]
 
     def lines(self) -> "Iterator[Line]":
         """All lines, top to bottom."""
@@ -113,8 +114,8 @@ class Outline:
             for queue in self._queues[address]:
                 yield Line(queue.id, 2, address, queue)
 
-    def cells(self, line: Line, rate: str = "") -> "tuple[str, ...]":
-        """The cells of a line, in the order of the columns; `rate` goes into its own."""
+    def core(self, line: Line, rate: str = "") -> "tuple[str, ...]":
+        """Name, domain, state, holder, irq/s and what of a line, whichever are shown."""
         if line.depth == 2:
             return self._queue_cells(line.subject, rate)
         if line.depth == 1:
@@ -135,13 +136,23 @@ class Outline:
             if device is not None:
                 yield from device.irqs
 
-    def columns(self, width: int) -> "tuple[int, ...]":
-        """The cells of each column on a line of `width` cells."""
-        found = self._columns.get(width)
-        if found is None:
-            found = columns(width, uuids=self._uuids, holding=self._holding)
-            self._columns[width] = found
-        return found
+    def cells(self, line: Line, core: "tuple[str, ...]") -> "tuple[str, ...]":
+        """The cells of a line, in the order of the columns, from what is its `core`."""
+        if self.columns.names == _CORE:
+            return core
+        return tuple(
+            [core[index] if index >= 0 else self.more(line, name) for name, index in self._places]
+        )
+
+    def more(self, line: Line, name: str) -> str:
+        """The cell of a column that one has to choose. A fact not read yet is blank."""
+        if line.depth == 0:
+            return _of_group(line.subject, name) if line.subject is not None else ""
+        if line.depth == 1:
+            device = self.device(line.subject)
+            return _of_device(device, name) if device is not None else ""
+        pasid = line.subject.pasid if name == "pasid" else None
+        return "" if pasid is None else str(pasid)
 
     def _group_cells(self, line: Line, rate: str) -> "tuple[str, ...]":
         """Domain type, the owner that the bound drivers make, and who holds it."""
@@ -202,62 +213,45 @@ def _binding(device: "Device") -> str:
 
 def _class_and_ids(device: "Device") -> str:
     """What stands in for a name that no database knows: class, vendor and device id."""
-    ids = f" {device.vendor[2:]}:{device.device[2:]}" if device.vendor and device.device else ""
-    return f"{class_word(device.class_)}{ids}"
+    return f"{class_word(device.class_)} {_ids(device)}".rstrip()
 
 
-def columns(width: int, *, uuids: bool, holding: bool) -> "tuple[int, ...]":
-    """The cells of each column on a line of `width` cells; no cells where there is no column.
-
-    Told by the width and by what kind of host this is, never by the facts in the lines: the
-    columns stand still while facts arrive, and are those of the first paint.
-    """
-    least = [19 if uuids else 16, 11, 8, 10 if holding else 0, 5]
-    most = [40 if uuids else 24, 16, 8, 20 if holding else 0, 6]
-    gaps = sum(map(bool, least))
-    spare = width - sum(least) - gaps - 24  # What the last column may use before others grow.
-    for index in (1, 0, 3, 4):
-        grown = min(max(spare, 0), most[index] - least[index])
-        least[index] += grown
-        spare -= grown
-    # On a line that is too short the columns on the right are cut, then left out.
-    found = []
-    left = width
-    for cells in least:
-        found.append(min(cells, max(left, 0)))
-        left -= found[-1] + 1 if cells else 0
-    if 0 < left < 4:
-        return (found[0] + left + 1, *found[1:], 0)  # So little of it would say nothing.
-    return (*found, max(left, 0))
+def _ids(device: "Device") -> str:
+    """Vendor and device id as `lspci` writes them; empty where there are none."""
+    if not device.vendor or not device.device:
+        return ""
+    return f"{device.vendor[2:]}:{device.device[2:]}"
 
 
-def heading(widths: "Sequence[int]") -> str:
-    """The line of column headings."""
-    first = "GROUP / DEVICE / QUEUE" if widths[0] >= 22 else "GROUP / DEVICE"
-    second = "DOMAIN/DRIVER" if widths[1] >= 13 else "DOM/DRIVER"
-    return _join((first, second, "STATE", "HOLDER", "IRQ/S", "WHAT"), widths)
+def _of_group(group: "IommuGroup", name: str) -> str:
+    attached = getattr(group, "attached", None)
+    if attached is None:
+        return ""  # The first paint knows nothing of these yet.
+    if name == "attached":
+        return attached.type or UNKNOWN
+    if name == "viable":
+        return UNKNOWN if group.viable is None else "yes" if group.viable else "no"
+    return ""
 
 
-def render(cells: "Sequence[str]", depth: int, widths: "Sequence[int]") -> str:
-    """A line's cells as printable text, each column as wide as `widths` says."""
-    indent = INDENT * depth
-    name = " " * indent + middle(cells[0], max(widths[0] - indent, 0))
-    return _join((name, *cells[1:]), widths)
+def _of_device(device: "Device", name: str) -> str:
+    if name == "override":
+        return device.driver_override or "-"
+    if name == "numa":
+        return "-" if device.numa_node is None else str(device.numa_node)
+    if name == "iommu":
+        return device.iommu or "-"
+    if name == "irqs":
+        return str(len(device.irqs)) if device.irqs else "-"
+    if name == "id":
+        return _ids(device) or "-"
+    if name == "pasid":
+        return _pasid(getattr(device, "pasid", ""))
+    return ""
 
 
-def middle(text: str, cells: int) -> str:
-    """The text if it fits, else its beginning and its end: UUIDs differ in their last digits."""
-    if len(text) <= cells or cells < 3:
-        return text
-    head = (cells - 1) // 2
-    return f"{text[:head]}…{text[head + 1 - cells :]}"
-
-
-def _join(cells: "Sequence[str]", widths: "Sequence[int]") -> str:
-    return " ".join(
-        [
-            text.rjust(wide)[:wide] if index == _RATE else cell(text, wide)
-            for index, (text, wide) in enumerate(zip(cells, widths, strict=True))
-            if wide > 0
-        ]
-    )
+def _pasid(pasid: "DevicePasid | str | None") -> str:
+    """Blank on the first paint, which does not read it."""
+    if pasid is None or isinstance(pasid, str):
+        return "-" if pasid is None else ""
+    return "on" if pasid.enabled else "off" if pasid.capable else "-"

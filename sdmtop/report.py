@@ -1,12 +1,13 @@
 """`snapshot --format tree`: the outline of a whole Snapshot as text."""
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
+from sdmtop.columns import DEFAULT, Columns
 from sdmtop.conclusions import blindness, holders, states
 from sdmtop.headline import headline, iommu_kind, is_without_iommu, no_iommu_help
 from sdmtop.model import Sdmdev, Snapshot
-from sdmtop.outline import INDENT, Outline, heading, render
+from sdmtop.outline import Outline
 from sdmtop.text import printable, width
 
 _WIDEST = 64
@@ -16,8 +17,8 @@ _PIPE_COLUMNS = 160
 _PIPE_ROWS = 1000
 
 
-def outline(snapshot: Snapshot) -> Outline:
-    """The lines of a Snapshot."""
+def outline(snapshot: Snapshot, columns: Sequence[str] = DEFAULT) -> Outline:
+    """The lines of a Snapshot, with these columns beside the name."""
     devices = {device.address: device for device in snapshot.devices}
     return Outline(
         snapshot.groups,
@@ -30,6 +31,7 @@ def outline(snapshot: Snapshot) -> Outline:
         blind=blindness(snapshot) is not None,
         holding=bool(snapshot.sdmdevs or snapshot.processes)
         or any(group.owner == "vfio" for group in snapshot.groups),
+        columns=columns,
     )
 
 
@@ -62,21 +64,16 @@ def _lines(snapshot: Snapshot, columns: int) -> Iterator[str]:
         help_ = no_iommu_help(columns or _PIPE_COLUMNS, _PIPE_ROWS)
         yield from (f" {text}" for text in help_)
     tree = outline(snapshot)
-    rows = [(tree.cells(line), line.depth) for line in tree.lines()]
-    widths = tree.columns(columns) if columns else _fitting(rows)
-    yield heading(widths)
+    rows = [(tree.cells(line, tree.core(line)), line.depth) for line in tree.lines()]
+    widths = tree.columns.widths(columns) if columns else _fitting(tree.columns, rows)
+    yield tree.columns.heading(widths)
     for cells, depth in rows:
-        yield render(cells, depth, widths)
+        yield tree.columns.render(cells, depth, widths)
     if snapshot.unknown:
         yield f"{len(snapshot.unknown)} facts could not be read: see 'unknown' in --format json"
 
 
-def _fitting(rows: "list[tuple[tuple[str, ...], int]]") -> tuple[int, ...]:
-    """Columns as wide as the widest of their cells, and of their headings."""
-    widths = [len(title) for title in ("GROUP / DEVICE / QUEUE", "DOMAIN/DRIVER", "STATE", "HOLDER",
-                                       "IRQ/S", "WHAT")]  # fmt: skip
-    for cells, depth in rows:
-        for index, text in enumerate(cells):
-            taken = width(printable(text[:_WIDEST])) + (0 if index else INDENT * depth)
-            widths[index] = max(widths[index], taken)
-    return (*(min(wide, _WIDEST) for wide in widths[:-1]), 2 * _WIDEST)
+def _fitting(columns: Columns, rows: "list[tuple[tuple[str, ...], int]]") -> tuple[int, ...]:
+    """As wide as what is in them."""
+    taken = [([width(printable(text[:_WIDEST])) for text in cells], depth) for cells, depth in rows]
+    return columns.fitting(taken, _WIDEST)

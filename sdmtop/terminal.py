@@ -9,6 +9,8 @@ import os
 import sys
 import termios
 
+from sdmtop.text import in_ascii
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import FrameType
@@ -29,11 +31,12 @@ _SYNC = "\x1b[?2026h", "\x1b[?2026l"
 class Terminal:
     """A terminal in its alternate screen, keys unechoed and unbuffered, to be handed over."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, ascii_only: bool = False) -> None:
         """Take the terminal over.
 
         Raises `termios.error` (from termios) where standard input is no terminal.
         """
+        self.ascii_only = ascii_only
         self.input = sys.__stdin__.fileno() if sys.__stdin__ else 0
         self.output = sys.__stdout__.fileno() if sys.__stdout__ else 1
         self.original = termios.tcgetattr(self.input)
@@ -50,6 +53,8 @@ class Terminal:
     def paint(self, lines: "list[str]") -> None:
         """Show a full screen: one string a row, each as wide as the screen at most."""
         body = "\x1b[K\r\n".join(lines[: self.rows])
+        if self.ascii_only:
+            body = in_ascii(body)
         self._write(f"{_SYNC[0]}\x1b[H{body}\x1b[K{_SYNC[1]}")
 
     def restore(self) -> None:

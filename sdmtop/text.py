@@ -101,3 +101,31 @@ def _char_width(char: str) -> int:
     if category(char) in ("Mn", "Me"):
         return 0
     return 2 if east_asian_width(char) in "WF" else 1
+
+
+_DRAWN = {
+    **dict.fromkeys(map(ord, "─━╌╍┄┅═▔▁"), "-"),
+    **dict.fromkeys(map(ord, "│┃▏▕▎▊║"), "|"),
+    **dict.fromkeys(map(ord, "┌┐└┘├┤┬┴┼╭╮╰╯┏┓┗┛╔╗╚╝╠╣"), "+"),
+    **dict(zip(map(ord, "▂▃▄▅▆▇█"), ".:-=+*#", strict=True)),
+    **dict(zip(map(ord, "▾▸▴◂●○·…→←↑↓✓✗░▒▓"), "v>^<*o.~><^v+x.:#", strict=True)),
+}
+"""What is drawn on the screen -> the ASCII character that stands for it, of the same width."""
+
+
+class _Ascii(dict[int, str]):
+    """A table for `str.translate` in which every character has a place."""
+
+    def __missing__(self, code: int) -> str:
+        char = chr(code)
+        found = char if code < 0x80 else "?" * _char_width(char)
+        self[code] = found
+        return found
+
+
+_ASCII = _Ascii(_DRAWN)
+
+
+def in_ascii(text: str) -> str:
+    """The text, as wide as before, in ASCII: `?` stands for what has no likeness there."""
+    return text if text.isascii() else text.translate(_ASCII)

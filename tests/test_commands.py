@@ -1,8 +1,10 @@
 """The registry of commands, without a console."""
 
+from typing import get_args
+
 import pytest
 
-from sdmtop.commands import COMMANDS, Command, Now, footer, help_lines, key_names, with_keys
+from sdmtop.commands import COMMANDS, Command, Now, Scope, footer, help_lines, key_names, with_keys
 
 
 def shown(now: Now, width: int = 200) -> str:
@@ -17,12 +19,13 @@ def test_every_command_has_an_id_of_its_own_a_key_a_title_and_a_line_of_help() -
         assert command.help
 
 
-def test_no_key_does_two_things() -> None:
-    """The keys of the field are its own, while a filter is typed."""
-    for typing in (False, True):
-        scoped = [command for command in COMMANDS if (command.scope == "field") is typing]
-        keys = [key for command in scoped for key in command.keys.split(",")]
-        assert len(keys) == len(set(keys))
+@pytest.mark.parametrize("scope", get_args(Scope))
+def test_no_key_does_two_things(scope: Scope) -> None:
+    """The field and the pages have keys of their own; the rest works at the same time."""
+    apart = ("field", "columns")
+    together = [scope] if scope in apart else [s for s in get_args(Scope) if s not in apart]
+    keys = [key for c in COMMANDS if c.scope in together for key in c.keys.split(",")]
+    assert len(keys) == len(set(keys))
 
 
 @pytest.mark.parametrize(
@@ -34,7 +37,7 @@ def test_no_key_does_two_things() -> None:
         (Now(pane="interrupts"), ["s Sort rate"], []),
         (Now(typing=True, foldable=True), ["enter Keep", "esc Clear"], ["Quit", "Fold", "Help"]),
         (Now(filtered=True), ["esc Clear", "q Quit"], []),
-        (Now(page=True, foldable=True), ["esc Close"], ["Quit", "Fold"]),
+        (Now(page="help", foldable=True), ["esc Close"], ["Quit", "Fold"]),
         (Now(paused=True), ["p Go on"], ["Pause"]),
         (Now(origins=True), ["o Meaning"], ["Origin"]),
     ],

@@ -19,21 +19,30 @@ def run(*arguments: str, code: str = "") -> "subprocess.CompletedProcess[str]":
 @pytest.mark.parametrize(
     ("arguments", "options"),
     [
-        ([], ("auto", 1.0)),
-        (["--host", "linux:/x"], ("linux:/x", 1.0)),
-        (["--host=capture:x.tar", "--interval=2"], ("capture:x.tar", 2.0)),
-        (["--read-only", "--interval", "0.5"], ("auto", 0.5)),
+        ([], ("auto", {})),
+        (["--host", "linux:/x"], ("linux:/x", {})),
+        (["--host=capture:x.tar", "--interval=2"], ("capture:x.tar", {"interval": 2.0})),
+        (["--read-only", "--interval", "0.5"], ("auto", {"read_only": True, "interval": 0.5})),
+        (["--ascii", "--no-mouse"], ("auto", {"glyphs": "ascii", "mouse": False})),
     ],
 )
 def test_a_plain_call_of_the_console_is_recognised(
-    arguments: list[str], options: tuple[str, float]
+    arguments: list[str], options: tuple[str, dict[str, object]]
 ) -> None:
     assert console_options(arguments) == options
 
 
 @pytest.mark.parametrize(
     "arguments",
-    [["snapshot"], ["--host"], ["--interval", "soon"], ["--interval", "0"], ["--help"], ["-h"]],
+    [
+        ["snapshot"],
+        ["--host"],
+        ["--interval", "soon"],
+        ["--interval", "0"],
+        ["--help"],
+        ["-h"],
+        ["--ascii=1"],
+    ],
 )
 def test_anything_else_is_left_to_the_command_line(arguments: list[str]) -> None:
     assert console_options(arguments) is None
@@ -136,7 +145,8 @@ def test_the_first_paint_imports_nothing_heavy() -> None:
         "import sys; before = set(sys.modules)\n"
         "import sdmtop.launch, sdmtop.terminal, sdmtop.glance, sdmtop.backends.linux\n"
         "heavy = {'msgspec', 'typing', 're', 'enum', 'argparse', 'rich', 'textual', 'pyudev',"
-        " 'psutil', 'signal', 'collections', 'contextlib', 'dataclasses', 'unicodedata'}\n"
+        " 'psutil', 'signal', 'collections', 'contextlib', 'dataclasses', 'unicodedata',"
+        " 'tomllib'}\n"
         "print(sorted((set(sys.modules) - before) & heavy))"
     )
     assert run(code=code).stdout == "[]\n"

@@ -2,10 +2,8 @@
 
 from typing import Any
 
-import pytest
-
-from sdmtop.model import Process, Snapshot, Unknown
-from sdmtop.outline import NO_DEVICE, columns, heading, middle, render
+from sdmtop.model import DevicePasid, Process, Snapshot, Unknown
+from sdmtop.outline import NO_DEVICE
 from sdmtop.report import outline
 from tests.records import device, group, queue, snapshot
 
@@ -18,7 +16,7 @@ BLIND = Unknown(path="/proc/*/fd", errno="EACCES", what="who holds devices")
 def cells_of(snap: Snapshot, key: str) -> tuple[str, ...]:
     tree = outline(snap)
     (line,) = [line for line in tree.lines() if line.key == key]
-    return tree.cells(line)
+    return tree.core(line)
 
 
 def passed_through(**fields: Any) -> Snapshot:
@@ -72,43 +70,28 @@ def test_a_queue_whose_device_is_not_known_has_a_heading_of_its_own() -> None:
     assert cells_of(snap, NO_DEVICE)[0] == "no known device"
 
 
-def test_at_120_columns_every_column_has_its_room() -> None:
-    name, _, _, holder, rate, what = columns(71, uuids=True, holding=True)
-    assert len("    5d3de00…0000001") <= name
-    assert len("42 qemu-s…") <= holder
-    assert rate >= len("9999M")
-    assert what >= 13
+def chosen(snap: Snapshot, key: str, *names: str) -> tuple[str, ...]:
+    tree = outline(snap, names)
+    (line,) = [line for line in tree.lines() if line.key == key]
+    return tree.cells(line, tree.core(line))[1:]
 
 
-def test_a_host_on_which_nothing_can_be_held_has_no_column_for_it() -> None:
-    assert columns(71, uuids=False, holding=False)[3] == 0
-    assert columns(71, uuids=False, holding=False)[5] >= 24
-    assert "HOLDER" not in heading(columns(71, uuids=False, holding=False))
-
-
-@pytest.mark.parametrize("width", [*range(120), 200, 400])
-def test_a_line_is_as_wide_as_it_is_told(width: int) -> None:
-    for uuids in (True, False):
-        for holding in (True, False):
-            line = heading(columns(width, uuids=uuids, holding=holding))
-            assert width - 1 <= len(line) <= width
-
-
-def test_wide_terminals_show_uuids_in_full() -> None:
-    assert columns(121, uuids=True, holding=True)[0] == 40
-
-
-def test_uuids_are_cut_in_the_middle_so_that_they_differ() -> None:
-    widths = columns(71, uuids=True, holding=True)
-    one, two = (
-        render((UUID[:-1] + digit, "", "", "", "", ""), 2, widths).split()[0] for digit in "12"
+def test_other_columns_can_be_chosen_in_any_order() -> None:
+    pasid = DevicePasid(capable=True, enabled=False, max=8)
+    nic = device(NIC, group=7, driver="vfio-pci", numa_node=1, iommu="dmar0", irqs=(40, 41),
+                 driver_override="vfio-pci", pasid=pasid)  # fmt: skip
+    mine = queue(UUID, parent=NIC, pasid=3)
+    snap = snapshot(
+        groups=[group(7, NIC, owner="vfio", viable=True)], devices=[nic], sdmdevs=[mine]
     )
-    assert one != two
-    assert middle("abcdefghij", 5) == "ab…ij"
-    assert middle("abc", 5) == "abc"
+    names = ("numa", "state", "iommu", "id", "irqs", "override", "pasid")
+    assert chosen(snap, NIC, *names) == (
+        "1", "bound", "dmar0", "8086:10d3", "2", "vfio-pci", "off"
+    )  # fmt: skip
+    assert chosen(snap, "group/7", "viable", "attached", "numa") == ("yes", "DMA", "")
+    assert chosen(snap, UUID, "pasid", "numa") == ("3", "")
 
 
-def test_rates_and_their_heading_stand_at_the_right_of_their_column() -> None:
-    widths = (16, 11, 8, 0, 7, 20)
-    assert render(("a", "b", "c", "", "12", "what"), 0, widths).index("12") == 16 + 11 + 8 + 3 + 5
-    assert heading(widths).index("IRQ/S") == 16 + 11 + 8 + 3 + 2
+def test_what_is_not_there_is_a_dash_in_a_column_that_was_chosen() -> None:
+    names = ("numa", "iommu", "irqs", "override", "pasid")
+    assert set(chosen(snapshot(devices=[device(NIC)]), NIC, *names)) == {"-"}

@@ -103,12 +103,12 @@ def _held(snapshot: Snapshot, key: str, name: str) -> str:
 
 
 def _group(outline: Outline, line: Line) -> tuple[str, ...]:
-    name, domain, owner, holder, _, sharing = outline.cells(line)
+    name, domain, owner, holder, _, sharing = outline.core(line)
     return name, f"default domain {_said(domain)}", f"owner {_said(owner)}", _by(holder), sharing
 
 
 def _device(outline: Outline, line: Line) -> tuple[str, ...]:
-    address, driver, state, holder, _, name = outline.cells(line)
+    address, driver, state, holder, _, name = outline.core(line)
     if not state:
         return f"device {address}", "not read yet"
     bound = "no driver" if driver == "-" else f"driver {_said(driver)}"
@@ -116,7 +116,7 @@ def _device(outline: Outline, line: Line) -> tuple[str, ...]:
 
 
 def _queue(outline: Outline, line: Line) -> tuple[str, ...]:
-    id_, type_, state, holder, _, domain = outline.cells(line)
+    id_, type_, state, holder, _, domain = outline.core(line)
     return f"queue {id_}", f"type {_said(type_)}", f"state {_said(state)}", _by(holder), domain
 
 

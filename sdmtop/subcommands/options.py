@@ -16,14 +16,15 @@ def add_host(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", metavar="URL", default=argparse.SUPPRESS, help=_HOST_HELP)
 
 
-def add_interval(parser: argparse.ArgumentParser, default: float | str = argparse.SUPPRESS) -> None:
+def add_interval(parser: argparse.ArgumentParser, default: str | None = argparse.SUPPRESS) -> None:
     """`--interval`, which may stand before or after the command as well."""
     parser.add_argument(
         "--interval",
         type=number_between(0.1, 3600),
         metavar="S",
         default=default,
-        help="seconds between two readings of the counters (0.1 to 3600; default 1)",
+        help="seconds between two readings of the counters (0.1 to 3600; default 1, of "
+        "the console over ssh 2)",
     )
 
 

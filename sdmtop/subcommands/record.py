@@ -3,6 +3,7 @@
 import argparse
 
 from sdmtop.errors import complain, put_out
+from sdmtop.settings import Settings
 from sdmtop.subcommands.options import add_host, add_interval, number_between
 
 MEGABYTE = 1 << 20
@@ -50,7 +51,12 @@ def run(options: argparse.Namespace) -> int:
             most_bytes=int(options.max_size * MEGABYTE),
             most_seconds=options.max_age * 3600,
         ) as recorder:
-            record(host, recorder, interval=options.interval, seconds=options.seconds)
+            record(
+                host,
+                recorder,
+                interval=options.interval or Settings().interval,
+                seconds=options.seconds,
+            )
             moments = recorder.moments
     except (OSError, ValueError) as error:
         return complain(options.file, error)

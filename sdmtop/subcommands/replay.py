@@ -19,5 +19,5 @@ def run(options: argparse.Namespace) -> int:
     at = f"?at={options.at}" if options.at else ""
     options.host = f"replay:{options.file}{at}"
     if on_a_terminal():
-        return console(options.host, 1.0)
+        return console(options.host, {})
     return print_snapshot(options.host, "tree")

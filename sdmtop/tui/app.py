@@ -17,13 +17,14 @@ from textual.message import Message
 from textual.screen import Screen
 
 from sdmtop.collector import Focus, Sample
-from sdmtop.commands import COMMANDS, Command, Now, footer, help_lines
+from sdmtop.commands import Command, Now, footer, help_lines, with_keys
 from sdmtop.facts import FIELDS
 from sdmtop.glance import Glance
 from sdmtop.headline import HELP_ROWS, headline, iommu_kind, is_without_iommu, no_iommu_help
 from sdmtop.layout import EVENT_ROWS, LEAST, TALL, WIDE, tree_columns
 from sdmtop.query import QueryError
 from sdmtop.sampler import Sampler, Stall
+from sdmtop.settings import Settings
 from sdmtop.terminal import SIGNALS
 from sdmtop.text import printable
 from sdmtop.tui.bars import Bar, FooterBar, Scrubber
@@ -31,6 +32,7 @@ from sdmtop.tui.bindings import bindings
 from sdmtop.tui.field import QueryField
 from sdmtop.tui.lines import LinesPane
 from sdmtop.tui.panes import Events, Inspector, Interrupts, Pasids
+from sdmtop.tui.themes import DARK, LIGHT, OTHER
 from sdmtop.tui.tree import TreePane
 
 if TYPE_CHECKING:
@@ -50,6 +52,8 @@ _BLANK = 1.0
 _SAID = 6.0
 """Seconds that a sentence stands in the footer, unless a key is pressed before."""
 
+_READ_ONLY = "the program was started, or is configured, to change nothing"
+
 _WATCHDOG = 2.0
 """Seconds between two looks of the watchdog; each costs a wake-up."""
 
@@ -64,6 +68,7 @@ class Console(App[None]):
 
     CSS = f"""
     #header {{ text-style: bold; background: $primary; }}
+    #header:ansi {{ text-style: bold reverse; background: ansi_default; }}
     #body {{ height: 1fr; }}
     #side {{ width: 1fr; }}
     #inspector {{ height: 1fr; }}
@@ -80,6 +85,7 @@ class Console(App[None]):
     .-narrow.-side #side .-front {{ display: block; }}
     .-alone #body {{ display: none; }}
     .-alone #events {{ display: block; height: 1fr; }}
+    ModalScreen, CommandPalette {{ background: transparent; }}
     #room {{ display: none; }}
     .-tiny > * {{ display: none; }}
     .-tiny #room {{ display: block; }}
@@ -103,6 +109,7 @@ class Console(App[None]):
         self,
         sampler: "Sampler | Replayer",
         *,
+        settings: Settings | None = None,
         glance: Glance | None = None,
         force: Callable[[int], None] | None = None,
         **options: Any,
@@ -122,8 +129,15 @@ class Console(App[None]):
         self._without_iommu = False
         self._room = (0, 0)
         self._force = force
-        self._commands = {command.id: command for command in COMMANDS}
-        self._refusal = sampler.host.refusal()
+        self._settings = settings = settings or Settings()
+        self._commands = {command.id: command for command in with_keys(settings.keys)}
+        self.set_keymap(settings.keys)
+        self.register_theme(DARK)
+        self.register_theme(LIGHT)
+        self.theme = DARK.name
+        if not settings.animation:
+            self.animation_level = "none"
+        self._refusal = _READ_ONLY if settings.read_only else sampler.host.refusal()
         self._silence: Timer | None = None
         self._veil = ExitStack()
 
@@ -139,7 +153,7 @@ class Console(App[None]):
             bar.add_class("help")
             yield bar
         with Horizontal(id="body"):
-            yield TreePane(id="tree")
+            yield TreePane(id="tree", columns=self._settings.columns, order=self._settings.sort)
             with Vertical(id="side"):
                 yield Inspector(id="inspector")
                 yield Pasids(id="pasids")
@@ -248,7 +262,7 @@ class Console(App[None]):
         return Now(
             pane=focused.id if focused is not None and focused.id in PANES else "tree",
             typing=self._filter_is_open,
-            page=len(self.screen_stack) > 1,
+            page=(self.screen.id or "page") if len(self.screen_stack) > 1 else "",
             foldable=self._tree.foldable,
             filtered=bool(self._tree.filter),
             paused=self.sampler.playhead.paused,
@@ -431,9 +445,24 @@ class Console(App[None]):
         else:
             self._tree.next_order()
 
+    def action_turn(self) -> None:
+        """Sort the tree the other way round."""
+        self._tree.turn()
+
+    def action_columns(self) -> None:
+        """Choose the columns of the tree."""
+        from sdmtop.tui.choices import ColumnsScreen
+
+        self.push_screen(ColumnsScreen(self._tree.columns, self._tree.choose))
+        self._show_footer()
+
     def action_fold(self) -> None:
         """Fold or unfold in the tree."""
         self._tree.fold()
+
+    def action_theme(self) -> None:
+        """Take the colours for the other kind of background."""
+        self.theme = OTHER[self.theme]
 
     def action_repaint(self) -> None:
         """Draw everything again: something else has written on the terminal."""
@@ -512,7 +541,7 @@ class Console(App[None]):
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """The palette: the registry, and nothing else."""
         del screen
-        now = self._now()._replace(page=False)
+        now = self._now()._replace(page="")
         for command in self._commands.values():
             if command.scope == "console" and command.id not in ("palette", "clear"):
                 yield self._palette_entry(command, command.why_not(now))

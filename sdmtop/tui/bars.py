@@ -62,6 +62,7 @@ class FooterBar(Widget):
         height: 1; background: $panel; color: $text;
         & .footer--dim { color: $text-muted; }
         & .footer--said { color: $text; text-style: bold; }
+        &:ansi .footer--dim { color: ansi_default; text-style: dim; }
     }
     """
 

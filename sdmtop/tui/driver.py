@@ -15,6 +15,7 @@ from textual._xterm_parser import XTermParser
 from textual.drivers.linux_driver import LinuxDriver
 
 from sdmtop.terminal import Terminal
+from sdmtop.text import in_ascii
 from sdmtop.tui.output import Output
 
 if TYPE_CHECKING:
@@ -65,6 +66,8 @@ class ConsoleDriver(LinuxDriver):
         if data == _ENTER_ALTERNATE_SCREEN and self._entered:
             self._entered = False  # Not so after the program was stopped and continued.
             return
+        if self.terminal is not None and self.terminal.ascii_only:
+            data = in_ascii(data)
         if self._output is not None:
             self._output.write(data)
         else:

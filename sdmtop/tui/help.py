@@ -44,7 +44,7 @@ class HelpScreen(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         """One scrolling page."""
-        lines = [("Keys", ""), *self._keys, ("", ""), ("Words", ""), *_MARKS]
+        lines = [*self._keys, ("Words", ""), *_MARKS]
         text = "\n".join(f"{left:<24} {printable(right)}".rstrip() for left, right in lines)
         with VerticalScroll():
             yield Static(Content(text))

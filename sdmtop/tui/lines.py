@@ -51,13 +51,18 @@ class LinesPane(ScrollView, can_focus=True):
         & .lines--heading { background: $panel; color: $text; text-style: bold; }
         &:focus .lines--heading { background: $primary; color: $text; text-style: bold; }
         & .lines--cursor { background: $boost; text-style: bold; }
-        &:focus .lines--cursor { background: $secondary 60%; text-style: bold; }
+        &:focus .lines--cursor { background: $secondary; text-style: bold; }
         & .lines--plain { color: $text; }
         & .lines--dim { color: $text-muted; }
         & .lines--good { color: $text-success; }
         & .lines--warn { color: $text-warning; }
         & .lines--bad { color: $text-error; text-style: bold; }
         & .lines--accent { color: $text-accent; }
+        &:ansi .lines--heading { background: ansi_default; text-style: bold underline; }
+        &:ansi:focus .lines--heading { background: ansi_default; text-style: bold reverse; }
+        &:ansi .lines--cursor { background: ansi_default; text-style: bold underline; }
+        &:ansi:focus .lines--cursor { background: ansi_default; text-style: reverse; }
+        &:ansi .lines--dim { color: ansi_default; text-style: dim; }
     }
     """
 
@@ -102,6 +107,9 @@ class LinesPane(ScrollView, can_focus=True):
 
     def selected(self) -> None:
         """The selection has moved."""
+
+    def heading_clicked(self, x: int) -> None:
+        """The heading was clicked, at a cell of it."""
 
     # -- what a pane is told -------------------------------------------------------------------
 
@@ -220,7 +228,9 @@ class LinesPane(ScrollView, can_focus=True):
     def on_click(self, event: events.Click) -> None:
         """Select the line that was clicked."""
         row = self.scroll_offset.y + event.y - 1
-        if event.y > 0 and row < len(self.keys):
+        if event.y == 0:
+            self.heading_clicked(event.x)
+        elif row < len(self.keys):
             self._select(self.keys[row])
 
     def _move_to(self, row: int) -> None:

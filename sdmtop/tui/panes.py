@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from textual import events
 
 from sdmtop.collector import Sample
+from sdmtop.columns import middle
 from sdmtop.inspection import inspect
 from sdmtop.model import Detail, Interrupt, Pasid, Unknown
-from sdmtop.outline import middle
 from sdmtop.text import cell, printable
 from sdmtop.timeline import Happening, clock
 from sdmtop.tui.lines import Content, LinesPane

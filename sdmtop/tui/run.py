@@ -6,42 +6,41 @@ import sys
 from typing import TYPE_CHECKING
 
 from sdmtop.glance import Glance
+from sdmtop.settings import Settings
 from sdmtop.terminal import Terminal
 from sdmtop.tui.app import Console
 from sdmtop.tui.driver import ConsoleDriver
+from sdmtop.tui.themes import theme_for
 
 if TYPE_CHECKING:
     from sdmtop.replay import Replayer
     from sdmtop.sampler import Sampler
 
 
-def run_console(terminal: Terminal, sampler: "Sampler | Replayer", glance: Glance | None) -> int:
+def run_console(
+    terminal: Terminal, sampler: "Sampler | Replayer", glance: Glance | None, settings: Settings
+) -> int:
     """Run until the operator or a signal ends it; the exit status."""
     # Read before the app is made: Textual takes NO_COLOR out of the environment.
-    plain = "NO_COLOR" in os.environ or os.environ.get("TERM") in (
-        "linux",
-        "xterm",
-        "screen",
-        "vt100",
-    )
+    theme = theme_for(settings.theme, os.environ)
     # Textual and rich would believe these, which are those of another terminal if any.
     for name in ("COLUMNS", "LINES"):
         os.environ.pop(name, None)
     ConsoleDriver.terminal = terminal
     console = Console(
         sampler,
+        settings=settings,
         glance=glance,
         force=terminal.abandon,
         driver_class=ConsoleDriver,
-        ansi_color=plain or None,
+        ansi_color=theme.startswith("ansi") or None,
     )
-    if plain:
-        console.theme = "ansi-dark"
+    console.theme = theme
     # What was imported is never garbage; what a refresh makes seldom is.
     gc.freeze()
     gc.enable()
     gc.set_threshold(50_000, 20, 100)
     # A key that was typed, and a line that is drawn, wait less for the thread that reads.
     sys.setswitchinterval(0.0005)
-    console.run()
+    console.run(mouse=settings.mouse)
     return console.return_code or 0

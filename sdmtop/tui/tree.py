@@ -7,10 +7,11 @@ from textual.binding import BindingType
 
 from sdmtop import report
 from sdmtop.collector import Sample
+from sdmtop.columns import DEFAULT, NAME
 from sdmtop.facts import FIELDS, RATE
 from sdmtop.layout import line_columns
 from sdmtop.model import Device
-from sdmtop.outline import Line, Outline, heading, render
+from sdmtop.outline import Line, Outline
 from sdmtop.query import Query, parse
 from sdmtop.search import Search
 from sdmtop.text import printable
@@ -18,8 +19,8 @@ from sdmtop.tui.bindings import bindings
 from sdmtop.tui.lines import Content, LinesPane
 from sdmtop.tui.panes import rate_text
 
-ORDERS = ("number", "irq/s", "driver", "state")
-"""What the tree can be sorted by; groups stay whole."""
+RATES = "irq/s"
+"""The column whose values change all the time."""
 
 _STYLES = {
     "vfio": "accent",
@@ -38,12 +39,22 @@ class TreePane(LinesPane):
 
     BINDINGS: ClassVar[list[BindingType]] = bindings("tree")
 
-    def __init__(self, *, id: str) -> None:  # noqa: A002 (Textual's own word)
+    def __init__(
+        self,
+        *,
+        id: str,  # noqa: A002 (Textual's own word)
+        columns: Sequence[str] = DEFAULT,
+        order: str = NAME,
+    ) -> None:
         super().__init__(id=id)
         self.filter = ""
         self._query: Query = ()
         self._search: Search | None = None
-        self.order = ORDERS[0]
+        self.columns = columns
+        self.order = order
+        """The column that the lines are sorted by; groups stay whole."""
+        self.turned = False
+        """Whether they are sorted the other way round."""
         self._folded: set[str] = set()
         self._sample: Sample | None = None
         self._before_filter: str | None = None
@@ -55,27 +66,31 @@ class TreePane(LinesPane):
         self._parents: set[str | None] = set()
 
     def title(self) -> str:
-        """Column headings; the order and the filter where they are not the usual ones."""
-        notes = [f"sort {self.order}"] if self.order != ORDERS[0] else []
-        notes += [f"filter {printable(self.filter)}"] if self.filter else []
-        note = f"[{', '.join(notes)}] " if notes else ""
-        return f"  {note}{heading(self._columns)}"
+        """Column headings, which say how the lines are sorted, and what is asked of them."""
+        heading = self._outline.columns.heading(
+            self._widths,
+            order=self.order,
+            turned=self.turned is not (self.order == RATES),
+            note=f"/{printable(self.filter)}" if self.filter else "",
+        )
+        return f"  {heading}"
 
     def content(self, key: str) -> Content:
         """The line as `snapshot --format tree` prints it, with its interrupt rate."""
         line = self._lines[key]
-        cells = self._outline.cells(line, rate_text(self._rate(key)))
+        core = self._outline.core(line, rate_text(self._rate(key)))
         fold = "▸" if self._is_folded(key) else "▾" if key in self._parents else " "
-        text = render(cells, line.depth, self._columns)
-        return ((f"{fold} ", "dim"), (text, _STYLES.get(cells[2], "plain")))
+        cells = self._outline.cells(line, core)
+        text = self._outline.columns.render(cells, line.depth, self._widths)
+        return ((f"{fold} ", "dim"), (text, _STYLES.get(core[2], "plain")))
 
     def nothing(self) -> str:
         """Say that it is the filter that hides everything."""
         return f"  no line answers to {printable(self.filter)}" if self.filter else ""
 
     @property
-    def _columns(self) -> Sequence[int]:
-        return self._outline.columns(line_columns(self.size.width))
+    def _widths(self) -> Sequence[int]:
+        return self._outline.columns.widths(line_columns(self.size.width))
 
     def begin(self, outline: Outline, lines: Iterable[Line]) -> None:
         """Show these lines until there is a sample."""
@@ -88,15 +103,27 @@ class TreePane(LinesPane):
         """Show a newer sample."""
         old, self._sample = self._sample, sample
         if old is None or old.snapshot is not sample.snapshot:
-            self._outline = report.outline(sample.snapshot)
-            self._lines = {line.key: line for line in self._outline.lines()}
-            self._parents = {line.parent for line in self._lines.values()}
-            self._search = None
-            self.rearrange()
-        elif self.order == "irq/s" or any(term.field == RATE for term in self._query):
+            self._make(sample)
+        elif self.order == RATES or any(term.field == RATE for term in self._query):
             self.rearrange()
         else:
             self.redraw()
+
+    def _make(self, sample: Sample) -> None:
+        """Make the lines anew."""
+        self._outline = report.outline(sample.snapshot, self.columns)
+        self._lines = {line.key: line for line in self._outline.lines()}
+        self._parents = {line.parent for line in self._lines.values()}
+        self._search = None
+        self.rearrange()
+
+    def choose(self, columns: Sequence[str]) -> None:
+        """Show these columns beside the name."""
+        self.columns = columns
+        if self.order not in (NAME, *columns):
+            self.order = NAME
+        if self._sample is not None:
+            self._make(self._sample)
 
     def rearrange(self) -> None:
         """Decide anew which lines are seen, and in which order."""
@@ -106,7 +133,7 @@ class TreePane(LinesPane):
             lines = [line for line in lines if line.key in found]
         elif self._folded:
             lines = self._unfolded(lines)
-        if self.order != ORDERS[0]:
+        if self.order != NAME or self.turned:
             lines = self._sorted(lines)
         self.show_keys([line.key for line in lines])
 
@@ -141,9 +168,27 @@ class TreePane(LinesPane):
         return key in self._folded and not self.filter
 
     def next_order(self) -> None:
-        """Sort by the next of `ORDERS`."""
-        self.order = ORDERS[(ORDERS.index(self.order) + 1) % len(ORDERS)]
+        """Sort by the next column: the rates are what is wanted most often, and come first."""
+        shown = self._outline.columns.names
+        rates = [name for name in shown if name == RATES]
+        orders = [NAME, *rates, *(name for name in shown if name not in (NAME, RATES))]
+        at = orders.index(self.order) if self.order in orders else -1
+        self.sort_by(orders[(at + 1) % len(orders)])
+
+    def sort_by(self, column: str) -> None:
+        """Sort by a column; by the same again, the other way round."""
+        self.turned = column == self.order and not self.turned
+        self.order = column
         self.rearrange()
+
+    def turn(self) -> None:
+        """Sort the other way round."""
+        self.turned = not self.turned
+        self.rearrange()
+
+    def heading_clicked(self, x: int) -> None:
+        """Sort by the column whose heading was clicked."""
+        self.sort_by(self._outline.columns.at(x - 2, self._widths))
 
     def find(self, text: str) -> None:
         """Show only lines that answer to a query, with what they hang below.
@@ -179,24 +224,43 @@ class TreePane(LinesPane):
         return self._sample.counters.rates(self._outline.irqs(self._lines[key]))
 
     def _sorted(self, lines: Iterable[Line]) -> list[Line]:
-        """Groups, and the devices in each, by the order chosen; ties stay as they were."""
+        """Groups, and what is in each, by the order chosen; ties stay as they were."""
         children: dict[str | None, list[Line]] = {}
         for line in lines:
             children.setdefault(line.parent, []).append(line)
         found: list[Line] = []
 
         def walk(parent: str | None) -> None:
-            for line in sorted(children.get(parent, ()), key=self._sort_key):
+            for line in self._in_order(children.get(parent, [])):
                 found.append(line)
                 walk(line.key)
 
         walk(None)
         return found
 
-    def _sort_key(self, line: Line) -> tuple[float, str]:
-        if self.order == "irq/s":
-            return (-(self._rate(line.key) or 0.0), "")
-        return (0.0, self._outline.cells(line)[1 if self.order == "driver" else 2])
+    def _in_order(self, lines: list[Line]) -> list[Line]:
+        """Lines that hang below the same, in order; those with nothing to sort by come last."""
+        if self.order not in self._outline.columns.names:
+            return lines  # There is no such column on this host, or no more.
+        if self.order == NAME:
+            return lines[::-1] if self.turned else lines
+        values = [(self._value_of(line), line) for line in lines]
+        some = [(value, line) for value, line in values if value is not None]
+        # The busiest first; of everything else, the lowest.
+        some.sort(key=lambda pair: pair[0], reverse=self.turned is not (self.order == RATES))
+        return [*(line for _, line in some), *(line for value, line in values if value is None)]
+
+    def _value_of(self, line: Line) -> tuple[float, str] | None:
+        """What a line is sorted by."""
+        if self.order == RATES:
+            rate = self._rate(line.key)
+            return (rate, "") if rate else None
+        core = self._outline.core(line)
+        at = self._outline.columns.names.index(self.order)
+        text = self._outline.cells(line, core)[at]
+        if text in ("", "-"):
+            return None
+        return (float(text), "") if text.isdecimal() else (0.0, text)
 
     def _unfolded(self, lines: Iterable[Line]) -> list[Line]:
         hidden: set[str | None] = set()

@@ -16,6 +16,12 @@ from typing import Any, Self
 from benchmarks.ttybench import Emulator
 
 PROGRAM = (sys.executable, "-m", "sdmtop")
+_OF_THE_OPERATOR = (
+    "NO_COLOR", "COLORTERM", "COLORFGBG", "SSH_TTY", "LC_ALL", "LC_CTYPE", "LANG",
+    "XDG_CONFIG_HOME", "TMUX",
+)  # fmt: skip
+"""What decides how the console looks: not there, unless a test says so."""
+
 PATIENCE = 20.0
 """Seconds to wait for something that must come; generous, for a loaded machine."""
 
@@ -33,8 +39,8 @@ class Session:
         self.screen = Emulator(*size)
         self.output = b""
         self.status: int | None = None
-        settings = {**os.environ, "TERM": "xterm-256color", **environment}
-        for name in ("NO_COLOR", "COLORTERM", "SSH_TTY"):
+        settings = {**os.environ, "TERM": "xterm-256color", "HOME": "/nonexistent", **environment}
+        for name in _OF_THE_OPERATOR:
             if name not in environment:
                 settings.pop(name, None)
         self.pid, self.fd = pty.fork()

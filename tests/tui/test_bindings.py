@@ -6,6 +6,7 @@ from textual.binding import Binding
 from sdmtop.commands import COMMANDS, Command, Scope
 from sdmtop.tui.app import Console
 from sdmtop.tui.bindings import bindings
+from sdmtop.tui.choices import Choices
 from sdmtop.tui.field import QueryField
 from sdmtop.tui.lines import LinesPane
 from sdmtop.tui.tree import TreePane
@@ -15,6 +16,7 @@ _WIDGETS: dict[Scope, type] = {
     "field": QueryField,
     "pane": LinesPane,
     "tree": TreePane,
+    "columns": Choices,
 }
 
 

@@ -218,7 +218,7 @@ def test_the_text_of_the_filter_is_shown_escaped() -> None:
     async def scene(pilot: Pilot[None]) -> None:
         tree_of(pilot).find("a\u202eb")
         await pilot.pause()
-        assert "filter a\\u202eb" in text_of(pilot, "tree")
+        assert "/a\\u202eb" in text_of(pilot, "tree")
 
     play(scene)
 
@@ -232,7 +232,7 @@ def test_where_there_is_room_for_one_pane_a_filter_brings_the_tree_back() -> Non
         await pilot.pause()
         assert pilot.app.query_one("#tree").size.height > 0
         assert pilot.app.query_one("#inspector").size.height == 0
-        assert "filter x" in text_of(pilot, "tree")
+        assert "/x" in text_of(pilot, "tree")
 
     play(scene, size=(80, 24))
 
@@ -320,7 +320,7 @@ def test_a_slash_can_be_typed_into_the_filter() -> None:
     async def scene(pilot: Pilot[None]) -> None:
         await pilot.press("slash", "a", "slash", "b", "enter")
         await pilot.pause()
-        assert "filter a/b" in text_of(pilot, "tree")
+        assert "/a/b" in text_of(pilot, "tree")
 
     play(scene)
 
@@ -418,7 +418,7 @@ def test_s_sorts_groups_by_rate_and_keeps_them_whole() -> None:
         await pilot.pause()
         keys = list(pilot.app.query_one("#tree", LinesPane).keys)
         assert keys == ["group/2", NIC, "group/1", PARENT, UUID]
-        assert "[sort irq/s]" in text_of(pilot, "tree")
+        assert "IRQ/▾" in text_of(pilot, "tree")
 
     play(scene)
 
@@ -608,7 +608,7 @@ def test_a_key_that_does_not_work_says_why_instead() -> None:
     async def scene(pilot: Pilot[None]) -> None:
         await press_blocked(pilot)
         assert "Sort: nothing to \\x1b sort" in text_of(pilot, "footer")
-        assert tree_of(pilot).order == "number"
+        assert tree_of(pilot).order == "name"
         await pilot.press("p")
         await pilot.pause()
         assert "(s Sort)" in text_of(pilot, "footer")
@@ -762,3 +762,49 @@ def test_a_pane_that_was_hidden_wraps_for_the_room_that_it_gets() -> None:
         assert text_of(pilot, "inspector").splitlines()[3].startswith("attached")
 
     play(scene, size=(80, 24))
+
+
+def test_columns_are_chosen_moved_and_hidden_while_the_tree_follows() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await pilot.press("C")
+        await pilot.pause()
+        assert "space Show/hide" in text_of(pilot, "footer")
+        await pilot.press("x", "j", "j", "j", "j", "j", "x")
+        await pilot.pause()
+        heading = text_of(pilot, "tree").splitlines()[0]
+        assert "DOM/DRIVER" not in heading
+        assert "ATTACHED" in heading
+        await pilot.press("K", "K", "K", "K", "K", "K", "escape")
+        await pilot.pause()
+        assert tree_of(pilot).columns == ("attached", "state", "holder", "irq/s", "what")
+        assert heading.index("STATE") < text_of(pilot, "tree").index("STATE")
+        assert "DMA" in text_of(pilot, "tree").splitlines()[1]
+
+    play(scene, size=(160, 40))
+
+
+def test_r_turns_the_order_and_a_click_on_a_heading_sorts_by_its_column() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        tree = tree_of(pilot)
+        await pilot.press("r")
+        assert list(tree.keys) == ["group/2", NIC, "group/1", PARENT, UUID]
+        await pilot.press("r")
+        assert tree.keys[0] == "group/1"
+        at = text_of(pilot, "tree").splitlines()[0].index("DOM/DRIVER")
+        await pilot.click(TreePane, offset=(at, 0))
+        assert (tree.order, tree.turned) == ("domain", False)
+        await pilot.click(TreePane, offset=(at, 0))
+        assert (tree.order, tree.turned) == ("domain", True)
+
+    play(scene)
+
+
+def test_s_goes_through_the_columns_that_are_shown() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        seen = []
+        for _ in range(6):
+            await pilot.press("s")
+            seen.append(tree_of(pilot).order)
+        assert seen == ["irq/s", "domain", "state", "holder", "what", "name"]
+
+    play(scene)

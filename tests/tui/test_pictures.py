@@ -62,9 +62,5 @@ def test_rates_and_sparklines(snap_compare: Any) -> None:
     assert snap_compare(console(box()), terminal_size=(120, 40), run_before=with_rates)
 
 
-def test_the_help_page(snap_compare: Any) -> None:
-    assert snap_compare(console(box()), terminal_size=(120, 40), press=["question_mark"])
-
-
 def test_less_room_than_the_least(snap_compare: Any) -> None:
     assert snap_compare(console(box()), terminal_size=(38, 9))

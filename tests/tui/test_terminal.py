@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -266,8 +267,8 @@ def test_the_filter_shows_only_what_matches_until_it_is_cleared(root: str) -> No
         session.type("/")
         session.type("00:05")
         session.type("\r")
-        session.wait_for("filter 00:05")
-        assert "0000:00:06.0" not in session.text
+        session.wait_for("/00:05")
+        session.wait_for(lambda: "0000:00:06.0" not in session.text)
         session.type("\x1b")
         session.wait_for("0000:00:06.0")
 
@@ -281,3 +282,88 @@ def test_ctrl_l_draws_the_whole_screen_again(root: str) -> None:
         session.type("\x0c")
         session.wait_for("group 1")
         session.wait_for("q Quit")
+
+
+def configured(directory: Path, text: str) -> str:
+    """The value of XDG_CONFIG_HOME under which this is the configuration."""
+    (directory / "sdmtop").mkdir()
+    (directory / "sdmtop" / "config.toml").write_text(text)
+    return str(directory)
+
+
+def test_settings_and_keys_come_from_the_configuration(root: str, tmp_path: Path) -> None:
+    text = 'columns = ["state", "iommu"]\ninterval = 7\n[keys]\nhelp = "f1"\nquit = ["x", "f10"]\n'
+    with Session("--host", root, XDG_CONFIG_HOME=configured(tmp_path, text)) as session:
+        session.wait_for("every 7s")
+        assert "f1 Help" in session.text
+        assert "x Quit" in session.text
+        assert re.search(r"STATE +IOMMU", session.text)
+        session.type("q?")
+        session.pump(0.3)
+        assert "f1 Help" in session.text
+        session.type("x")
+        assert session.wait_for_exit() == 0
+
+
+def test_a_configuration_that_is_wrong_is_refused_before_the_screen_is_taken(
+    root: str, tmp_path: Path
+) -> None:
+    home = configured(tmp_path, "\n[keys]\nsort = 'p'\n")
+    with Session("--host", root, XDG_CONFIG_HOME=home) as session:
+        assert session.wait_for_exit() == 2
+        assert b"config.toml: line 3: sort: p is the key of pause" in session.output
+        assert b"\x1b" not in session.output
+
+
+def test_the_command_line_goes_before_the_configuration(root: str, tmp_path: Path) -> None:
+    home = configured(tmp_path, "interval = 7\n")
+    with Session("--host", root, "--interval", "3", XDG_CONFIG_HOME=home) as session:
+        session.wait_for("every 3s")
+
+
+def test_over_ssh_it_reads_every_two_seconds(root: str) -> None:
+    with Session("--host", root, SSH_TTY="/dev/pts/9") as session:
+        session.wait_for("every 2s")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment"),
+    [(["--ascii"], {}), ([], {"LC_ALL": "de_DE.ISO-8859-1"}), ([], {"TERM": "linux"})],
+)
+def test_where_only_ascii_can_be_drawn_nothing_else_is(
+    root: str, arguments: list[str], environment: dict[str, Any]
+) -> None:
+    with Session("--host", root, *arguments, **environment) as session:
+        session.wait_for("Inspector")
+        session.type("4?")
+        session.wait_for("Keys everywhere")
+        session.type("\x1b")
+        session.pump(0.5)
+        assert "v group 1" in session.text
+        assert [char for char in session.output.decode() if not char.isascii()] == []
+
+
+def test_without_the_mouse_the_terminal_keeps_it(root: str) -> None:
+    with Session("--host", root, "--no-mouse") as session:
+        session.wait_for("Inspector")
+        session.pump(0.3)
+        assert not any(session.screen.private.get(mode) for mode in (1000, 1002, 1003, 1006))
+    with Session("--host", root) as session:
+        session.wait_for("Inspector")
+        session.wait_for(lambda: bool(session.screen.private.get(1000)))
+
+
+@pytest.mark.parametrize("environment", [{"NO_COLOR": "1"}, {"TERM": "linux"}, {"TERM": "xterm"}])
+def test_with_few_colours_or_none_the_selection_is_still_seen(
+    root: str, environment: dict[str, Any]
+) -> None:
+    with Session("--host", root, **environment) as session:
+        session.wait_for("Inspector")
+        session.pump(0.3)
+        row = next(y for y, line in enumerate(session.screen.screen.display) if "group 1" in line)
+        cells = session.screen.screen.buffer[row]
+        assert cells[3].reverse
+        assert not session.screen.screen.buffer[row + 1][3].reverse
+        assert session.screen.screen.buffer[0][3].reverse
+        codes = re.findall(rb"\x1b\[([0-9;]*)m", session.output)
+        assert not [code for code in codes if b"38;" in code or b"48;" in code]

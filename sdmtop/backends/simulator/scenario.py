@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
-from sdmtop.backends.simulator.toml_lines import Lines
+from sdmtop.toml_lines import Lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sdmtop.backends.simulator.toml_lines import Path
+    from sdmtop.toml_lines import Path
 
 UnitDriver = Literal["intel", "amd", "arm-smmu-v3", "virtio"]
 DomainType = Literal["DMA", "DMA-FQ", "identity"]

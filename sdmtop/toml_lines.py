@@ -28,6 +28,7 @@ class Lines:
 
     def __init__(self, text: str) -> None:
         self._line: dict[Path, int] = {}
+        self._end: dict[Path, int] = {}
         self._counts: dict[Path, int] = {}
         self._read(text)
 
@@ -36,6 +37,10 @@ class Lines:
         while path and path not in self._line:
             path = path[:-1]
         return self._line.get(path, 1)
+
+    def end_of(self, path: Path) -> int:
+        """The last line of a value that `of` knows."""
+        return self._end[path]
 
     def _read(self, text: str) -> None:
         table: Path = ()
@@ -53,6 +58,8 @@ class Lines:
                 position = pair.end()
             position = _end(text, position)
             line += text.count("\n", start, position)
+            if pair:
+                self._end.setdefault((*table, *_names(pair[1])), max(line - 1, 1))
 
     def _enter(self, names: list[str], *, array: bool) -> Path:
         """The path of the table that a header opens: of an array, its latest element."""

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis.strategies import lists, sampled_from
 
-from sdmtop.backends.simulator.toml_lines import Lines, Path
+from sdmtop.toml_lines import Lines, Path
 
 TEXT = '''title = "a # [no header]"  # 1
 text = """
