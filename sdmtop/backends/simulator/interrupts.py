@@ -139,8 +139,7 @@ class Interrupts:
     def table(self) -> str:
         """/proc/interrupts."""
         is_arm = self._kernel.is_arm
-        # 7.0 has one blank less before the chip than those before it.
-        blank = "" if self._kernel.behaviour.segment_in_fault else " "
+        blank = "" if self._kernel.behaviour.narrow_rows else " "
         rows = ["".join(["           ", *(f"CPU{cpu:<8}" for cpu in self.online)])]
         for line in sorted(self.lines.values(), key=lambda line: line.number):
             counts = "".join(f"{line.per_cpu[cpu]:>10} " for cpu in self.online)[:-1]

@@ -141,8 +141,12 @@ def _physfn(device: PciDevice) -> Link | None:
 def _sdmdev(device: PciDevice) -> Directory | None:
     if device.name not in device.kernel.sdmdevs:
         return None
-    link = Fixed(device=Link(f"../../../{device.name}"), uevent=File(lambda: ""))
-    return Directory(Fixed({device.name: Directory(link)}))
+    entries = Fixed(
+        device=Link(f"../../../{device.name}"),
+        subsystem=Link(f"{device.up()}/../../class/sdmdev"),
+        uevent=File(lambda: ""),
+    )
+    return Directory(Fixed({device.name: Directory(entries)}))
 
 
 def _params(device: PciDevice) -> Directory | None:

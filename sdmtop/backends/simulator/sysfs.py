@@ -162,10 +162,6 @@ def _vfio_dev(device: Device) -> Directory | None:
     return Directory(Fixed({f"vfio{vfio.index}": class_devices.vfio_dev(vfio)}))
 
 
-def _override_lock(device: Device) -> object:
-    return device.leaving if device.kernel.behaviour.locked_override else None
-
-
 _ATTRIBUTES: dict[str, Attribute[Device]] = {
     "uevent": Attribute(lambda device: device.uevent(), mode=0o644),
     "driver_override": Attribute(

@@ -48,25 +48,22 @@ class Behaviour(NamedTuple):
     device_in_chip: bool
     """Whether the chip of an MSI is named after its device."""
 
-    pasid_attach: bool
-    """Whether iommufd attaches by PASID."""
-
     amd_features_first: bool
     """Whether AMD's `features` begin with EFR (or with EFR2)."""
 
+    narrow_rows: bool
+    """Whether /proc/interrupts has one blank before the chip, not two."""
+
     segment_in_fault: bool
     """Whether Intel's fault lines name the PCI segment."""
-
-    debugfs_per_device: bool
-    """Whether Intel's debugfs has a directory for each device."""
 
 
 _2018 = Behaviour(
     busy_type=errno.EBUSY, many_type=False, live_type=False, writable_type=False,
     not_viable=errno.EINVAL, direct_region=errno.EPERM, core_counts_mdevs=False, vfio_dev=False,
     cdev=False, syspath_in_fdinfo=False, locked_override=True, device_in_chip=False,
-    pasid_attach=False, amd_features_first=False, segment_in_fault=False,
-    debugfs_per_device=False,
+     amd_features_first=False, narrow_rows=False, segment_in_fault=False,
+
 )  # fmt: skip
 _6_1 = _2018._replace(
     busy_type=errno.EBUSY, live_type=True, writable_type=True, not_viable=errno.EPERM,
@@ -74,10 +71,10 @@ _6_1 = _2018._replace(
 )  # fmt: skip
 _6_12 = _6_1._replace(
     busy_type=errno.EPERM, many_type=True, direct_region=errno.EINVAL, locked_override=False,
-    device_in_chip=True, amd_features_first=True, debugfs_per_device=True,
+    device_in_chip=True, amd_features_first=True,
 )  # fmt: skip
 _7_0 = _6_12._replace(
-    cdev=True, syspath_in_fdinfo=True, pasid_attach=True, segment_in_fault=True
+    cdev=True, syspath_in_fdinfo=True,  narrow_rows=True, segment_in_fault=True
 )  # fmt: skip
 
 KERNELS = {(4, 19): _2018, (6, 1): _6_1, (6, 12): _6_12, (7, 0): _7_0}
