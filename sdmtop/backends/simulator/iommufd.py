@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 IOMMU_MINOR = 258
 _HW_TYPES = {"intel": 1, "arm-smmu-v3": 2, "amd": 4}
+_PASID = 1
+"""Flag of ATTACH_PT and DETACH_PT: only of this PASID."""
 _EVERYTHING = (1 << 64) - 1
 
 
@@ -96,7 +98,7 @@ class Iommufd(OpenFile):
         found = self.objects.get(number)
         if found is None:
             raise refusal(errno.ENOENT, f"there is no object {number}")
-        if isinstance(found, CdevFile) or found.devices:
+        if isinstance(found, CdevFile) or found.devices or found.mappings.domains:
             raise refusal(errno.EBUSY, f"object {number} is in use")
         found.mappings.unmap_everything()
         del self.objects[number]
@@ -171,6 +173,7 @@ class CdevFile(OpenFile):
         self._iommufd: Iommufd | None = None
         self._id = 0
         self._ioas: Ioas | None = None
+        self._pasids: dict[int, Ioas] = {}
 
     def ioctl(self, process: Process, request: int, argument: int | bytearray) -> int | Completion:
         """See `OpenFile.ioctl`."""
@@ -183,10 +186,7 @@ class CdevFile(OpenFile):
             self._attach(process, self._iommufd, argument)
             return 0
         if request == uapi.DEVICE_DETACH_PT:
-            _, flags = uapi.unpack(argument, "II")
-            if flags:
-                raise refusal(errno.EINVAL, "PASIDs cannot be detached one by one here")
-            self._detach()
+            self._detach_command(argument)
             return 0
         return self.vfio.ioctl(process, request, argument)
 
@@ -227,8 +227,11 @@ class CdevFile(OpenFile):
 
     def _attach(self, process: Process, iommufd: Iommufd, argument: int | bytearray) -> None:
         argsz, flags, number = uapi.unpack(argument, "III")
-        if argsz < 12 or flags:
-            raise refusal(errno.EINVAL, "argsz is too small, or PASIDs cannot be attached here")
+        if argsz < 12 or flags & ~_PASID:
+            raise refusal(errno.EINVAL, "argsz is too small, or a flag is not known")
+        if flags & _PASID:
+            self._attach_pasid(process, iommufd, argument)
+            return
         ioas = iommufd.ioas(number)
         if ioas is self._ioas:
             return
@@ -248,6 +251,32 @@ class CdevFile(OpenFile):
                 raise
         ioas.devices.add(self)
         self._ioas = ioas
+
+    def _attach_pasid(self, process: Process, iommufd: Iommufd, argument: int | bytearray) -> None:
+        """Attach one PASID to an address space. Raises EINVAL for one that there cannot be."""
+        argsz, _, number, pasid = uapi.unpack(argument, "IIII")
+        group = self.vfio.device.group
+        if argsz < 16 or group is None or not 0 < pasid < 1 << group.pasid_bits:
+            raise refusal(errno.EINVAL, f"{self.vfio.device.name} has no PASID {pasid}")
+        ioas = iommufd.ioas(number)
+        if pasid in group.pasids:
+            raise refusal(errno.EBUSY, f"PASID {pasid} is attached in group {group.id}")
+        ioas.mappings.attach_pasid(group, pasid, process)
+        self._pasids[pasid] = ioas
+
+    def _detach_command(self, argument: int | bytearray) -> None:
+        _, flags = uapi.unpack(argument, "II")
+        if flags & ~_PASID:
+            raise refusal(errno.EINVAL, "a flag is not known")
+        if flags & _PASID:
+            self._detach_pasid(uapi.unpack(argument, "III")[2])
+        else:
+            self._detach()
+
+    def _detach_pasid(self, pasid: int) -> None:
+        ioas, group = self._pasids.pop(pasid, None), self.vfio.device.group
+        if ioas is not None and group is not None:
+            ioas.mappings.detach_pasid(group, pasid)
 
     def _detach(self) -> None:
         ioas, group = self._ioas, self.vfio.group
@@ -291,6 +320,8 @@ class CdevFile(OpenFile):
         """See `OpenFile.release`: detach, and give the group back with the last device."""
         iommufd = self._iommufd
         if iommufd is not None:
+            for pasid in [*self._pasids]:
+                self._detach_pasid(pasid)
             self._detach()
             self.vfio.on_close()
             self.vfio.opens -= 1

@@ -55,20 +55,20 @@ class ContainerDomain:
     """A domain of the container, and its groups there.
 
     `parent` is the group whose domain it is, for one that is only shared; `pasid` the PASID that
-    it has there.
+    it has there. A table of a PASID alone is of no group.
     """
 
     def __init__(
         self,
         domain: Domain,
-        group: VfioGroup,
+        group: VfioGroup | None,
         *,
         coherent: bool,
         parent: Group | None = None,
         pasid: int | None = None,
     ) -> None:
         self.domain = domain
-        self.groups = [group]
+        self.groups = [group] if group is not None else []
         self.coherent = coherent
         self.parent = parent
         self.pasid = pasid
@@ -163,9 +163,7 @@ class Type1:
             )  # fmt: skip
             raise refusal(errno.EPERM, f"{unit.name} does not remap interrupts")
         for found in self.domains:
-            other = found.groups[0].group.unit
-            if (found.parent is None and other is not None and other.driver == unit.driver
-                    and found.coherent == unit.coherent):  # fmt: skip
+            if found.parent is None and self._is_alike(found, unit):
                 iommu_group.attach(found.domain)
                 found.groups.append(group)
                 return
@@ -179,6 +177,33 @@ class Type1:
             iommu_group.detach()
             raise
         self.domains.append(found)
+
+    @staticmethod
+    def _is_alike(found: ContainerDomain, unit: Unit) -> bool:
+        other = found.groups[0].group.unit
+        return other is not None and other.driver == unit.driver and found.coherent == unit.coherent
+
+    def attach_pasid(self, group: Group, pasid: int, process: Process) -> None:
+        """Attach one PASID of a group (iommufd): a table of its own beside what is attached."""
+        table = self._kernel.iommu.bind_pasid(group, pasid, process, self)
+        found = ContainerDomain(table, None, coherent=group.is_coherent, parent=group, pasid=pasid)
+        try:
+            self._replay(found)
+        except OSError:
+            self._kernel.iommu.unbind_pasid(group, pasid, self)
+            raise
+        self.domains.append(found)
+
+    def detach_pasid(self, group: Group, pasid: int) -> None:
+        """Take it away again; nothing happens where it is not attached."""
+        for found in self.domains:
+            if not found.groups and (found.parent, found.pasid) == (group, pasid):
+                self.domains.remove(found)
+                found.domain.unmap_all(self)
+                self._kernel.iommu.unbind_pasid(group, pasid, self)
+                break
+        if not self.domains:
+            self._unpin_all()
 
     def _replay(self, found: ContainerDomain) -> None:
         """Map in a new domain what the container has mapped already; all of it or nothing."""

@@ -16,6 +16,7 @@ from tests.backends.simulator.machines import (
     BRIDGED_NIC,
     DRIVERS,
     EDU,
+    PARENT,
     begin,
     create,
     group_of,
@@ -114,6 +115,32 @@ def test_attaching_again_replaces_and_detaching_again_is_nothing() -> None:
         iommufd.destroy(second)
     with refused(errno.EINVAL):
         device.attach(second, pasid=5)
+
+
+def test_a_pasid_has_an_address_space_of_its_own() -> None:
+    host = parents(kernel="7.0", pasid_bits=8)
+    iommufd, device, id_ = bound(host, PARENT)
+    assert iommufd.hardware(host, id_).pasid_bits == 8
+    first, second = iommufd.address_space(), iommufd.address_space()
+    device.attach(first)
+    iommufd.map(second, host.memory(PAGE), 0x10_0000)
+    for pasid in (0, 256):
+        with refused(errno.EINVAL):
+            device.attach(second, pasid=pasid)
+    device.attach(second, pasid=5)
+    group = host.kernel.iommu.groups[group_of(host, PARENT)]
+    assert [mapping.iova for mapping in group.pasids[5]] == [0x10_0000]
+    assert not [*(group.domain or ())]
+    with refused(errno.EBUSY):
+        device.attach(second, pasid=5)
+    with refused(errno.EBUSY):
+        iommufd.destroy(second)
+    device.detach(pasid=5)
+    assert not group.pasids
+    device.attach(second, pasid=6)
+    device.close()
+    assert not group.pasids
+    assert host.kernel.processes.own.pinned == 0
 
 
 def test_mappings() -> None:
