@@ -144,7 +144,8 @@ class Interrupts:
         for line in sorted(self.lines.values(), key=lambda line: line.number):
             counts = "".join(f"{line.per_cpu[cpu]:>10} " for cpu in self.online)[:-1]
             if is_arm:
-                tail = f"{line.chip:>10} {line.hwirq:>3} {line.trigger.capitalize():<8}"
+                trigger = "Level" if line.trigger == "fasteoi" else "Edge"
+                tail = f"{line.chip:>10} {line.hwirq:>3} {trigger:<8}"
                 tail += f"  {line.action}"
             else:
                 tail = f"{line.chip:>8} {line.hwirq:>3}-{line.trigger:<8}  {line.action}"

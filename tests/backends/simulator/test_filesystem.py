@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sdmtop.backends.capture import CaptureHost
-from tests.backends.simulator.machines import EDU, NVME, PCI, create, guest, text
+from sdmtop.readers.snapshot import read_snapshot
+from tests.backends.simulator.machines import EDU, NVME, PCI, create, guest, machine, text
 
 if TYPE_CHECKING:
     from sdmtop.backends.base import Host
@@ -102,6 +103,25 @@ def test_interrupts_stand_in_the_columns_of_a_real_kernel(
         assert row(simulated, action) == row(real, action)
     header = [host.read("/proc/interrupts").split(b"\n")[0] for host in (simulated, real)]
     assert header[0] == header[1]
+
+
+def test_on_arm_the_columns_are_those_of_arm() -> None:
+    host = machine(
+        'title = "t"\n[[unit]]\nname = "smmu3.0x1"\ndriver = "arm-smmu-v3"\n'
+        '[[device]]\naddress = "0000:75:00.0"\nunit = "smmu3.0x1"\ndriver = "hisi_zip"\n'
+        'interrupts = { actions = ["hisi_zip"] }\n'
+        '[[device]]\naddress = "0000:07:01.0"\nunit = "smmu3.0x1"\ndriver = "e1000"\n'
+        'interrupts = { kind = "intx", actions = ["enp7s1"] }\n'
+    )
+    rows = {
+        row.actions: (row.chip, row.hwirq, row.trigger, row.device)
+        for row in read_snapshot(host).interrupts
+        if row.chip
+    }
+    assert rows == {
+        ("hisi_zip",): ("ITS-PCI-MSI-0000:75:00.0", "0", "Edge", "0000:75:00.0"),
+        ("enp7s1",): ("GICv3", "16", "Level", "0000:07:01.0"),
+    }
 
 
 def test_readers_and_writers_in_many_threads_do_not_disturb_each_other() -> None:
