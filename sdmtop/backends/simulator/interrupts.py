@@ -144,7 +144,7 @@ class Interrupts:
         for line in sorted(self.lines.values(), key=lambda line: line.number):
             counts = "".join(f"{line.per_cpu[cpu]:>10} " for cpu in self.online)[:-1]
             if is_arm:
-                trigger = "Level" if line.trigger == "fasteoi" else "Edge"
+                trigger = "Edge" if line.trigger == "edge" else "Level"
                 tail = f"{line.chip:>10} {line.hwirq:>3} {trigger:<8}"
                 tail += f"  {line.action}"
             else:
