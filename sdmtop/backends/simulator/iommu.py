@@ -350,6 +350,9 @@ class Group:
             raise refusal(kernel.busy_type, f"group {self.id} is held by {self.owner}")
         if self.drivers:
             raise refusal(kernel.busy_type, f"a driver is still bound: {self.blame()}")
+        if not kernel.many_type and any(one.driver is not None for one in self.devices.values()):
+            # Kernels that ask for a single device ask for it without any driver, VFIO's included.
+            raise refusal(errno.EBUSY, "a driver is still bound")
         kinds: dict[str, Kind] = {"identity": "identity", "DMA": "DMA", "DMA-FQ": "DMA-FQ"}
         self.default = self.domain = self._iommu.domain(kinds.get(word, self.boot_type))
 
