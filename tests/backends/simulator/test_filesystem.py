@@ -28,7 +28,7 @@ PLACES = (
 OURS = re.compile(
     # What another driver of sdmdevs shows, or a scenario has decided; numbers that are the kernel's
     # choice; what a driver of disks or networks adds.
-    r"^/(.*/)?(description|pasid|pids?|nvme0n1|net/eth1?.*|virtfn\d|\d+|devices/[0-9a-f:.-]+|[0-9a-f-]{36})"
+    r"^/(.*/)?(description|params/[a-z]+|nvme0n1|net/eth1?.*|virtfn\d|\d+|devices/[0-9a-f:.-]+|[0-9a-f-]{36})"
     r"(/.*)?$"
 )
 
