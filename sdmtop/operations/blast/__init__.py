@@ -43,7 +43,8 @@ def blast_radius(
     has not been looked at is `unknown`. Every device has at least one verdict. Raises nothing.
     """
     touched = reach(host, snapshot, tuple(addresses))
-    survey = Survey(host, snapshot, touched, tuple(own), enough)
+    # Paths of ours mean nothing on a host that we do not run on.
+    survey = Survey(host, snapshot, touched, tuple(own) if host.backend == "linux" else (), enough)
     found = [
         Verdict("unknown", address, "there is no such device now")
         for address in addresses

@@ -152,13 +152,15 @@ class Storage:
             return
         walk.systems.add(number)
         mounts = sorted(self._mounts.by_number[number], key=_rank)
-        yield mounted(mounts, chain, kind)
-        chain = (*chain, mounts[0].point)
+        loss = mounted(mounts, chain, kind)
+        yield loss
+        chain = loss.chain
         for path in self._swaps:
             if self._is_on(path, number):
                 yield Loss("refused", f"{path} is swapped to", (*chain, path, "swap"))
         for path in self._survey.own:
-            if self._is_on(path, number):
+            # Of what is refused anyway this is no news.
+            if loss.kind != "refused" and self._is_on(path, number):
                 yield Loss("refused", f"sdmtop itself needs {path}", (*chain, path))
         for loop, path in self._loop_files.items():
             if self._is_on(path, number):

@@ -53,10 +53,17 @@ class Box:
 
     # -- devices -----------------------------------------------------------------------------
 
-    def device(self, address: str, class_: str = "0x020000", driver: str | None = "e1000e") -> str:
-        """A PCI device, alone in its group; its directory."""
+    def device(
+        self,
+        address: str,
+        class_: str = "0x020000",
+        driver: str | None = "e1000e",
+        group: int | None = None,
+    ) -> str:
+        """A PCI device, alone in its group unless that is named; its directory."""
         path = f"{ROOT}/{address}"
-        group = int(address[8:10], 16)
+        if group is None:
+            group = int(address[8:10], 16)
         bound = f"DRIVER={driver}\n" if driver else ""
         self.entries |= {
             f"/sys/bus/pci/devices/{address}": Link(f"../../../devices/pci0000:00/{address}"),
@@ -88,9 +95,15 @@ class Box:
         self.put(f"{path}/dev", f"{number}\n")
         self.put(place, Node(rdev(number)))
 
-    def disk(self, name: str = "nvme0n1", number: str = "259:0", data: bytes = BLANK) -> str:
+    def disk(
+        self,
+        name: str = "nvme0n1",
+        number: str = "259:0",
+        data: bytes = BLANK,
+        group: int | None = None,
+    ) -> str:
         """A disk behind `DISK`."""
-        path = self.device(DISK, "0x010802", "nvme")
+        path = self.device(DISK, "0x010802", "nvme", group)
         return self.block(name, f"{path}/nvme/nvme0/{name}", number, data)
 
     def partition(self, name: str, number: str, data: bytes = BLANK) -> str:
