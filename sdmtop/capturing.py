@@ -11,17 +11,20 @@ import stat
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
 
 import msgspec
 
-from sdmtop import bundle
+from sdmtop import bundle, carried
 from sdmtop.backends.base import Host
 from sdmtop.backends.capture import (
     ABSENT,
     FAILED,
     NOT_CAPTURED,
     NOT_ENTERED,
+    NOT_THERE,
     NOTES,
+    PARTLY,
     SKIPPED,
     TIMED_OUT,
     WRITE_ONLY,
@@ -32,6 +35,7 @@ from sdmtop.backends.tree import Link
 from sdmtop.model import Record
 from sdmtop.patience import DEADLINE, PatientHost
 from sdmtop.readers.devices import side_that_waits
+from sdmtop.readers.mounts import LARGEST, namespaces
 from sdmtop.readers.sysfs import follow, is_absent, natural, number_of, word
 from sdmtop.text import fact, line, printable
 
@@ -44,6 +48,7 @@ _CLASSES = ("iommu", "vfio", "vfio-dev", "mdev_bus", "sdmdev", "uacce", "dsa", "
 _MISC = ("/sys/class/misc/vfio", "/sys/class/misc/iommu")
 _GROUPS = "/sys/kernel/iommu_groups"
 _DEBUG = "/sys/kernel/debug"
+_POOLS = "/proc/spl/kstat/zfs"
 _INTEL = f"{_DEBUG}/iommu/intel"
 _LOG = "/dev/kmsg"
 
@@ -128,7 +133,11 @@ def capture(
         walk.close()
         host.avoid = avoided
     size = bundle.write(file, walk.entries(now), int(now.timestamp()), replace=replace)
-    unread = [why for why in walk.notes.values() if why.startswith(FAILED) or why == TIMED_OUT]
+    unread = [
+        why
+        for why in walk.notes.values()
+        if (why.startswith(FAILED) and why != NOT_THERE) or why == TIMED_OUT
+    ]
     return CaptureReport(
         file=fact(file),
         files=sum(isinstance(leaf, bytes) for leaf in walk.found.values()),
@@ -150,6 +159,7 @@ class _Walk:
         self._devices: list[str] = []
         self._copied: set[str] = set()
         self._nodes: list[bytes] = []
+        self._numbers: set[int] = set()
         self.found: dict[str, bundle.Leaf] = {}
         self.notes: dict[str, str] = {}
         self.numbers: dict[str, int] = {}
@@ -188,6 +198,8 @@ class _Walk:
         self._progress("debugfs and the kernel log")
         self._debugfs()
         self._kernel_log()
+        self._progress("what devices carry")
+        self._carried()
         self._progress("processes that hold devices")
         self._processes()
 
@@ -226,6 +238,89 @@ class _Walk:
         kept = [record for record in records if any(word in record.lower() for word in _LOG_WORDS)]
         self.found[_LOG] = b"".join(record.rstrip(b"\n") + b"\n" for record in kept[-_LOG_RECORDS:])
 
+    def _carried(self) -> None:
+        """What a blast radius is told from: see `carried`, and docs/blast-radius.md."""
+        for path in carried.TABLES:
+            self._file(path, LARGEST)
+        self._file(carried.INPUTS, LARGEST, carried.inputs)
+        for class_ in self._names("/sys/class"):
+            for path in self._bare_links(f"/sys/class/{class_}"):
+                if class_ in carried.PARTS:
+                    self._part(path, carried.PARTS[class_])
+                if class_ == "block":
+                    self._block(path)
+        for path in self._bare_links("/sys/bus/virtio/devices"):
+            self._part(path, carried.VIRTIO)
+        for driver in self._names("/sys/bus/pci/drivers"):
+            link = self.found.get(f"/sys/bus/pci/drivers/{driver}/module")
+            if isinstance(link, Link):
+                self._names(f"/sys/module/{link.text.rpartition('/')[2]}/holders")
+        for path in self._bare_links("/sys/dev/char"):
+            self._node(path)
+        self._mounted()
+
+    def _mounted(self) -> None:
+        """Mounts of all namespaces, and the file systems that say themselves that they are."""
+        for type_ in carried.SYSTEMS:
+            for name in self._names(f"/sys/fs/{type_}"):
+                self.found[f"/sys/fs/{type_}/{name}"] = None
+        for uuid in self._names("/sys/fs/btrfs"):
+            self._bare_links(f"/sys/fs/btrfs/{uuid}/devices")
+        for pool in self._names(_POOLS):
+            self._names(f"{_POOLS}/{pool}")
+        pids = sorted(filter(str.isdecimal, self._names("/proc")), key=int)
+        read = partial(self._patient.call, self._host.read)
+        for pid, text in namespaces(read, pids):
+            if isinstance(text, OSError):
+                self._note(f"/proc/{pid}/mountinfo", text)
+            else:
+                self.found[f"/proc/{pid}/mountinfo"] = carried.mounts(text)
+
+    def _block(self, path: str) -> None:
+        """What stands on a block device, and what udev knows to be on it."""
+        self._bare_links(f"{path}/holders")
+        self._node(path)
+        number = self.found.get(f"{path}/dev")
+        if isinstance(number, bytes):
+            self._file(f"/run/udev/data/b{line(number)}", READ_LIMIT, carried.udev)
+
+    def _node(self, path: str) -> None:
+        """Who has the node of a device open is to be told, unless it is no hardware's."""
+        if "/pci" in path or "/nvme-subsystem/" in path:
+            answer = self._look(path, ("dev",))[0]
+            major, colon, minor = (line(answer) if isinstance(answer, bytes) else "").partition(":")
+            if colon and major.isdecimal() and minor.isdecimal():
+                self._numbers.add(os.makedev(int(major), int(minor)))
+
+    def _part(self, path: str, taken: carried.Taken) -> None:
+        """A few files and links of a directory; nobody is told that these were all."""
+        names = [name for name in self._names(path) if name.startswith(taken.links)]
+        links = names if taken.links else []
+        answers = self._look(path, taken.files, links)
+        for name, answer in zip((*taken.files, *links), answers, strict=True):
+            inner = f"{path}/{name}"
+            if isinstance(answer, bytes):
+                is_link = name in links
+                self.found[inner] = Link(os.fsdecode(answer)) if is_link else answer
+            elif is_absent(answer):
+                self.notes[inner] = NOT_THERE
+            else:
+                self.notes[inner] = _why(answer)
+        if path not in self._copied:
+            self.notes[path] = PARTLY
+
+    def _bare_links(self, path: str) -> list[str]:
+        """A directory of links, none of which is followed; what they lead to."""
+        names = self._names(path)
+        found = []
+        for name, answer in zip(names, self._look(path, (), names), strict=True):
+            if isinstance(answer, bytes):
+                self._take_link(f"{path}/{name}", answer)
+                found.append(follow(path, os.fsdecode(answer)))
+            elif answer.errno != errno.EINVAL and not is_absent(answer):
+                self._note(f"{path}/{name}", answer)
+        return found
+
     def _release(self) -> str | None:
         release = self.found.get("/proc/sys/kernel/osrelease")
         if isinstance(release, bytes):
@@ -240,7 +335,7 @@ class _Walk:
         Looked for only where there is such a node. Where nobody holds one, some process is named
         all the same: a reader takes a capture without any to mean that nobody was looked at.
         """
-        if not self._nodes:
+        if not self._nodes and not self._numbers:
             return
         nodes = tuple(self._nodes)
         pids = sorted(filter(str.isdecimal, self._names("/proc")), key=int)
@@ -264,9 +359,13 @@ class _Walk:
         held = [
             (fd, link)
             for fd, link in zip(fds, links, strict=True)
-            if isinstance(link, bytes) and _is_node(link, nodes)
+            if isinstance(link, bytes) and self._is_held(link, f"{directory}/{fd}", nodes)
         ]
-        rows = [row + b"\n" for row in maps.splitlines() if _is_node(_mapped(row), nodes)]
+        rows = [
+            row + b"\n"
+            for row in maps.splitlines()
+            if self._is_held(mapped := _mapped(row), os.fsdecode(mapped), nodes)
+        ]
         if not held and not rows:
             return False
         self.found[directory] = None
@@ -281,6 +380,17 @@ class _Walk:
             kept = [row for row in status.splitlines(keepends=True) if row.startswith(_STATUS)]
             self.found[f"{path}/status"] = b"".join(kept)
         return True
+
+    def _is_held(self, node: bytes, path: str, nodes: tuple[bytes, ...]) -> bool:
+        """Whether a descriptor or mapping is of a node, by its name or by its number."""
+        if _is_node(node, nodes):
+            return True
+        if not node.startswith(b"/dev/") or node.startswith(carried.COMMON_NODES):
+            return False
+        try:
+            return self._patient.call(self._host.device_number, path) in self._numbers
+        except OSError:
+            return False  # Closed meanwhile; or of another mount namespace, and so named otherwise.
 
     def _descriptor(self, path: str, link: bytes) -> None:
         self.found[path] = Link(os.fsdecode(link))
@@ -462,9 +572,12 @@ class _Walk:
         except OSError as error:
             return [error] * (len(files) + len(links))
 
-    def _file(self, path: str, limit: int) -> None:
+    def _file(
+        self, path: str, limit: int, part: Callable[[bytes], bytes] = lambda text: text
+    ) -> None:
+        """A file, or what `part` leaves of it."""
         try:
-            self.found[path] = self._patient.call(self._host.read, path, limit)
+            self.found[path] = part(self._patient.call(self._host.read, path, limit))
         except OSError as error:
             self._note(path, error)
 

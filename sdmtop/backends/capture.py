@@ -2,7 +2,8 @@
 
 The notes, `CAPTURE.json`, are an object: `kernel` (its release), `taken_at` (RFC 3339), `notes`
 (path -> why it could not be read: `write-only`, `read errno N`, `read timed out`, `directory not
-entered`, `skipped`, `absent`) and `numbers` (path of a descriptor -> `st_rdev` of what it is).
+entered`, `taken in part`, `skipped`, `absent`) and `numbers` (path of a descriptor -> `st_rdev` of
+what it is).
 Paths are in the escaped form of `sdmtop.text.fact`.
 """
 
@@ -28,6 +29,9 @@ NOT_ENTERED = "directory not entered"
 SKIPPED = "skipped"
 ABSENT = "absent"
 FAILED = "read errno "
+NOT_THERE = f"{FAILED}{errno.ENOENT}"
+"""Of a file that is absent in a directory that was taken in part: there, others are not told."""
+PARTLY = "taken in part"
 
 _OPEN = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 _ERRNOS = range(1, 4096)
@@ -102,7 +106,9 @@ class CaptureHost(TreeHost):
             number = int(digits) if digits.isdecimal() and len(digits) < 5 else 0
             if number not in _ERRNOS:
                 raise ValueError(f"no capture: its {NOTES} is broken (errno {shown(digits)})")
-        if why == NOT_ENTERED or (self._has(path) and stat.S_ISDIR(self.mode(path))):
+        if why == PARTLY:
+            self.put(path, Directory(number, is_listed=True))
+        elif why == NOT_ENTERED or (self._has(path) and stat.S_ISDIR(self.mode(path))):
             self.put(path, Directory(number))
         elif why == WRITE_ONLY:
             self.put(path, Failure(number, stat.S_IFREG | 0o200))

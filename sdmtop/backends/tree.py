@@ -51,10 +51,12 @@ class Failure(NamedTuple):
 class Directory(NamedTuple):
     """A directory that may be empty; those that hold something need not be named.
 
-    With an `errno`, listing it fails, and so does every name in it that the tree does not hold.
+    With an `errno`, listing it fails unless it `is_listed`, and so does every name in it that the
+    tree does not hold.
     """
 
     errno: int | None = None
+    is_listed: bool = False
 
 
 class Node(NamedTuple):
@@ -72,11 +74,12 @@ Entry: TypeAlias = "Leaf | str | Directory"
 class _Names(dict[str, "Leaf | _Names"]):
     """A directory: what is in it, by name."""
 
-    __slots__ = ("errno",)
+    __slots__ = ("errno", "is_listed")
 
     def __init__(self) -> None:
         super().__init__()
         self.errno: int | None = None
+        self.is_listed = False
 
 
 class TreeHost(Frozen):
@@ -103,7 +106,7 @@ class TreeHost(Frozen):
         """Add or replace what is at a path; what is above it becomes a directory."""
         if isinstance(entry, Directory):
             directory = self._directory(path.rstrip("/"))
-            directory.errno = entry.errno
+            directory.errno, directory.is_listed = entry.errno, entry.is_listed
             return
         above, slash, name = path.rpartition("/")
         directory = self._directory(above)
@@ -168,7 +171,7 @@ class TreeHost(Frozen):
         place = self._enter(path)
         if not isinstance(place, _Names):
             raise _error(errno.ENOTDIR, path)
-        if place.errno is not None:
+        if place.errno is not None and not place.is_listed:
             raise _error(place.errno, path)
         return [*place]
 

@@ -1,39 +1,15 @@
 """What is mounted and swapped to, by anybody: `/proc/*/mountinfo`, `/proc/swaps`, `/sys/fs`."""
 
-import errno
-import re
 from collections.abc import Iterator
 
-from sdmtop.model import Record
-from sdmtop.operations.blast.survey import LARGE, Survey
-from sdmtop.readers.sysfs import is_absent
+from sdmtop.operations.blast.survey import Survey
+from sdmtop.readers.mounts import Mount, essence, namespaces, parse_mountinfo
 from sdmtop.text import fact
 
 SOURCE = "mounts"
 
-_ESCAPE = re.compile(rb"\\([0-7]{3})")
-_FIRST_LINE = 256
-_ENDED = (errno.ESRCH, errno.EINVAL)
-"""What a process answers that has ended, and one that nobody has waited for yet."""
 _ACTIVE = ("ext4", "xfs", "f2fs")
 """File systems that have `/sys/fs/<type>/<name of the block device>` while they are mounted."""
-
-
-class Mount(Record, frozen=True):
-    """A line of `mountinfo`.
-
-    `number` is `major:minor` of the file system (of a block device, or `0:N`), `root` the
-    directory of it that is mounted at `point`; `source` and `options` are the file system's own
-    words. `pid` is a process of the mount namespace, None for the one that we are in.
-    """
-
-    number: str
-    root: str
-    point: str
-    type: str
-    source: str
-    options: str
-    pid: int | None
 
 
 class Mounts:
@@ -63,51 +39,39 @@ class Mounts:
         return None
 
 
-def parse_mountinfo(text: bytes, pid: int | None = None) -> list[Mount]:
-    """The mounts of a namespace; lines of another form are left out."""
-    return [mount for line in text.split(b"\n") if (mount := _mount(line, pid)) is not None]
-
-
 def read_mounts(survey: Survey) -> Mounts:
     """The mounts of our namespace, then those of all others that have a process.
 
-    A namespace is known by the number of its first mount, which no other has: of each process
-    only the first line is read, unless it is of a namespace not seen yet.
+    On another host, whose `/proc/self` is not there, that of its first process stands for ours.
     """
     found: list[Mount] = []
-    seen: set[bytes] = set()
-    ours = survey.read(SOURCE, "/proc/self/mountinfo", optional=True)
-    if not ours:  # Another host: as its first process has them.
-        ours = survey.read(SOURCE, "/proc/1/mountinfo")
-    found += parse_mountinfo(ours)
-    seen.add(_first(ours))
-    lines = set(map(_essence, ours.split(b"\n")))
+    lines: set[tuple[bytes, ...]] = set()
+    for pid, text in namespaces(survey.host.read, _processes(survey)):
+        if isinstance(text, OSError):
+            survey.doubt(SOURCE, f"/proc/{pid}/mountinfo", text)
+            continue
+        # A hundred containers share most of their lines.
+        new = [line for line in text.split(b"\n") if essence(line) not in lines]
+        found += parse_mountinfo(b"\n".join(new), int(pid) if lines else None)
+        lines.update(map(essence, new))
+    if not lines:
+        survey.say_doubt(SOURCE, "no process shows what is mounted")
+    return Mounts(found)
+
+
+def _processes(survey: Survey) -> Iterator[str]:
+    yield "self"
     for pid in sorted(filter(str.isdecimal, survey.names(SOURCE, "/proc")), key=int):
         if survey.enough():
             survey.say_doubt(SOURCE, "not all mount namespaces were looked at: out of time")
-            break
-        path = f"/proc/{pid}/mountinfo"
-        try:
-            first = _first(survey.host.read(path, _FIRST_LINE))
-            if first in seen or not first:
-                continue
-            seen.add(first)
-            text = survey.host.read(path, LARGE)
-        except OSError as error:
-            if not is_absent(error) and error.errno not in _ENDED:
-                survey.doubt(SOURCE, path, error)
-            continue
-        # A hundred containers share most of their lines.
-        new = [line for line in text.split(b"\n") if _essence(line) not in lines]
-        lines.update(map(_essence, new))
-        found += parse_mountinfo(b"\n".join(new), int(pid))
-    return Mounts(found)
+            return
+        yield pid
 
 
 def read_swaps(survey: Survey) -> list[str]:
     """The paths of `/proc/swaps`: of partitions and of files."""
-    text = survey.read(SOURCE, "/proc/swaps")
-    return [_word(line.split()[0]) for line in text.split(b"\n")[1:] if line.strip()]
+    rows = survey.read(SOURCE, "/proc/swaps").split(b"\n")[1:]
+    return [fact(row.split()[0].replace(b"\\040", b" ")) for row in rows if row.strip()]
 
 
 def read_active(survey: Survey) -> dict[str, str]:
@@ -117,29 +81,3 @@ def read_active(survey: Survey) -> dict[str, str]:
         for type_ in _ACTIVE
         for name in survey.names(SOURCE, f"/sys/fs/{type_}", optional=True)
     }
-
-
-def _mount(line: bytes, pid: int | None) -> Mount | None:
-    head, dash, tail = line.partition(b" - ")
-    fields, system = head.split(b" "), tail.split(b" ")
-    if not dash or len(fields) < 6 or len(system) < 3:
-        return None
-    number, root, point = map(_word, fields[2:5])
-    type_, source, options = map(_word, system[:3])
-    return Mount(number, root, point, type_, source, options, pid)
-
-
-def _first(text: bytes) -> bytes:
-    """The number of the first mount of a namespace."""
-    return text[: text.find(b" ")]
-
-
-def _essence(line: bytes) -> tuple[bytes, ...]:
-    """What a line tells, without what differs between two namespaces with the same mount."""
-    head, _, tail = line.partition(b" - ")
-    return (*head.split(b" ", 5)[2:5], tail)
-
-
-def _word(field: bytes) -> str:
-    r"""A field as a fact; blanks and backslashes in it are written as `\040`."""
-    return fact(_ESCAPE.sub(lambda digits: bytes((int(digits[1], 8) & 0xFF,)), field))

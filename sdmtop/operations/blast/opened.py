@@ -8,20 +8,20 @@ import os
 from collections import defaultdict
 from collections.abc import Iterator
 
+from sdmtop.carried import COMMON_NODES
 from sdmtop.operations.blast.disks import disks_of
 from sdmtop.operations.blast.reach import Touched
 from sdmtop.operations.blast.storage import SOURCE as DISKS
 from sdmtop.operations.blast.storage import Storage
-from sdmtop.operations.blast.survey import LARGE, Survey
+from sdmtop.operations.blast.survey import Survey
 from sdmtop.operations.plan import Verdict
+from sdmtop.readers.mounts import LARGEST
 from sdmtop.readers.sysfs import is_absent
 from sdmtop.text import fact, line
 
 SOURCE = "holders"
 
 _DEV = b"/dev/"
-_COMMON = (b"/dev/null", b"/dev/zero", b"/dev/pts/", b"/dev/shm/", b"/dev/urandom", b"/dev/ptmx")
-"""Nodes that belong to no device, and that every process has."""
 _PROGRAMS = 3
 
 
@@ -87,13 +87,13 @@ def _held(survey: Survey, process: str) -> Iterator[tuple[int, str]]:
     fds = survey.host.list(f"{process}/fd")
     for fd, link in zip(fds, survey.host.look(f"{process}/fd", (), fds), strict=True):
         # In a container a node may have another path, but seldom one without /dev in it.
-        if isinstance(link, bytes) and _DEV in link and not link.startswith(_COMMON):
+        if isinstance(link, bytes) and _DEV in link and not link.startswith(COMMON_NODES):
             yield from _number(survey, f"{process}/fd/{fd}", fact(link))
-    maps = survey.host.read(f"{process}/maps", LARGE)
+    maps = survey.host.read(f"{process}/maps", LARGEST)
     if _DEV in maps:
         for row in maps.split(b"\n"):
             at = row.find(b" " + _DEV)
-            if at >= 0 and not row.startswith(_COMMON, at + 1):
+            if at >= 0 and not row.startswith(COMMON_NODES, at + 1):
                 path = os.fsdecode(row[at + 1 :])
                 yield from _number(survey, path, fact(path))
 

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from msgspec.structs import replace
 
 from sdmtop.model import Record
-from sdmtop.operations.blast.mounts import Mount, read_mounts
+from sdmtop.operations.blast.mounts import read_mounts
 from sdmtop.operations.blast.nvme import Subsystems
 from sdmtop.operations.blast.routes import Address, parse_address
 from sdmtop.operations.blast.storage import SOURCE, Loss, Storage, mounted
 from sdmtop.operations.blast.survey import Survey
+from sdmtop.readers.mounts import Mount
 from sdmtop.text import line
 
 _SERVED = ("nfs", "nfs4", "cifs", "smb3", "ceph", "9p", "afs")

@@ -10,7 +10,8 @@ from sdmtop.operations.blast.routes import (
     parse_address,
     parse_tcp,
 )
-from sdmtop.operations.blast.survey import LARGE, Survey
+from sdmtop.operations.blast.survey import Survey
+from sdmtop.readers.mounts import LARGEST
 from sdmtop.readers.sysfs import is_absent, number
 from sdmtop.text import line
 
@@ -97,7 +98,7 @@ class Session:
         found = {}
         for one in self.ancestors:
             try:
-                environment = self._survey.host.read(f"/proc/{one.pid}/environ", LARGE)
+                environment = self._survey.host.read(f"/proc/{one.pid}/environ", LARGEST)
             except OSError:
                 continue  # Another user's: sshd's itself, which knows it by its socket.
             for entry in environment.split(b"\0"):

@@ -10,10 +10,11 @@ from functools import cached_property
 
 from sdmtop.model import Record
 from sdmtop.operations.blast.mounts import SOURCE as MOUNTS
-from sdmtop.operations.blast.mounts import Mount, read_active, read_mounts, read_swaps
+from sdmtop.operations.blast.mounts import read_active, read_mounts, read_swaps
 from sdmtop.operations.blast.signatures import read_content
 from sdmtop.operations.blast.survey import Part, Survey
 from sdmtop.operations.plan import VerdictKind
+from sdmtop.readers.mounts import Mount
 from sdmtop.text import fact, line
 
 SOURCE = "disks"

@@ -16,6 +16,7 @@ from sdmtop.errors import sentence
 from sdmtop.model import Record, Snapshot
 from sdmtop.operations.blast.reach import Touched
 from sdmtop.operations.plan import Verdict
+from sdmtop.readers.mounts import LARGEST
 from sdmtop.readers.sysfs import follow, is_absent, number
 from sdmtop.text import fact
 
@@ -24,9 +25,6 @@ T = TypeVar("T")
 CLASS = "/sys/class"
 _NAMED = 3
 """Doubts of one source that are named; of more, the number is told."""
-
-LARGE = 16 * 1024 * 1024
-"""Bytes of a table in /proc at most."""
 
 
 class Part(Record, frozen=True):
@@ -69,13 +67,13 @@ class Survey:
 
     # -- reading -----------------------------------------------------------------------------
 
-    def read(self, source: str, path: str, limit: int = LARGE, *, optional: bool = False) -> bytes:
+    def read(self, source: str, path: str, *, optional: bool = False) -> bytes:
         """A file; empty, and a doubt about `source`, where it cannot be read.
 
         A file that some kernels do not have is `optional`: absent, it is empty and no doubt.
         """
         try:
-            return self.host.read(path, limit)
+            return self.host.read(path, LARGEST)
         except OSError as error:
             if not (optional and is_absent(error)):
                 self.doubt(source, path, error)

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from sdmtop.operations.blast.console import parse_keyboards
 from sdmtop.operations.blast.crypto import parse_crypto
-from sdmtop.operations.blast.mounts import parse_mountinfo
 from sdmtop.operations.blast.routes import (
     parse_address,
     parse_if_inet6,
@@ -24,6 +23,7 @@ from sdmtop.operations.blast.routes import (
 )
 from sdmtop.operations.blast.session import parse_stat
 from sdmtop.operations.blast.signatures import HEAD, identify, pool_name
+from sdmtop.readers.mounts import parse_mountinfo
 
 WORDS = st.sampled_from(
     [b"0", b"1", b"-", b"/", b"eth0", b"01", b"ffffffff", b"0" * 32, b"9" * 40, b"\\040", b"\xff"]
