@@ -37,4 +37,6 @@ class KernelLog:
 
 def _escaped(text: str) -> str:
     """The kernel shows what is not printable as an escape."""
+    if text.isascii() and text.isprintable() and "\\" not in text:
+        return text
     return "".join(c if " " <= c <= "~" and c != "\\" else f"\\x{ord(c) & 0xFF:02x}" for c in text)

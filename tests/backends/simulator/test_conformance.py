@@ -144,6 +144,18 @@ def test_the_type_of_a_group_with_and_without_a_driver(kernel: str, busy: int) -
         assert type_of(host, NIC) == ("DMA" if word == "auto" else word)
 
 
+@pytest.mark.parametrize(("kernel", "refuses"), [("6.1", True), ("6.12", False)])
+def test_the_type_with_vfio_pci_bound_and_nothing_open(kernel: str, refuses: bool) -> None:
+    host = guest(kernel)
+    to_vfio(host, EDU)
+    if refuses:
+        with refused(errno.EBUSY):
+            set_type(host, EDU, "identity")
+    else:
+        set_type(host, EDU, "identity")
+    assert type_of(host, EDU) == ("DMA" if refuses else "identity")
+
+
 def test_the_type_of_a_claimed_group_can_only_become_lazy() -> None:
     host = guest()
     group = Group.open(host, f"/dev/vfio/{to_vfio(host, EDU)}")
