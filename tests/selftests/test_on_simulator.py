@@ -27,19 +27,20 @@ DSA = "0000:6a:01.0"
 
 PLACES = {
     "vfio": ("default", NIC),
+    "iommufd": ("idxd", "0000:6a:01.0"),
     "edu": ("edu", EDU),
     "crypto": ("default", "0000:76:00.0"),
     "dmatest": ("idxd", "dma0chan0"),
     "uacce": ("uacce", "hisi_zip-0"),
     "idxd": ("idxd", "wq0.0"),
 }
-"""Family -> scenario, and what is tested there. `iommufd` needs a kernel that has it: the guest."""
+"""Family -> scenario, and what is tested there."""
 
 
 def place(family: str) -> tuple[LyingHost, str]:
     scenario, target = PLACES[family]
     host = LyingHost(scenario)
-    if family == "edu":
+    if family in ("edu", "iommufd"):
         host.give_to_vfio(target)
     return host, target
 
@@ -186,6 +187,17 @@ def obliging(host: LyingHost) -> None:
     vars(_pci(host, DSA).accelerator())["run"] = lambda *_: (1, 0, 0, 0)
 
 
+def other_registers(host: LyingHost) -> None:
+    host.texts["/sys/class/iommu/dmar0/intel-iommu/ecap"] = b"f00f4e\n"
+
+
+def without_pasids(call: Callable[[], int], argument: int | bytearray) -> int:
+    """Attaching a PASID has a longer argument than attaching the device."""
+    if isinstance(argument, bytearray) and len(argument) > 12:
+        raise OSError(errno.EIO, "no")
+    return call()
+
+
 class Failing(NamedTuple):
     test: str
     arrange: Callable[[LyingHost], None]
@@ -204,6 +216,11 @@ FAILS = (
     Failing("vfio.dma", lie(vfio.UNMAP_DMA, accept), "bytes unmapped again"),
     Failing("vfio.locked", still_pinned, "bytes locked after unmap"),
     Failing("vfio.reset", lie(vfio.RESET, broken), "resetting: it does not come back (EIO)"),
+    Failing("iommufd.bind", lie(vfio.BIND_IOMMUFD, forgive), "binding it again"),
+    Failing("iommufd.dma", lie(vfio.IOAS_MAP, forgive), "the same IOVA again"),
+    Failing("iommufd.interrupt", lie(vfio.SET_IRQS, accept), "vector 0 of MSI-X, fired once"),
+    Failing("iommufd.hardware", other_registers, "ecap of dmar0"),
+    Failing("iommufd.pasid", lie(vfio.ATTACH_PT, without_pasids), "attaching PASID 5: no (EIO)"),
     Failing("edu.identity", register(0, 0xFFFFFFFF), "identity at 0x0"),
     Failing("edu.liveness", register(4, 0xFFFFFFFF), "complement of 0xffffffff"),
     Failing("edu.factorial", wrong(EDU), "0!"),

@@ -55,6 +55,7 @@ class ForkedWrite:
         self._pid = os.fork()
         if not self._pid:
             os.setsid()
+            os.closerange(3, 1024)  # Or it would hold itself the device that it waits for.
             try:
                 fd = os.open(path, os.O_WRONLY)
                 os.write(fd, data)
