@@ -7,7 +7,7 @@ from typing import Any, NoReturn, Protocol, cast
 
 from sdmtop import __version__
 from sdmtop.console import FLAGS, console, on_a_terminal
-from sdmtop.errors import FAILED, UsageError, complain, put_out
+from sdmtop.errors import FAILED, NothingToDoError, RefusedError, UsageError, complain, put_out
 from sdmtop.settings import Settings
 from sdmtop.subcommands.options import add_host, add_interval
 
@@ -21,6 +21,16 @@ COMMANDS = {
     "diff": "what changed between two moments, captures or snapshots",
     "config": "settings and keys: show them, check the file, write one to begin with",
     "locate": "where configuration, journal and saved screens lie",
+    "attach": "give devices to VFIO or another driver; open and hold queues",
+    "detach": "give devices back to the drivers that they had",
+    "create": "make a mediated device",
+    "remove": "remove mediated devices",
+    "domain-type": "change the default domain of a group",
+    "affinity": "choose the CPUs that interrupts may come to",
+    "reset": "reset a PCI device",
+    "sriov": "choose how many virtual functions a device has",
+    "undo": "undo what was done, as the journal has it",
+    "journal": "what was done, and what became of it",
 }
 """What each sub-command does. The command is a module of its name in `sdmtop.subcommands`."""
 
@@ -54,7 +64,7 @@ def parser(complete: Collection[str] = COMMANDS) -> argparse.ArgumentParser:
     add_host(top)
     top.add_argument("--version", action="version", version=f"sdmtop {__version__}")
     top.add_argument(
-        "--read-only", action="store_true", help="never change the host (so far it never does)"
+        "--read-only", action="store_true", help="never change the host, whatever is asked"
     )
     top.add_argument("--ascii", action="store_true", help="draw the console with ASCII only")
     top.add_argument(
@@ -96,6 +106,8 @@ def run(arguments: Sequence[str]) -> int:
 
         # Without a terminal, the console is one reading as text.
         return print_snapshot(options.host, "tree")
+    except (RefusedError, NothingToDoError) as error:
+        return complain(options.command, error)
     except (OSError, ValueError) as error:
         return complain(options.host, error)
     except KeyboardInterrupt:
@@ -114,4 +126,5 @@ def _given(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _subcommand(name: str) -> _Subcommand:
-    return cast(_Subcommand, import_module(f"sdmtop.subcommands.{name}"))
+    module = name.replace("-", "_")
+    return cast(_Subcommand, import_module(f"sdmtop.subcommands.{module}"))

@@ -50,12 +50,16 @@ def console(url: str, given: "Mapping[str, Any]") -> int:
 
         return complain(config_file(), error)
     try:
-        source, host = _opened(url, settings.interval)
+        source, host = _opened(url, settings)
     except (OSError, ValueError) as error:
         from sdmtop.errors import complain
 
         return complain(url, error)
     return _run(source, host, settings)
+
+
+DISARMED = "the program was started, or is configured, to change nothing"
+"""Why nothing is changed then."""
 
 
 def load_settings(given: "Mapping[str, Any]") -> Settings:
@@ -74,7 +78,7 @@ def load_settings(given: "Mapping[str, Any]") -> Settings:
     return Settings({**chosen, **given}, remote="SSH_TTY" in os.environ)
 
 
-def _opened(url: str, interval: float) -> "tuple[Callable[[], Sampler | Replayer], Host | None]":
+def _opened(url: str, settings: Settings) -> "tuple[Callable[[], Sampler | Replayer], Host | None]":
     """What makes the samples, to be called when the screen stands; a host that has a glance."""
     if url.startswith("replay:"):
         from sdmtop.replay import Replayer
@@ -82,7 +86,9 @@ def _opened(url: str, interval: float) -> "tuple[Callable[[], Sampler | Replayer
         replayer = Replayer(url)
         return lambda: replayer, None
     host = _open(url)
-    return lambda: _sampler(host, interval), host if host.backend == "linux" else None
+    if settings.read_only:
+        host.disarmed = DISARMED
+    return lambda: _sampler(host, settings.interval), host if host.backend == "linux" else None
 
 
 def _run(

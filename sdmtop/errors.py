@@ -14,6 +14,17 @@ class UsageError(ValueError):
     """What was asked for makes no sense, whatever the state of the host."""
 
 
+class RefusedError(Exception):
+    """What was asked for is not done, for a reason that a sentence says."""
+
+
+class NothingToDoError(Exception):
+    """There is nothing that could be done: no such thing, or it is so already."""
+
+
+_STATUSES = {UsageError: USAGE, RefusedError: REFUSED, NothingToDoError: NOTHING_TO_DO}
+
+
 def sentence(what: str, error: Exception) -> str:
     """`what: why (errno name)`, on one line, fit for a terminal."""
     if isinstance(error, OSError) and error.errno is not None:
@@ -24,10 +35,13 @@ def sentence(what: str, error: Exception) -> str:
 
 
 def complain(what: str, error: Exception) -> int:
-    """Print the sentence to standard error; the exit status of a thing that failed."""
+    """Print the sentence to standard error; the exit status of that error."""
     if sys.stderr is not None:
         print(f"sdmtop: {sentence(what.removesuffix(':'), error)}", file=sys.stderr)  # noqa: T201
-    return USAGE if isinstance(error, UsageError) else FAILED
+    for kind, status in _STATUSES.items():
+        if isinstance(error, kind):
+            return status
+    return FAILED
 
 
 def put_out(data: bytes) -> int:

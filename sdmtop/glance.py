@@ -72,7 +72,7 @@ class Glance:
             kernel=box["kernel"],
             iommu=iommu_kind(units),
             backend=box["backend"],
-            read_only=True,
+            read_only=host.refusal() is not None,
             state="starting",
             width=columns,
         )

@@ -140,6 +140,12 @@ def test_memory_is_mapped_for_reading_and_writing(memory: Memory) -> None:
     ]
 
 
+def test_a_container_tells_the_caller_its_pasid() -> None:
+    kernel = Kernel(put("=I", 12, 17))
+    assert Container(kernel).bind_process() == 17
+    assert kernel.asked == [(0x3B7A, struct.pack("=IIIIi", 20, 1, 0, 0, 0))]
+
+
 def test_the_ranges_of_a_container_are_in_a_capability_of_a_longer_answer() -> None:
     def longer(argument: bytearray) -> int:
         struct.pack_into("=I", argument, 0, 72)

@@ -163,6 +163,9 @@ class Host(Protocol):
     avoid: frozenset[str]
     """Paths whose reading hangs: refused with ETIMEDOUT until the set is changed."""
 
+    disarmed: str | None
+    """Why the operator wants nothing changed, a sentence: then nothing can be (EROFS)."""
+
     def read(self, path: str, limit: int = READ_LIMIT) -> bytes:
         """The first `limit` bytes of a file."""
 

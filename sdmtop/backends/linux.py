@@ -26,6 +26,8 @@ _CHUNK = 1024 * 1024
 """Bytes asked for at once of what has turned out to be large."""
 _LOG_RECORD = 8192
 _LOG_RECORDS = 100_000
+_CAP_SYS_ADMIN = 21  # include/uapi/linux/capability.h
+_ANOTHER_ROOT = "another root is only read"
 
 
 def open_linux(root: str) -> LinuxHost:
@@ -47,6 +49,7 @@ class LinuxHost:
         self._root = root.rstrip("/")
         self.url = f"linux:{self._root}"
         self.avoid: frozenset[str] = frozenset()
+        self.disarmed: str | None = None
         self._at = ("", "")
 
     @property
@@ -174,29 +177,35 @@ class LinuxHost:
 
     def refusal(self) -> str | None:
         """See `Host.refusal`."""
+        if self.disarmed is not None:
+            return self.disarmed
         if not self.is_this_machine:
-            return "another root is only read"
-        from sdmtop.backends.doing import refusal
-
-        return refusal()
+            return _ANOTHER_ROOT
+        # The capability, not the user id, is what the kernel asks for.
+        with open("/proc/self/status", encoding="ascii", errors="replace") as status:
+            for line in status:
+                name, _, value = line.partition(":")
+                if name == "CapEff" and int(value, 16) >> _CAP_SYS_ADMIN & 1:
+                    return None
+        return "changing devices needs root (CAP_SYS_ADMIN)"
 
     def write(self, path: str, data: bytes) -> Write:
         """See `Host.write`."""
-        self._refuse_another_root(path)
+        self._refuse_if_disarmed(path)
         from sdmtop.backends.doing import begin_write
 
         return begin_write(path, data)
 
     def load_module(self, name: str) -> Write:
         """See `Host.load_module`."""
-        self._refuse_another_root(name)
+        self._refuse_if_disarmed(name)
         from sdmtop.backends.doing import load_module
 
         return load_module(name)
 
     def open(self, path: str) -> Handle:
         """See `Host.open`."""
-        self._refuse_another_root(path)
+        self._refuse_if_disarmed(path)
         from sdmtop.backends.doing import open_node
 
         return open_node(path)
@@ -227,9 +236,10 @@ class LinuxHost:
         """See `Host.sleep`."""
         time.sleep(seconds)
 
-    def _refuse_another_root(self, what: str) -> None:
-        if not self.is_this_machine:
-            raise OSError(errno.EROFS, "another root is only read", what)
+    def _refuse_if_disarmed(self, what: str) -> None:
+        why = self.disarmed or (None if self.is_this_machine else _ANOTHER_ROOT)
+        if why is not None:
+            raise OSError(errno.EROFS, why, what)
 
     def close(self) -> None:
         """Nothing is held open."""

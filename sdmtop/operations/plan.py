@@ -12,7 +12,7 @@ from typing import Literal
 from sdmtop.model import Record
 
 VerdictKind = Literal["safe", "unsafe", "unknown", "refused"]
-FactKind = Literal["link", "text", "cpus", "names", "count", "exists"]
+FactKind = Literal["link", "text", "cpus", "names", "count", "exists", "config", "status", "open"]
 Operation = Literal[
     "attach", "detach", "create", "remove", "domain-type", "affinity", "reset", "sriov", "undo"
 ]
@@ -33,13 +33,19 @@ class Verdict(Record, frozen=True):
     evidence: tuple[str, ...] = ()
 
 
+ANY = "*"
+"""The value of a `Fact` that may be anything, or nothing: the kernel decides."""
+
+
 class Fact(Record, frozen=True):
     """Something that can be read again at any time: what `path` is said to be.
 
     `value` is None for what is not there. By `kind`: `link` is the last part of a symbolic
     link's target, `text` the one line of a file, `cpus` the same as a set of numbers (`0-3,8`),
     `names` the names in a directory (sorted, with blanks between), `count` how many names in
-    the directory of `path` begin with its last part, `exists` is "yes" for what is there.
+    the directory of `path` begin with its last part, `exists` is "yes" for what is there,
+    `config` the first four bytes of PCI configuration space. Of a kept node, whose name is then
+    the path: `open` is "yes" while it is, `status` is what VFIO says of a group.
     """
 
     kind: FactKind
@@ -94,11 +100,13 @@ class Step(Record, frozen=True):
 
     `before` must hold when it begins, `after` when it has ended: success of a write proves
     nothing. `inverse` undoes it, None where nothing can or nothing need. Undone, `after` is what
-    must hold first, and `before` what must hold then.
+    must hold first, and `before` what must hold then. `subject` is the device or queue that it
+    is about.
     """
 
     subject: str
     title: str
+    inverse_title: str
     action: Action
     before: tuple[Fact, ...]
     after: tuple[Fact, ...]
@@ -108,25 +116,30 @@ class Step(Record, frozen=True):
 class Plan(Record, frozen=True, kw_only=True):
     """Ordered steps for all targets, with what they cost.
 
-    `command` is the command line of sdmtop that makes the same plan. `groups` are locked while it
-    runs. `identity` is what the devices of these groups are: it is read again before each step,
-    as it should be by then. `decisions` say of every other device of the groups what becomes of
-    it. `equivalents` are the commands of known tools that do the same. `notes` are what an
-    operator should know besides. `undoes` is the id of the plan that this one undoes.
+    `command` is the command line of sdmtop that makes the same plan. `locks` are the groups and
+    devices that nobody else may operate on meanwhile. `identity` is what the devices of these
+    groups are: it is read again before each step, as it should be by then. `decisions` say of
+    every other device of the groups what becomes of it. `equivalents` are the commands of known
+    tools that do the same. `notes` are what an operator should know besides. `undoes` is the
+    number in the journal of the plan that this one undoes.
     """
 
-    id: str
     operation: Operation
     targets: tuple[str, ...]
     command: str
-    groups: tuple[str, ...]
+    locks: tuple[str, ...]
     identity: tuple[Fact, ...]
     decisions: tuple[str, ...]
     verdicts: tuple[Verdict, ...]
     steps: tuple[Step, ...]
     equivalents: tuple[str, ...]
     notes: tuple[str, ...] = ()
-    undoes: str | None = None
+    undoes: int | None = None
+
+    @property
+    def phrase(self) -> str:
+        """What is typed in full to go on with a plan about which there are doubts."""
+        return " ".join(self.targets)
 
     @property
     def refusals(self) -> tuple[Verdict, ...]:

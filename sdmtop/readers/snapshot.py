@@ -131,7 +131,8 @@ class Reading:
     def read_host(self) -> None:
         """Name, kernel, CPUs; and the IOMMU units, which change as seldom."""
         unknowns = self._begin("host")
-        self.info = HostInfo(**host_facts(self.host, unknowns), read_only=True)
+        read_only = self.host.refusal() is not None
+        self.info = HostInfo(**host_facts(self.host, unknowns), read_only=read_only)
         self.units = read_iommu_units(self.host, unknowns)
 
     def read_topology(self) -> None:

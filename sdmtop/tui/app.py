@@ -52,8 +52,6 @@ _BLANK = 1.0
 _SAID = 6.0
 """Seconds that a sentence stands in the footer, unless a key is pressed before."""
 
-_READ_ONLY = "the program was started, or is configured, to change nothing"
-
 _WATCHDOG = 2.0
 """Seconds between two looks of the watchdog; each costs a wake-up."""
 
@@ -137,7 +135,7 @@ class Console(App[None]):
         self.theme = DARK.name
         if not settings.animation:
             self.animation_level = "none"
-        self._refusal = _READ_ONLY if settings.read_only else sampler.host.refusal()
+        self._refusal = sampler.host.refusal()
         self._silence: Timer | None = None
         self._veil = ExitStack()
 

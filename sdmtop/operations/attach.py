@@ -1,0 +1,200 @@
+"""`attach`: give devices to VFIO or to a driver of choice, with what their groups need for it.
+
+A device changes its driver in three steps: unbind, override, bind. In this order a step that
+hangs (unbind) has changed nothing else yet, and undone from the last to the first each of them
+finds what it needs: the old override is back before the old driver binds.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sdmtop.conclusions import states
+from sdmtop.errors import NothingToDoError, RefusedError
+from sdmtop.operations import equivalents
+from sdmtop.operations.draft import Draft
+from sdmtop.operations.facts import now
+from sdmtop.operations.hold import hold_steps
+from sdmtop.operations.mdevs import removal_steps
+from sdmtop.operations.plan import Fact, Load, Write
+from sdmtop.operations.settings import sriov_steps
+from sdmtop.operations.targets import MDEVS, find_targets
+from sdmtop.readers.groups import is_vfio, uses_dma
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sdmtop.backends.base import Host
+    from sdmtop.model import Device, Snapshot
+    from sdmtop.operations.plan import Plan
+
+DRIVERS = {"pci": "vfio-pci", "platform": "vfio-platform", "amba": "vfio-amba", "cdx": "vfio-cdx"}
+"""What hands devices of a bus to processes, unless the operator chooses another."""
+
+NO_OVERRIDE = "(null)"
+"""`driver_override` where none is set; a lone newline sets it so."""
+
+
+def plan_attach(
+    host: Host,
+    snapshot: Snapshot,
+    names: Sequence[str],
+    *,
+    driver: str | None = None,
+    only: bool = False,
+) -> Plan:
+    """The plan that attaches these TARGETs.
+
+    `driver` is bound instead of the bus's VFIO driver; queues have none. Devices of the group
+    that stand in the way are attached as well, or with `only` just unbound.
+
+    Raises `NothingToDoError` where all is so already, `RefusedError` for what no plan can do,
+    `OSError` for a fact that is needed and cannot be read.
+    """
+    targets = find_targets(snapshot, names)
+    draft = Draft(host, snapshot, "attach")
+    for device in targets.devices:
+        draft.target(device.address)
+    for queue in targets.queues:
+        draft.target(queue.id)
+        if driver is not None:
+            raise RefusedError(f"{queue.id}: a queue is opened, it gets no driver")
+        hold_steps(draft, queue)
+    named = {device.address for device in targets.devices}
+    for device in targets.devices:
+        chosen = driver or DRIVERS.get(device.bus or "")
+        if chosen is None:
+            raise RefusedError(
+                f"{device.address}: which driver? bus {device.bus} has none for VFIO"
+            )
+        rebind_steps(draft, device, chosen)
+        if is_vfio(chosen):
+            for sibling in _siblings(snapshot, device):
+                if sibling.address not in named:
+                    named.add(sibling.address)
+                    _decide(draft, sibling, device.address, only=only)
+    if not draft.steps:
+        what = ", ".join(names)
+        raise NothingToDoError(f"{what}: attached already")
+    options = (f" --driver {driver}" if driver else "") + (" --only" if only else "")
+    return draft.finish(f"sdmtop attach {' '.join(names)}{options}")
+
+
+def _decide(draft: Draft, device: Device, target: str, *, only: bool) -> None:
+    """What becomes of a device in the group of a target."""
+    if device.address in draft.gone:
+        draft.decide(device.address, f"goes: it is a VF of {device.physfn}")
+        return
+    draft.identify_device(device)
+    if device.driver is None:
+        draft.decide(device.address, "kept as it is: it has no driver")
+    elif not uses_dma(device.driver):
+        draft.decide(device.address, f"kept as it is: {device.driver} does not stand in the way")
+    elif only:
+        draft.decide(device.address, f"loses {device.driver}, or {target} cannot be used")
+        unbind_steps(draft, device)
+        draft.note(
+            f"{device.address} stays without a driver until something binds one; then group "
+            f"{device.group} is not viable any more"
+        )
+    else:
+        draft.decide(
+            device.address, f"attached as well: {device.driver} would keep the group not viable"
+        )
+        rebind_steps(draft, device, DRIVERS.get(device.bus or "", "vfio-pci"))
+
+
+def rebind_steps(draft: Draft, device: Device, driver: str) -> None:
+    """Take a device from its driver and give it to another; no steps if it has that one."""
+    draft.identify_device(device)
+    draft.lock_device(device)
+    if device.driver == driver:
+        return
+    unbind_steps(draft, device)
+    path, bus = device.path, device.bus
+    drivers = f"/sys/bus/{bus}/drivers"
+    _load(draft, device, driver)
+    override = now(draft.host, "text", f"{path}/driver_override")
+    if override.value is None:
+        draft.refuse(device.address, f"bus {bus} has no driver_override on this kernel")
+    elif override.value != driver:
+        draft.identify(override)
+        old = "\n" if override.value == NO_OVERRIDE else override.value
+        draft.step(
+            device.address,
+            f"let only {driver} bind to {device.address}",
+            Write(override.path, driver),
+            before=(override,),
+            after=(Fact(override.kind, override.path, driver),),
+            inverse=Write(override.path, old),
+            inverse_title=f"set the override of {device.address} back",
+        )
+    draft.step(
+        device.address,
+        f"bind {device.address} to {driver}",
+        Write(f"{drivers}/{driver}/bind", device.address),
+        before=(Fact("link", f"{path}/driver", None),),
+        after=(Fact("link", f"{path}/driver", driver),),
+        inverse=Write(f"{drivers}/{driver}/unbind", device.address),
+        inverse_title=f"unbind {device.address} from {driver}",
+    )
+    for command in equivalents.rebind(device, driver):
+        draft.equivalent(command)
+    draft.note("not persistent: a reboot undoes it (`driverctl set-override` would keep it)")
+
+
+def unbind_steps(draft: Draft, device: Device) -> None:
+    """Take a device from its driver, after all that lives on it: VFs and mediated devices."""
+    draft.lock_device(device)
+    if device.address in states(draft.snapshot):
+        draft.refuse(device.address, "an unbind of it is under way, or its driver cannot be told",
+                     f"{device.path}/driver")  # fmt: skip
+    if device.driver is None:
+        return
+    if device.sriov is not None and device.sriov.vfs:
+        sriov_steps(draft, device, device.sriov.vfs, 0)
+    for queue in draft.snapshot.sdmdevs:
+        if queue.parent == device.address and queue.kind in MDEVS:
+            removal_steps(draft, queue)
+    drivers = f"/sys/bus/{device.bus}/drivers"
+    draft.step(
+        device.address,
+        f"unbind {device.address} from {device.driver}",
+        Write(f"{drivers}/{device.driver}/unbind", device.address),
+        before=(Fact("link", f"{device.path}/driver", device.driver),),
+        after=(Fact("link", f"{device.path}/driver", None),),
+        inverse=Write(f"{drivers}/{device.driver}/bind", device.address),
+        inverse_title=f"bind {device.address} to {device.driver} again",
+    )
+
+
+def _load(draft: Draft, device: Device, driver: str) -> None:
+    """Load the driver's module where there is no such driver yet."""
+    directory = now(draft.host, "exists", f"/sys/bus/{device.bus}/drivers/{driver}")
+    loading = any(isinstance(step.action, Load) for step in draft.steps)
+    if directory.value is not None or loading:
+        return
+    disabled = now(draft.host, "text", "/proc/sys/kernel/modules_disabled")
+    if disabled.value == "1":
+        draft.refuse(device.address, f"there is no {driver}, and no module may be loaded any more",
+                     disabled.path)  # fmt: skip
+    draft.step(
+        device.address,
+        f"load {driver}",
+        Load(driver),
+        before=(directory,),
+        after=(Fact(directory.kind, directory.path, "yes"),),
+    )
+    draft.note(f"the module of {driver} stays loaded when this is undone")
+
+
+def _siblings(snapshot: Snapshot, device: Device) -> list[Device]:
+    """The other devices of its group; VFs after the PF, with which they may go."""
+    found = [
+        other
+        for other in snapshot.devices
+        if device.group is not None
+        and other.group == device.group
+        and other.address != device.address
+    ]
+    return sorted(found, key=lambda other: other.physfn is not None)

@@ -1,0 +1,155 @@
+"""A plan in the making: what all planners share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sdmtop.operations.equivalents import shell
+from sdmtop.operations.facts import now, say, value_of
+from sdmtop.operations.plan import ANY, Fact, Plan, Step, Verdict, Write
+from sdmtop.operations.preconditions import judge
+from sdmtop.readers.groups import GROUPS
+from sdmtop.text import printable
+
+if TYPE_CHECKING:
+    from sdmtop.backends.base import Host
+    from sdmtop.model import Device, Snapshot
+    from sdmtop.operations.plan import Action, Operation, VerdictKind
+
+
+_WORST_FIRST = ("refused", "unknown", "unsafe", "safe")
+
+
+class Draft:
+    """Collects the steps of one plan on one host, and what is known about them."""
+
+    def __init__(self, host: Host, snapshot: Snapshot, operation: Operation) -> None:
+        self.host = host
+        self.snapshot = snapshot
+        self._operation: Operation = operation
+        self.steps: list[Step] = []
+        self.gone: set[str] = set()
+        """Devices and queues that a step removes."""
+        self._verdicts: list[Verdict] = []
+        # Sets that keep their order.
+        self._targets: dict[str, None] = {}
+        self._locks: dict[str, None] = {}
+        self._identity: dict[Fact, None] = {}
+        self._decisions: dict[str, None] = {}
+        self._equivalents: dict[str, None] = {}
+        self._notes: dict[str, None] = {}
+
+    # -- what it is about ----------------------------------------------------------------------
+
+    def target(self, name: str) -> None:
+        """What the operator has named."""
+        self._targets[name] = None
+
+    def lock(self, name: str) -> None:
+        """A group (`group/18`) or device that nobody else may operate on meanwhile."""
+        self._locks[name] = None
+
+    def lock_device(self, device: Device) -> None:
+        """The group of a device, or the device alone where it has none."""
+        self.lock(device.address if device.group is None else f"group/{device.group}")
+
+    def identify(self, *facts: Fact) -> None:
+        """What must be so when the plan begins, and go on to be so unless a step changes it."""
+        self._identity.update(dict.fromkeys(facts))
+
+    def identify_device(self, device: Device) -> None:
+        """Its driver, what it is, its group, and who is in it. Raises what reading raises."""
+        path = device.path
+        self.identify(
+            # The driver first: where an unbind is under way, nothing after it is read.
+            now(self.host, "link", f"{path}/driver"),
+            now(self.host, "text", f"{path}/modalias"),
+            now(self.host, "link", f"{path}/iommu_group"),
+        )
+        if device.group is not None:
+            self.identify(now(self.host, "names", f"{GROUPS}/{device.group}/devices"))
+
+    # -- what is known of it ---------------------------------------------------------------------
+
+    def verdict(self, kind: VerdictKind, subject: str, sentence: str, *evidence: str) -> None:
+        """What the plan costs in some respect."""
+        verdict = Verdict(kind, subject, sentence, evidence)
+        if verdict not in self._verdicts:
+            self._verdicts.append(verdict)
+
+    def refuse(self, subject: str, sentence: str, *evidence: str) -> None:
+        """Why it cannot be carried out."""
+        self.verdict("refused", subject, sentence, *evidence)
+
+    def decide(self, subject: str, decision: str) -> None:
+        """What becomes of a device of the group that was not named."""
+        self._decisions[f"{subject}: {decision}"] = None
+
+    def equivalent(self, command: str) -> None:
+        """A command of a known tool that does the same."""
+        self._equivalents[command] = None
+
+    def note(self, sentence: str) -> None:
+        """Something that an operator should know besides."""
+        self._notes[sentence] = None
+
+    # -- steps -----------------------------------------------------------------------------------
+
+    def step(
+        self,
+        subject: str,
+        title: str,
+        action: Action,
+        *,
+        before: tuple[Fact, ...] = (),
+        after: tuple[Fact, ...] = (),
+        inverse: Action | None = None,
+        inverse_title: str = "",
+    ) -> None:
+        """One change; `before` and `after` as in `Step`."""
+        self.steps.append(Step(subject, title, inverse_title, action, before, after, inverse))
+
+    def finish(self, command: str, *, undoes: int | None = None) -> Plan:
+        """The plan, with what its steps would cost."""
+        self._refuse_hidden()
+        self._refuse_contradictions()
+        verdicts = (*self._verdicts, *judge(self.host, self.snapshot, self.steps))
+        by_hand = tuple(filter(None, (shell(step.action) for step in self.steps)))
+        return Plan(
+            operation=self._operation,
+            targets=tuple(self._targets),
+            command=command,
+            locks=tuple(self._locks),
+            identity=tuple(self._identity),
+            decisions=tuple(self._decisions),
+            verdicts=tuple(sorted(verdicts, key=lambda one: _WORST_FIRST.index(one.kind))),
+            steps=tuple(self.steps),
+            equivalents=tuple(self._equivalents) or by_hand,
+            notes=tuple(self._notes),
+            undoes=undoes,
+        )
+
+    def _refuse_hidden(self) -> None:
+        """Nothing is written that the operator cannot see exactly as it is."""
+        for step in self.steps:
+            for action in (step.action, step.inverse):
+                if isinstance(action, Write):
+                    shown = f"{action.path} {action.data.rstrip()}"
+                    if printable(shown) != shown or "\\x" in shown:
+                        why = "its name has characters that cannot be shown as they are"
+                        self.refuse(step.subject, why)
+
+    def _refuse_contradictions(self) -> None:
+        """What a step expects is so now, or an earlier step makes it so."""
+        made: dict[tuple[str, str], str | None] = {}
+        for step in self.steps:
+            for fact in step.before:
+                place = (fact.kind, fact.path)
+                if fact.kind in ("open", "status") or fact.value == ANY:
+                    continue
+                value = made[place] if place in made else value_of(self.host, fact)
+                if value not in (fact.value, ANY):
+                    self.refuse(
+                        step.subject, f"it is not as the plan needs it: {say(fact)}", fact.path
+                    )
+            made.update(((fact.kind, fact.path), fact.value) for fact in step.after)

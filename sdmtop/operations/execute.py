@@ -1,0 +1,362 @@
+"""Carries out a plan: the only place where a host is changed.
+
+The gate stands here: whatever makes a plan and however it was confirmed, nothing is done to a
+host that may not be changed, nothing that is refused, and nothing in doubt that was not typed in
+full. Every step is checked before and after; one that fails has those before it undone.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from sdmtop.errors import RefusedError, sentence
+from sdmtop.operations.equivalents import shell
+from sdmtop.operations.facts import (
+    all_hold,
+    difference,
+    first_difference,
+    now,
+    say_difference,
+)
+from sdmtop.operations.plan import ANY, Action, Call, Close, Fact, Load, Open, Write
+from sdmtop.operations.preconditions import judge
+from sdmtop.operations.trouble import what_the_kernel_says, where_it_hangs
+from sdmtop.readers.snapshot import read_snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from sdmtop.backends import base
+    from sdmtop.backends.base import Host
+    from sdmtop.model import Snapshot
+    from sdmtop.operations.journal import Ending, StepState
+    from sdmtop.operations.kept import Kept
+    from sdmtop.operations.plan import Plan, Step
+    from sdmtop.operations.store import Store
+
+WAITING = 10.0
+"""Seconds that an unbind or a removal may take, which wait for a holder to let go."""
+
+WORKING = 60.0
+"""Seconds that any other step may take: a driver that starts its device is slow."""
+
+_RETRIES = (0.1, 0.4, 1.0)
+"""Seconds between the attempts at a write that fails for the moment."""
+
+_SETTLING = (0.0, 0.05, 0.2, 0.75, 1.0)
+"""Seconds between the looks whether a step has done what it should."""
+
+_FOR_THE_MOMENT = frozenset({errno.EAGAIN, errno.EBUSY})
+
+
+class Consent(NamedTuple):
+    """What the operator has said to a plan: yes, and what was typed in full."""
+
+    confirmed: bool
+    typed: str = ""
+
+
+Phase = Literal["begins", "waits", "done", "failed", "stuck", "undone", "left"]
+
+
+class Progress(NamedTuple):
+    """What has become of a step, by its index in the plan; `text` says more."""
+
+    step: int
+    phase: Phase
+    text: str = ""
+
+
+class Pending(NamedTuple):
+    """A write that has not returned, of a step by its index."""
+
+    step: int
+    write: base.Write
+
+
+class Result(NamedTuple):
+    """How a plan has ended.
+
+    `number` is the one in the journal. `trouble` says what went wrong, `left` what is not as it
+    was before, `mend` are the commands that would set it right.
+    """
+
+    number: int
+    ending: Ending
+    trouble: str | None = None
+    left: tuple[str, ...] = ()
+    mend: tuple[str, ...] = ()
+    pending: Pending | None = None
+
+
+def execute(
+    host: Host,
+    plan: Plan,
+    *,
+    store: Store,
+    kept: Kept,
+    consent: Consent,
+    tell: Callable[[Progress], None] = lambda _: None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Result:
+    """Carry out a plan, from the gate to the journal's last word about it.
+
+    `tell` is told of each step; `stop` is asked before each, and True has what was done undone.
+    Raises `RefusedError` before the first step where the gate is shut, `OSError` where the journal
+    cannot be written.
+    """
+    _pass_the_gate(host, plan, consent)
+    with store.locked(plan.locks, plan.command):
+        return _Run(host, plan, store, kept, tell, stop).run()
+
+
+def follow(host: Host, result: Result, store: Store, plan: Plan) -> str | None:
+    """Wait for a step that has not returned, for as long as it takes; what came of it.
+
+    For a thread of its own. None where nothing is pending.
+    """
+    if result.pending is None:
+        return None
+    index, write = result.pending
+    while not write.wait(WAITING):
+        pass
+    title = plan.steps[index].title
+    try:
+        write.result()
+    except OSError as error:
+        store.journal.step(result.number, index, "failed", f"returned late: {error.strerror}")
+        return sentence(f"{title}: returned late", error)
+    state: StepState = "done" if all_hold(host, plan.steps[index].after) else "failed"
+    store.journal.step(result.number, index, state, "returned late")
+    return f"{title}: returned late, {'done' if state == 'done' else 'without effect'}"
+
+
+def gate(host: Host, plan: Plan) -> str | None:
+    """Why this plan cannot be carried out, whatever the operator says; None where it can."""
+    why = host.refusal()
+    if why is not None:
+        return why
+    refusals = plan.refusals
+    return f"{refusals[0].subject}: {refusals[0].sentence}" if refusals else None
+
+
+def _pass_the_gate(host: Host, plan: Plan, consent: Consent) -> None:
+    why = gate(host, plan)
+    if why is not None:
+        raise RefusedError(why)
+    if not consent.confirmed:
+        raise RefusedError("not confirmed")
+    if plan.doubts and consent.typed != plan.phrase:
+        raise RefusedError(
+            f"in use, or not known to be free: '{plan.phrase}' has to be typed in full"
+        )
+
+
+class _Run:
+    """One plan being carried out."""
+
+    def __init__(
+        self,
+        host: Host,
+        plan: Plan,
+        store: Store,
+        kept: Kept,
+        tell: Callable[[Progress], None],
+        stop: Callable[[], bool],
+    ) -> None:
+        self._host = host
+        self._plan = plan
+        self._journal = store.journal
+        self._kept = kept
+        self._tell = tell
+        self._stop = stop
+        self._number = 0
+        self._expected: dict[tuple[str, str], Fact] = {
+            (fact.kind, fact.path): fact for fact in plan.identity
+        }
+        """What the devices should be by now."""
+        self._first = dict(self._expected)
+        """What they were before the first step."""
+        self._pending: Pending | None = None
+        self._mend: list[str] = []
+
+    def run(self) -> Result:
+        """See `execute`."""
+        self._look_again()
+        self._number = self._journal.begin(self._plan, self._host)
+        for index, step in enumerate(self._plan.steps):
+            if not isinstance(step.action, Load):  # A module stays, and hurts nobody.
+                for fact in step.before:
+                    self._first.setdefault((fact.kind, fact.path), fact)
+            trouble = "stopped by the operator" if self._stop() else self._advance(index, step)
+            if trouble is not None:
+                return self._turn_back(index, trouble)
+        self._journal.end(self._number, "done")
+        self._remember()
+        return Result(self._number, "done")
+
+    def _look_again(self) -> None:
+        """What was shown still holds, and nothing has come up since that was not shown."""
+        moved = first_difference(self._host, self._plan.identity, self._kept)
+        if moved is not None:
+            raise RefusedError(f"it has changed since the plan was made: {say_difference(moved)}")
+        shown = {(verdict.kind, verdict.subject) for verdict in self._plan.verdicts}
+        for verdict in judge(self._host, self._snapshot(), self._plan.steps):
+            if verdict.kind != "safe" and (verdict.kind, verdict.subject) not in shown:
+                raise RefusedError(
+                    f"{verdict.subject}: {verdict.sentence} (since the plan was made: make it anew)"
+                )
+
+    def _snapshot(self) -> Snapshot:
+        return read_snapshot(self._host)
+
+    # -- forward --
+
+    def _advance(self, index: int, step: Step) -> str | None:
+        """Do one step; what went wrong, if anything did."""
+        self._tell(Progress(index, "begins"))
+        begun = self._host.now()
+        moved = first_difference(self._host, (*self._expected.values(), *step.before), self._kept)
+        trouble = (
+            f"it has changed meanwhile: {say_difference(moved)}"
+            if moved is not None
+            else self._perform(index, step.action, step.after)
+        )
+        if trouble is None:
+            for fact in step.after:
+                known = now(self._host, fact.kind, fact.path) if fact.value == ANY else fact
+                if fact.kind not in ("open", "status"):
+                    self._expected[fact.kind, fact.path] = known
+            return self._record(index, "done")
+        if self._pending is not None:
+            pid = self._pending.write.pid
+            trouble += where_it_hangs(self._host, self._snapshot(), pid, step.subject)
+            self._record(index, "stuck", trouble)
+        else:
+            trouble += what_the_kernel_says(self._host, step.subject, begun)
+            self._record(index, "failed", trouble)
+        return f"{step.title}: {trouble}"
+
+    def _perform(self, index: int, action: Action, after: Iterable[Fact]) -> str | None:
+        """Do it, and look whether it has done what it should; what went wrong, if anything."""
+        try:
+            if not self._attempt(index, action):
+                return "it does not return"
+        except OSError as error:
+            return sentence("it failed", error)
+        found = None
+        for pause in _SETTLING:
+            self._host.sleep(pause)
+            found = first_difference(self._host, after, self._kept)
+            if found is None:
+                return None
+        return f"it was done, without effect: {say_difference(found)}" if found else None
+
+    def _attempt(self, index: int, action: Action) -> bool:
+        """Do it, again if it fails for the moment; whether it has returned in time."""
+        for pause in _RETRIES:
+            try:
+                return self._act(index, action)
+            except OSError as error:
+                if error.errno not in _FOR_THE_MOMENT or not isinstance(action, Write):
+                    raise
+            self._host.sleep(pause)
+        return self._act(index, action)
+
+    def _act(self, index: int, action: Action) -> bool:
+        """Whether it has returned in time. Raises the kernel's `OSError`."""
+        if isinstance(action, Open):
+            self._kept.open(action)
+        elif isinstance(action, Call):
+            self._kept.call(action)
+        elif isinstance(action, Close):
+            self._kept.close(action)
+        else:
+            if isinstance(action, Load):
+                write = self._host.load_module(action.module)
+            else:
+                write = self._host.write(action.path, action.data.encode())
+            return self._wait(index, write, action)
+        return True
+
+    def _wait(self, index: int, write: base.Write, action: Action) -> bool:
+        begun = self._host.now()
+        patience = _patience(action)
+        while not write.wait(1.0):
+            waited = self._host.now() - begun
+            if waited >= patience:
+                self._pending = Pending(index, write)
+                return False
+            self._tell(Progress(index, "waits", f"for {waited:.0f} s"))
+        write.result()
+        return True
+
+    # -- back --
+
+    def _turn_back(self, failed: int, trouble: str) -> Result:
+        """Undo what was done before the step that failed, and that step too if need be."""
+        blocked: dict[str, str] = {}
+        steps = self._plan.steps
+        if self._pending is not None:
+            # Whatever else touches its device would wait for it.
+            blocked[steps[failed].subject] = "it would wait behind the step that hangs"
+        for index in range(failed, -1, -1):
+            # Without facts to tell, a step that has failed has done nothing.
+            if index < failed or (self._pending is None and steps[index].before):
+                self._undo(index, steps[index], blocked)
+        left = tuple(
+            say_difference(found)
+            for fact in self._first.values()
+            if (found := difference(self._host, fact, self._kept)) is not None
+        )
+        ending: Ending = "stuck" if self._pending is not None else "left" if left else "rolled back"
+        if ending == "stuck":
+            self._mend.append(f"sdmtop undo {self._number}    # when it has returned")
+        self._end(ending, left)
+        self._remember()
+        return Result(self._number, ending, trouble, left, tuple(self._mend), self._pending)
+
+    def _undo(self, index: int, step: Step, blocked: dict[str, str]) -> None:
+        """Undo one step, unless what it began with is so; `blocked` says which cannot be."""
+        if step.inverse is None:
+            return
+        if not (step.before and all_hold(self._host, step.before, self._kept)):
+            trouble = blocked.get(step.subject) or self._perform(index, step.inverse, step.before)
+            if trouble is not None:
+                blocked.setdefault(step.subject, "what came after it could not be undone")
+                self._record(index, "left", trouble)
+                self._mend += filter(None, [shell(step.inverse)])
+                return
+        self._record(index, "undone")
+
+    # -- words --
+
+    def _record(self, index: int, state: StepState, detail: str = "") -> str | None:
+        """Tell the journal and the operator; what went wrong with that, if anything did."""
+        self._tell(Progress(index, state, detail))
+        try:
+            self._journal.step(self._number, index, state, detail)
+        except OSError as error:
+            return sentence("the journal cannot be written", error)
+        return None
+
+    def _end(self, ending: Ending, left: tuple[str, ...]) -> None:
+        try:
+            self._journal.end(self._number, ending, left)
+        except OSError as error:
+            self._tell(Progress(0, "left", sentence("the journal cannot be written", error)))
+
+    def _remember(self) -> None:
+        """Which queues this process holds now, and by which plan."""
+        for target in self._plan.targets:
+            if self._kept.holds(target):
+                self._kept.plans.setdefault(target, self._plan)
+            else:
+                self._kept.plans.pop(target, None)
+
+
+def _patience(action: Action) -> float:
+    """Seconds after which an action counts as stuck."""
+    waits = isinstance(action, Write) and action.path.endswith(("/unbind", "/remove"))
+    return WAITING if waits else WORKING

@@ -1,0 +1,162 @@
+"""Facts that can be read again: what a step expects, and what it finds."""
+
+from __future__ import annotations
+
+import posixpath
+from typing import TYPE_CHECKING, NamedTuple
+
+from msgspec.structs import replace
+
+from sdmtop.operations.plan import ANY, Fact, FactKind
+from sdmtop.readers.sysfs import is_absent, natural
+from sdmtop.text import fact as as_fact
+from sdmtop.text import line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from sdmtop.backends.base import Host
+    from sdmtop.operations.kept import Kept
+
+_HEAD = 4
+"""Bytes of configuration space that tell vendor and device."""
+
+
+class Difference(NamedTuple):
+    """A fact that is not as it should be; `found` is what it is, in words."""
+
+    fact: Fact
+    found: str
+
+
+def value_of(host: Host, fact: Fact, kept: Kept | None = None) -> str | None:
+    """What the value of this fact is now. Raises `OSError` if that cannot be told."""
+    if fact.kind in ("status", "open"):
+        return kept.value_of(fact) if kept is not None else None
+    try:
+        return _READ[fact.kind](host, fact.path)
+    except OSError as error:
+        if is_absent(error):
+            return None
+        raise
+
+
+def now(host: Host, kind: FactKind, path: str) -> Fact:
+    """A fact as it is now."""
+    unread = Fact(kind, path, None)
+    return replace(unread, value=value_of(host, unread))
+
+
+def difference(host: Host, fact: Fact, kept: Kept | None = None) -> Difference | None:
+    """How the fact differs from what is so now; what cannot be read is a difference."""
+    if fact.value == ANY:
+        return None
+    try:
+        value = value_of(host, fact, kept)
+    except OSError as error:
+        return Difference(fact, f"it cannot be read: {error.strerror}")
+    return None if value == fact.value else Difference(fact, _say_value(value))
+
+
+def first_difference(
+    host: Host, facts: Iterable[Fact], kept: Kept | None = None
+) -> Difference | None:
+    """The first of these facts that is not so: nothing after it is read."""
+    return next((found for one in facts if (found := difference(host, one, kept))), None)
+
+
+def all_hold(host: Host, facts: Iterable[Fact], kept: Kept | None = None) -> bool:
+    """Whether all of these facts are so."""
+    return first_difference(host, facts, kept) is None
+
+
+def say(fact: Fact) -> str:
+    """The fact as an operator reads it."""
+    if fact.value == ANY:
+        return f"{fact.path} is what the kernel makes it"
+    if fact.kind == "count":
+        return f"{fact.path}* is there {fact.value} times"
+    if fact.kind == "open":
+        return f"{fact.path} is {'open' if fact.value else 'closed'}"
+    if fact.value is None:
+        return f"{fact.path} is not there"
+    if fact.kind == "exists":
+        return f"{fact.path} is there"
+    verb = {"link": "leads to", "names": "holds", "config": "begins with"}.get(fact.kind, "is")
+    return f"{fact.path} {verb} {_say_value(fact.value)}"
+
+
+def say_difference(found: Difference) -> str:
+    """What is wrong, in a sentence."""
+    fact = found.fact
+    what = f"{fact.path}*" if fact.kind == "count" else fact.path
+    return f"{what}: expected {_say_value(fact.value)}, found {found.found}"
+
+
+def _say_value(value: str | None) -> str:
+    if value is None:
+        return "nothing"
+    return value or "(empty)"
+
+
+def as_set(text: str) -> str:
+    """A list of CPUs in one spelling: `0-3,8`. Raises `ValueError` for what is no such list."""
+    numbers: set[int] = set()
+    for part in text.strip().split(","):
+        first, dash, last = part.partition("-")
+        low, high = int(first), int(last if dash else first)
+        if not 0 <= low <= high < 1 << 20:
+            raise ValueError(f"{text!r} is no list of CPUs")
+        numbers.update(range(low, high + 1))
+    runs: list[list[int]] = []
+    for number in sorted(numbers):
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return ",".join(f"{low}-{high}" if low < high else str(low) for low, high in runs)
+
+
+def _link(host: Host, path: str) -> str:
+    return as_fact(posixpath.basename(host.readlink(path)))
+
+
+def _text(host: Host, path: str) -> str:
+    return line(host.read(path))
+
+
+def _cpus(host: Host, path: str) -> str:
+    text = _text(host, path)
+    try:
+        return as_set(text)
+    except ValueError:
+        return text
+
+
+def _names(host: Host, path: str) -> str:
+    return " ".join(map(as_fact, sorted(host.list(path), key=natural)))
+
+
+def _count(host: Host, path: str) -> str:
+    directory, _, prefix = path.rpartition("/")
+    return str(sum(name.startswith(prefix) for name in host.list(directory)))
+
+
+def _exists(host: Host, path: str) -> str:
+    host.mode(path)
+    return "yes"
+
+
+def _config(host: Host, path: str) -> str:
+    return host.read_at(path, 0, _HEAD).hex(" ")
+
+
+_READ: dict[str, Callable[[Host, str], str]] = {
+    "link": _link,
+    "text": _text,
+    "cpus": _cpus,
+    "names": _names,
+    "count": _count,
+    "exists": _exists,
+    "config": _config,
+}

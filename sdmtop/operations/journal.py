@@ -1,0 +1,236 @@
+"""The journal: what was planned, what was done, and how it ended. It is only ever added to.
+
+Each record is a line: its checksum, a blank, JSON. A record is on the disk before the next step
+begins, so that after a kill or a power cut the plan is known, and all steps but the last one too;
+of that one, reading its facts again tells.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+import zlib
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Literal, NamedTuple
+from weakref import finalize
+
+import msgspec
+
+from sdmtop.model import Record
+from sdmtop.operations.plan import Plan  # noqa: TC001 - msgspec needs it to decode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sdmtop.backends.base import Host
+
+StepState = Literal["done", "failed", "stuck", "undone", "left"]
+"""What became of a step: `undone` by a rollback, `left` where the rollback has failed."""
+
+Ending = Literal["done", "rolled back", "left", "stuck", "reboot"]
+"""`left`: failed, and not all of it could be undone; `reboot`: cut off, and undone by that."""
+
+_BOOT_ID = "/proc/sys/kernel/random/boot_id"
+
+
+class Begun(Record, frozen=True, tag="plan", kw_only=True):
+    """A plan that is about to be carried out. `at` is in seconds since the epoch.
+
+    `boot` is the boot id of the host; `pid` and `started` (clock ticks since boot) are the
+    process that carries it out, `user` its effective user id.
+    """
+
+    number: int
+    at: float
+    host: str
+    boot: str | None
+    pid: int
+    started: int | None
+    user: int
+    plan: Plan
+
+
+class Stepped(Record, frozen=True, tag="step", kw_only=True):
+    """What became of a step of a plan, by its index."""
+
+    number: int
+    at: float
+    index: int
+    state: StepState
+    detail: str = ""
+
+
+class Ended(Record, frozen=True, tag="end", kw_only=True):
+    """How a plan has ended, and what it has left that is not as it was."""
+
+    number: int
+    at: float
+    ending: Ending
+    left: tuple[str, ...] = ()
+
+
+_Line = Begun | Stepped | Ended
+_decoder = msgspec.json.Decoder(_Line)
+
+
+class Entry(NamedTuple):
+    """All that the journal says of one plan.
+
+    `states` has the last state of each step that came to one, by index. `undone_by` is the number
+    of the plan that has undone this one.
+    """
+
+    begun: Begun
+    states: dict[int, StepState]
+    ended: Ended | None = None
+    undone_by: int | None = None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the process that carries it out, or holds what it has opened, is alive."""
+        return _started(self.begun.pid) == self.begun.started is not None
+
+
+class Journal:
+    """A file of records. Without a path it is in memory, and ends with the process."""
+
+    def __init__(self, path: str | None) -> None:
+        self.path = path
+        self.damaged = 0
+        """Lines that could not be read, the last time."""
+        if path is None:
+            self._memory = os.memfd_create("journal")
+            finalize(self, os.close, self._memory)
+
+    def begin(self, plan: Plan, host: Host) -> int:
+        """Write down a plan before its first step; its number. Raises `OSError`."""
+        with self._open() as fd:
+            lines = self._read(fd)
+            number = max((line.number for line in lines), default=0) + 1
+            pid = os.getpid()
+            begun = Begun(
+                number=number,
+                at=time.time(),
+                host=host.url,
+                boot=boot_id(host),
+                pid=pid,
+                started=_started(pid),
+                user=os.geteuid(),
+                plan=plan,
+            )
+            _append(fd, begun)
+        if number == 1 and self.path is not None:
+            _sync(os.path.dirname(self.path))
+        return number
+
+    def step(self, number: int, index: int, state: StepState, detail: str = "") -> None:
+        """Write down what became of a step, before the next one begins."""
+        with self._open() as fd:
+            line = Stepped(number=number, at=time.time(), index=index, state=state, detail=detail)
+            _append(fd, line)
+
+    def end(self, number: int, ending: Ending, left: tuple[str, ...] = ()) -> None:
+        """Write down how a plan has ended."""
+        with self._open() as fd:
+            _append(fd, Ended(number=number, at=time.time(), ending=ending, left=left))
+
+    def entries(self) -> tuple[Entry, ...]:
+        """Every plan, oldest first; none where there is no journal yet.
+
+        Damaged lines, as a power cut leaves them, are passed over and counted.
+        """
+        if self.path is not None and not os.path.exists(self.path):
+            return ()
+        with self._open(os.O_RDONLY) as fd:
+            lines = self._read(fd)
+        entries: dict[int, Entry] = {}
+        for line in lines:
+            if isinstance(line, Begun):
+                entries[line.number] = Entry(line, {})
+            elif (entry := entries.get(line.number)) is None:
+                self.damaged += 1  # Of a plan whose own line is damaged.
+            elif isinstance(line, Stepped):
+                entry.states[line.index] = line.state
+            else:
+                entries[line.number] = entry._replace(ended=line)
+                undone = entry.begun.plan.undoes
+                if line.ending == "done" and undone in entries:
+                    entries[undone] = entries[undone]._replace(undone_by=line.number)
+        return tuple(entries.values())
+
+    @contextmanager
+    def _open(self, flags: int = os.O_RDWR | os.O_CREAT | os.O_APPEND) -> Iterator[int]:
+        """The file, to ourselves."""
+        if self.path is None:
+            yield self._memory
+            return
+        fd = os.open(self.path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            yield fd
+        finally:
+            os.close(fd)
+
+    def _read(self, fd: int) -> list[_Line]:
+        self.damaged = 0
+        lines: list[_Line] = []
+        for text in os.pread(fd, os.fstat(fd).st_size, 0).splitlines():
+            checksum, _, body = text.partition(b" ")
+            line = _decode(body) if checksum == _checksum(body) else None
+            if line is None:
+                self.damaged += 1
+            else:
+                lines.append(line)
+        return lines
+
+
+def boot_id(host: Host) -> str | None:
+    """What tells one boot of a host from another."""
+    try:
+        return host.read(_BOOT_ID).decode("ascii", "replace").strip()
+    except OSError:
+        return None
+
+
+def _decode(body: bytes) -> _Line | None:
+    """A record; None for what a later version of sdmtop may have written."""
+    try:
+        line: _Line = _decoder.decode(body)
+    except ValueError:
+        return None
+    return line
+
+
+def _append(fd: int, line: _Line) -> None:
+    body = msgspec.json.encode(line)
+    size = os.lseek(fd, 0, os.SEEK_END)
+    # What a power cut has torn off stays a line of its own.
+    torn = size > 0 and os.pread(fd, 1, size - 1) != b"\n"
+    data = (b"\n" if torn else b"") + _checksum(body) + b" " + body + b"\n"
+    while data:
+        data = data[os.write(fd, data) :]
+    os.fsync(fd)
+
+
+def _sync(directory: str) -> None:
+    """Have the name of a new file on the disk, too."""
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _checksum(body: bytes) -> bytes:
+    return b"%08x" % zlib.crc32(body)
+
+
+def _started(pid: int) -> int | None:
+    """When a process of this machine began, in clock ticks since boot; None if it has ended."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            # The name may hold anything, parentheses and blanks too; 20 fields on it is.
+            return int(file.read().rpartition(b")")[2].split()[19])
+    except OSError:
+        return None

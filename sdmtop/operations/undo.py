@@ -1,0 +1,327 @@
+"""`undo`, `undo --finish` and `detach`: plans made of the steps of an earlier plan.
+
+A step is undone by a step: its inverse, which begins where the step has ended and ends where it
+has begun. Undoing goes from the last step to the first.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sdmtop.errors import NothingToDoError, RefusedError
+from sdmtop.operations import equivalents
+from sdmtop.operations.draft import Draft
+from sdmtop.operations.facts import all_hold, now
+from sdmtop.operations.journal import boot_id
+from sdmtop.operations.plan import ANY, Call, Close, Fact, Open, Step, Write
+from sdmtop.operations.targets import find_targets
+from sdmtop.readers.groups import is_vfio
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from sdmtop.backends.base import Host
+    from sdmtop.model import Device, Sdmdev, Snapshot
+    from sdmtop.operations.journal import Entry
+    from sdmtop.operations.kept import Kept
+    from sdmtop.operations.plan import Plan
+
+
+_LASTING = ("/modalias", "/iommu_group", "/mdev_type", "/api", "/actions")
+"""Facts of identity that no step changes: where they differ, it is another device."""
+
+
+def inverted(steps: Iterable[Step]) -> list[Step]:
+    """The steps that undo these, from the last to the first; none for what has no inverse."""
+    return [
+        Step(
+            subject=step.subject,
+            title=step.inverse_title,
+            inverse_title=step.title,
+            action=step.inverse,
+            before=step.after,
+            after=step.before,
+            inverse=step.action,
+        )
+        for step in reversed(tuple(steps))
+        if step.inverse is not None
+    ]
+
+
+# -- undo --
+
+
+def plan_undo(
+    host: Host,
+    snapshot: Snapshot,
+    entries: Sequence[Entry],
+    *,
+    kept: Kept | None = None,
+    number: int | None = None,
+) -> Plan:
+    """The plan that undoes a plan of the journal: that of this number, or the last one.
+
+    `kept` is what this process holds. Raises `NothingToDoError` where nothing is left to undo,
+    `RefusedError` for what another process holds.
+    """
+    entry = _choose(host, entries, number)
+    begun = entry.begun
+    draft = Draft(host, snapshot, "undo")
+    _identify(draft, begun.plan)
+    if not _invert(draft, entry, kept):
+        raise NothingToDoError(
+            f"plan {begun.number} ({begun.plan.command}): nothing is left to undo"
+        )
+    return draft.finish(f"sdmtop undo {begun.number}", undoes=begun.number)
+
+
+def plan_finish(
+    host: Host, snapshot: Snapshot, entries: Sequence[Entry], *, number: int | None = None
+) -> Plan:
+    """The plan that does the rest of a plan that was left half-done.
+
+    Raises `NothingToDoError` for one that has ended.
+    """
+    entry = _choose(host, entries, number)
+    begun = entry.begun
+    if entry.ended is not None and entry.ended.ending == "done":
+        raise NothingToDoError(
+            f"plan {begun.number} ({begun.plan.command}): it was done to the end"
+        )
+    done = steps_done(host, entry)
+    draft = Draft(host, snapshot, begun.plan.operation)
+    _identify(draft, begun.plan)
+    draft.steps += [step for step in begun.plan.steps if step not in done]
+    if not draft.steps or any(isinstance(step.action, Open | Call) for step in draft.steps):
+        raise NothingToDoError(
+            f"plan {begun.number} ({begun.plan.command}): nothing of it can be done"
+        )
+    return draft.finish(f"sdmtop undo --finish {begun.number}")
+
+
+def is_of_this_boot(host: Host, entry: Entry) -> bool:
+    """Whether a plan was carried out on this host since it was booted."""
+    return (entry.begun.host, entry.begun.boot) == (host.url, boot_id(host))
+
+
+def steps_done(host: Host, entry: Entry) -> tuple[Step, ...]:
+    """The steps of a plan that are in force, as far as the journal and their facts tell.
+
+    A step that was under way when its process was killed has no record: it counts as done if
+    what it makes is so, and what it begins with is not.
+    """
+    found = []
+    for index, step in enumerate(entry.begun.plan.steps):
+        state = entry.states.get(index)
+        if state in ("done", "left") or (
+            state != "undone"
+            and not all_hold(host, step.before)
+            and step.after
+            and all_hold(host, step.after)
+        ):
+            found.append(step)
+    return tuple(found)
+
+
+def _choose(host: Host, entries: Sequence[Entry], number: int | None) -> Entry:
+    """The plan to undo. A hint of the reason where it cannot be."""
+    if number is not None:
+        entry = next((one for one in entries if one.begun.number == number), None)
+        if entry is None:
+            raise NothingToDoError(f"the journal has no plan {number}")
+        if not is_of_this_boot(host, entry):
+            raise NothingToDoError(f"plan {number}: a reboot has undone it")
+        if entry.undone_by is not None:
+            raise NothingToDoError(f"plan {number}: plan {entry.undone_by} has undone it")
+        return entry
+    for entry in reversed(entries):
+        ended = entry.ended.ending if entry.ended is not None else None
+        if (
+            is_of_this_boot(host, entry)
+            and entry.undone_by is None
+            and ended != "rolled back"
+            and (entry.begun.plan.undoes is None or ended != "done")
+            and steps_done(host, entry)
+        ):
+            return entry
+    raise NothingToDoError("the journal has nothing to undo since this host was booted")
+
+
+def _identify(draft: Draft, plan: Plan) -> None:
+    """The same devices as then: what they are is compared, what their state is is read anew."""
+    for name in plan.targets:
+        draft.target(name)
+    for name in plan.locks:
+        draft.lock(name)
+    for fact in plan.identity:
+        current = now(draft.host, fact.kind, fact.path)
+        draft.identify(current)
+        if fact.path.endswith(_LASTING) and current.value not in (fact.value, None):
+            draft.refuse(
+                fact.path.rsplit("/", 2)[1],
+                f"it is not what it was: {current.value} instead of {fact.value}",
+                fact.path,
+            )
+
+
+def _invert(
+    draft: Draft, entry: Entry, kept: Kept | None, subjects: frozenset[str] | None = None
+) -> bool:
+    """Add the inverses of all steps in force (of these subjects); whether all were inverted."""
+    plan = entry.begun.plan
+    complete = True
+    for step in reversed(steps_done(draft.host, entry)):
+        if subjects is not None and step.subject not in subjects:
+            complete = False
+        elif isinstance(step.action, Open | Call | Close):
+            if kept is not None and step.subject in kept.plans:
+                draft.steps += inverted([step])
+            elif entry.is_running and kept is None:
+                raise RefusedError(
+                    f"{step.subject}: process {entry.begun.pid} holds it until it ends"
+                )
+        elif not (step.before and all_hold(draft.host, step.before)):
+            draft.steps += inverted([step])
+    if plan.operation == "reset":
+        draft.note("a reset cannot be undone")
+    return complete and bool(draft.steps)
+
+
+# -- detach --
+
+
+def plan_detach(
+    host: Host,
+    snapshot: Snapshot,
+    names: Sequence[str],
+    *,
+    entries: Sequence[Entry] = (),
+    kept: Kept | None = None,
+    only: bool = False,
+) -> Plan:
+    """The plan that gives devices back to the drivers that they had, and lets queues go.
+
+    Which drivers those are is in the journal (`entries`); if it is not, the kernel looks for one.
+    All devices of a group go together unless `only` those that were named.
+
+    Raises `NothingToDoError` where nothing is attached, `RefusedError` for what another process
+    holds.
+    """
+    targets = find_targets(snapshot, names)
+    draft = Draft(host, snapshot, "detach")
+    covered: list[int] = []
+    for queue in targets.queues:
+        draft.target(queue.id)
+        _let_go(draft, queue, kept)
+    named = {device.address for device in targets.devices}
+    for device in targets.devices:
+        draft.target(device.address)
+        members = [device]
+        if not only:
+            members += [
+                other
+                for other in snapshot.devices
+                if other.group == device.group is not None
+                and other.address not in named
+                and other.driver is not None
+                and is_vfio(other.driver)
+            ]
+        for member in members:
+            named.add(member.address)
+            if member is not device:
+                draft.decide(member.address, "given back as well: it is in the same group")
+        covered += _give_back_all(draft, members, entries)
+    if not draft.steps:
+        raise NothingToDoError(f"{', '.join(names)}: not attached")
+    return draft.finish(
+        f"sdmtop detach {' '.join(names)}" + (" --only" if only else ""),
+        undoes=covered[0] if len(set(covered)) == 1 else None,
+    )
+
+
+def _let_go(draft: Draft, queue: Sdmdev, kept: Kept | None) -> None:
+    """Close what this process has opened of a queue."""
+    plan = kept.plans.get(queue.id) if kept is not None else None
+    if plan is None:
+        if queue.holders:
+            raise RefusedError(f"{queue.id}: process {queue.holders[0]} holds it until it lets go")
+        return
+    for name in plan.locks:
+        draft.lock(name)
+    draft.steps += inverted(step for step in plan.steps if step.subject == queue.id)
+
+
+def _give_back_all(
+    draft: Draft, devices: Sequence[Device], entries: Sequence[Entry]
+) -> Iterator[int]:
+    """Give the devices of a group back; the numbers of the plans that are undone by that."""
+    rest = list(devices)
+    for entry in reversed(entries):
+        mine = [device for device in rest if _has_attached(draft.host, entry, device)]
+        if not mine:
+            continue
+        for device in mine:
+            draft.identify_device(device)
+            draft.lock_device(device)
+            rest.remove(device)
+        subjects = frozenset(device.address for device in mine)
+        if _invert(draft, entry, None, subjects):
+            yield entry.begun.number
+    for device in rest:
+        if device.driver is not None and is_vfio(device.driver):
+            _probe(draft, device)
+
+
+def _has_attached(host: Host, entry: Entry, device: Device) -> bool:
+    """Whether a plan of the journal has bound the device to the driver that it has now."""
+    if not is_of_this_boot(host, entry) or entry.undone_by is not None:
+        return False
+    bound = Fact("link", f"{device.path}/driver", device.driver)
+    identity = Fact("text", f"{device.path}/modalias", None)
+    known = next((fact for fact in entry.begun.plan.identity if fact.path == identity.path), None)
+    return (
+        device.driver is not None
+        and entry.begun.plan.operation in ("attach", "undo")
+        and any(bound in step.after for step in steps_done(host, entry))
+        and (known is None or all_hold(host, [known]))
+    )
+
+
+def _probe(draft: Draft, device: Device) -> None:
+    """Without a memory of it: take the override away, and let the kernel look for a driver."""
+    path, bus, driver = device.path, device.bus, device.driver
+    draft.identify_device(device)
+    draft.lock_device(device)
+    draft.step(
+        device.address,
+        f"unbind {device.address} from {driver}",
+        Write(f"/sys/bus/{bus}/drivers/{driver}/unbind", device.address),
+        before=(Fact("link", f"{path}/driver", driver),),
+        after=(Fact("link", f"{path}/driver", None),),
+        inverse=Write(f"/sys/bus/{bus}/drivers/{driver}/bind", device.address),
+        inverse_title=f"bind {device.address} to {driver} again",
+    )
+    override = now(draft.host, "text", f"{path}/driver_override")
+    if override.value not in (None, "(null)"):
+        draft.identify(override)
+        draft.step(
+            device.address,
+            f"let any driver bind to {device.address}",
+            Write(override.path, "\n"),
+            before=(override,),
+            after=(Fact(override.kind, override.path, "(null)"),),
+            inverse=Write(override.path, override.value),
+            inverse_title=f"set the override of {device.address} back",
+        )
+    draft.step(
+        device.address,
+        f"have the kernel look for a driver for {device.address}",
+        Write(f"/sys/bus/{bus}/drivers_probe", device.address),
+        before=(Fact("link", f"{path}/driver", None),),
+        after=(Fact("link", f"{path}/driver", ANY),),
+        inverse=Write(f"{path}/driver/unbind", device.address),
+        inverse_title=f"unbind {device.address} from what was found",
+    )
+    for command in equivalents.give_back(device):
+        draft.equivalent(command)
+    draft.note(f"the journal does not know which driver {device.address} had")

@@ -1,0 +1,154 @@
+"""What all commands share that change a host: the plan is shown, confirmed, carried out, told."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from sdmtop.console import DISARMED, load_settings
+from sdmtop.errors import FAILED, REFUSED, RefusedError, put_out
+from sdmtop.subcommands.options import add_host
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Iterable, Iterator
+
+    from sdmtop.backends.base import Host
+    from sdmtop.model import Snapshot
+    from sdmtop.operations.execute import Progress, Result
+    from sdmtop.operations.journal import Entry
+    from sdmtop.operations.kept import Kept
+    from sdmtop.operations.plan import Plan
+    from sdmtop.operations.store import Store
+
+    Maker = Callable[[Host, Snapshot, tuple[Entry, ...]], Plan]
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def add_confirmation(parser: argparse.ArgumentParser) -> None:
+    """`--host`, `--dry-run`, `--yes`, `--confirm`."""
+    add_host(parser)
+    parser.add_argument(
+        "--dry-run", action="store_true", help="show what would be done, and do nothing"
+    )
+    parser.add_argument("--yes", action="store_true", help="do not ask where nothing is in use")
+    parser.add_argument(
+        "--confirm",
+        metavar="TARGETS",
+        help="what is in use, typed in full (its targets with blanks between), instead of asking",
+    )
+
+
+def carry_out(options: argparse.Namespace, make: Maker) -> int:
+    """Make a plan, show it, and unless it is a dry run have it confirmed and carry it out."""
+    from sdmtop.backends.base import open_host
+    from sdmtop.operations.words import demand, plan_lines
+    from sdmtop.readers.snapshot import read_snapshot
+
+    host = open_host(options.host)
+    if options.read_only or load_settings({}).read_only:
+        host.disarmed = DISARMED
+    plan = make(host, read_snapshot(host), _entries(host))
+    status = _print((*plan_lines(plan), "", demand(plan)))
+    if options.dry_run or status:
+        return status or (REFUSED if plan.refusals else 0)
+    return _execute(host, plan, options)
+
+
+def _entries(host: Host) -> tuple[Entry, ...]:
+    from sdmtop.operations.store import open_journal
+
+    return open_journal(host).entries()
+
+
+def _execute(host: Host, plan: Plan, options: argparse.Namespace) -> int:
+    from sdmtop.operations.execute import Consent, execute, gate
+    from sdmtop.operations.kept import Kept
+    from sdmtop.operations.recovery import settle
+    from sdmtop.operations.store import open_store
+    from sdmtop.operations.words import result_lines
+
+    why = gate(host, plan)
+    if why is not None:
+        raise RefusedError(why)
+    consent = Consent(*_consent(plan, options))
+    store, kept = open_store(host), Kept(host)
+    settle(host, store.journal)
+
+    def tell(progress: Progress) -> None:
+        step = plan.steps[progress.step]
+        told = f"{progress.step + 1}/{len(plan.steps)} {step.title}: {progress.phase}"
+        _print([f"{told} {progress.text}".rstrip()])
+
+    with _signals() as stopped:
+        result = execute(
+            host, plan, store=store, kept=kept, consent=consent, tell=tell, stop=stopped.is_set
+        )
+        _print(result_lines(plan, result))
+        if result.ending == "done" and kept.plans:
+            return _hold(host, store, kept, stopped)
+    return _status(result)
+
+
+@contextmanager
+def _signals() -> Iterator[threading.Event]:
+    """Set when a signal asks to end: the step under way is not interrupted by it."""
+    stopped = threading.Event()
+    before = {
+        number: signal.signal(number, lambda _number, _frame: stopped.set()) for number in _SIGNALS
+    }
+    try:
+        yield stopped
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _hold(host: Host, store: Store, kept: Kept, stopped: threading.Event) -> int:
+    """Hold what was attached until a signal comes; then let it go."""
+    from sdmtop.operations.execute import Consent, execute
+    from sdmtop.operations.undo import plan_detach
+    from sdmtop.operations.words import result_lines
+    from sdmtop.readers.snapshot import read_snapshot
+
+    _print([f"holding {', '.join(kept.plans)}; ctrl+c lets go"])
+    stopped.wait()
+    plan = plan_detach(host, read_snapshot(host), tuple(kept.plans), kept=kept)
+    consent = Consent(confirmed=True, typed=plan.phrase)  # Nobody else's, and the only way out.
+    result = execute(host, plan, store=store, kept=kept, consent=consent)
+    _print(result_lines(plan, result))
+    return _status(result)
+
+
+def _status(result: Result) -> int:
+    return 0 if result.ending == "done" else FAILED
+
+
+def _consent(plan: Plan, options: argparse.Namespace) -> tuple[bool, str]:
+    """(confirmed, what was typed in full): from the options, else from the terminal."""
+    if options.confirm is not None:
+        return True, options.confirm
+    if not plan.doubts and options.yes:
+        return True, ""
+    if sys.stdin is None or not sys.stdin.isatty():
+        asked = f"--confirm '{plan.phrase}'" if plan.doubts else "--yes"
+        raise RefusedError(f"not confirmed: there is no terminal to ask on, and no {asked}")
+    if plan.doubts:
+        typed = _ask("> ")
+        return typed == plan.phrase, typed
+    return _ask("Go on? [y/N] ").lower() in ("y", "yes"), ""
+
+
+def _ask(prompt: str) -> str:
+    put_out(prompt.encode())
+    return sys.stdin.readline().strip()
+
+
+def _print(lines: Iterable[str]) -> int:
+    from sdmtop.text import printable
+
+    return put_out("".join(f"{printable(line)}\n" for line in lines).encode())

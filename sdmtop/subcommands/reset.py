@@ -1,0 +1,23 @@
+"""`sdmtop reset`: reset a PCI device."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sdmtop.subcommands.plans import add_confirmation, carry_out
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Which, and how confirmed."""
+    add_confirmation(parser)
+    parser.add_argument("target", metavar="ADDRESS")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Do it."""
+    from sdmtop.operations.settings import plan_reset
+
+    return carry_out(options, lambda host, snapshot, _: plan_reset(host, snapshot, options.target))

@@ -1,0 +1,26 @@
+"""`sdmtop sriov`: how many virtual functions a physical function has."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sdmtop.subcommands.plans import add_confirmation, carry_out
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Which, how many, and how confirmed."""
+    add_confirmation(parser)
+    parser.add_argument("target", metavar="ADDRESS")
+    parser.add_argument("count", metavar="COUNT", type=int)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Do it."""
+    from sdmtop.operations.settings import plan_sriov
+
+    return carry_out(
+        options, lambda host, snapshot, _: plan_sriov(host, snapshot, options.target, options.count)
+    )

@@ -1,0 +1,37 @@
+"""Plans made from the journal, on captured kernels and small hosts."""
+
+from __future__ import annotations
+
+import pytest
+
+from sdmtop.errors import NothingToDoError
+from sdmtop.operations.undo import inverted, plan_detach
+from tests.operations.box import step
+from tests.operations.captured import BUSY, captured, writes
+
+
+def test_undoing_goes_from_the_last_step_to_the_first() -> None:
+    first, second = step("/a", "new"), step("/b", "new")
+    back = inverted([first, second])
+    assert [one.action for one in back] == [second.inverse, first.inverse]
+    assert inverted(back) == [first, second]
+
+
+def test_a_detach_without_a_memory_has_the_kernel_look_for_a_driver() -> None:
+    plan = plan_detach(*captured(BUSY), ["0000:03:00.0"])
+    assert writes(plan) == [
+        ("vfio-pci/unbind", "0000:03:00.0"),
+        ("0000:03:00.0/driver_override", "\n"),
+        ("pci/drivers_probe", "0000:03:00.0"),
+    ]
+    assert any("does not know which driver" in note for note in plan.notes)
+
+
+def test_what_is_on_its_own_driver_is_not_attached() -> None:
+    with pytest.raises(NothingToDoError, match="not attached"):
+        plan_detach(*captured(BUSY), ["0000:02:00.0"])
+
+
+def test_a_queue_that_nobody_holds_is_not_attached() -> None:
+    with pytest.raises(NothingToDoError, match="not attached"):
+        plan_detach(*captured(BUSY), ["5d3de000-0000-4000-8000-000000000001"])

@@ -1,0 +1,110 @@
+"""The commands that change a host: what they print, ask and answer with."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from sdmtop.cli import run
+
+BUSY = "capture:tests/trees/guest-6.12-intel-busy.tar.xz"
+NIC = "0000:04:00.0"
+
+
+def test_a_dry_run_shows_the_whole_plan(capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(["attach", "--host", BUSY, "--dry-run", "0000:06:03.0"]) == 0
+    shown = capfd.readouterr().out
+    for part in (
+        "1. unbind 0000:06:03.0 from e1000\n"
+        "     do     write '0000:06:03.0' to /sys/bus/pci/drivers/e1000/unbind\n",
+        "     undo   write '0000:06:03.0' to /sys/bus/pci/drivers/e1000/bind\n",
+        "0000:06:02.0: kept as it is: vfio-pci does not stand in the way",
+        "driverctl --nosave set-override 0000:06:03.0 vfio-pci",
+        "What it would cost",
+    ):
+        assert part in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        (["attach", NIC, "--dry-run"], 0),
+        (["attach", "0000:00:01.0", "--dry-run"], 3),  # A bridge.
+        (["attach", NIC, "--yes"], 3),  # A capture.
+        (["attach", "0000:ff:00.0", "--dry-run"], 4),
+        (["attach", "0000:03:00.0", "--dry-run"], 4),  # It is.
+        (["attach"], 2),
+        (["detach", "0000:03:00.0", "--dry-run"], 0),
+        (["create", "sdmdev_virtual.0/sdmdev_virtual-fact", "--dry-run"], 0),
+        (["create", "sdmdev_virtual.0/sdmdev_virtual-fact", "--uuid", "x"], 2),
+        (["remove", "5d3de000-0000-4000-8000-000000000003", "--dry-run"], 0),
+        (["domain-type", "group/14", "identity", "--dry-run"], 3),
+        (["domain-type", "group/15", "identity", "--dry-run"], 0),
+        (["domain-type", "group/15", "dma"], 2),
+        (["affinity", "irq/38", "0", "--dry-run"], 0),
+        (["reset", "0000:02:00.0", "--dry-run"], 0),
+        (["sriov", "0000:02:00.0", "0", "--dry-run"], 0),
+        (["sriov", "0000:02:00.0", "many"], 2),
+        (["undo", "--dry-run"], 4),
+        (["journal"], 0),
+        (["journal", "7"], 4),
+    ],
+)
+def test_exit_statuses(
+    arguments: list[str], status: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["--host", BUSY, *arguments]) == status
+    complaint = capfd.readouterr().err
+    if status in (2, 4):
+        assert complaint.startswith("sdmtop: ")
+    assert complaint.count("\n") <= 1
+
+
+def test_read_only_is_stronger_than_yes(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sdmtop.backends.frozen.Frozen.refusal", lambda host: host.disarmed)
+    assert run(["--host", BUSY, "--read-only", "create", "--yes", *TYPE]) == 3
+    assert "to change nothing" in capfd.readouterr().err
+
+
+TYPE = ("sdmdev_virtual.0/sdmdev_virtual-fact",)
+
+
+@pytest.fixture
+def changeable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A capture that lets itself be asked; its writes still fail."""
+    monkeypatch.setattr("sdmtop.backends.frozen.Frozen.refusal", lambda _: None)
+
+
+@pytest.mark.usefixtures("changeable")
+def test_without_a_terminal_and_a_yes_nothing_is_done(capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(["--host", BUSY, "create", *TYPE]) == 3
+    assert "not confirmed" in capfd.readouterr().err
+
+
+@pytest.mark.usefixtures("changeable")
+def test_a_yes_is_not_enough_for_what_is_in_use(capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(["--host", BUSY, "attach", NIC, "--yes"]) == 3
+    assert f"--confirm '{NIC}'" in capfd.readouterr().err
+    assert run(["--host", BUSY, "attach", NIC, "--confirm", "something"]) == 3
+    assert "has to be typed in full" in capfd.readouterr().err
+
+
+@pytest.mark.usefixtures("changeable")
+def test_what_fails_is_told_step_by_step(capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(["--host", BUSY, "create", "--yes", *TYPE]) == 1
+    shown = capfd.readouterr().out
+    assert "1/1 make " in shown
+    assert "failed; all of it was undone: plan 1" in shown
+    assert "a capture is only read (EROFS)" in shown
+
+
+def test_the_journal_is_json_too(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: str
+) -> None:
+    monkeypatch.setattr("sdmtop.places._OF_ROOT", str(tmp_path))
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    assert run(["journal", "--format", "json"]) == 0
+    assert json.loads(capfd.readouterr().out) == {"damaged_lines": 0, "plans": []}
