@@ -122,3 +122,13 @@ def test_another_root_and_a_capture_refuse_to_be_changed(tmp_path: Path) -> None
         with pytest.raises(OSError, match="only read"):
             host.load_module("vfio-pci")
     assert (tmp_path / "file").read_bytes() == b""
+
+
+def test_a_host_that_was_disarmed_is_not_changed(tmp_path: Path) -> None:
+    host = LinuxHost()
+    host.disarmed = "not today"
+    assert host.refusal() == "not today"
+    with pytest.raises(OSError, match="not today") as caught:
+        host.write(str(tmp_path / "file"), b"1")
+    assert caught.value.errno == errno.EROFS
+    assert not (tmp_path / "file").exists()

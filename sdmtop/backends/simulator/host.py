@@ -96,6 +96,7 @@ class SimulatorHost:
         self.url = url
         self.reading = ""
         self.avoid: frozenset[str] = frozenset()
+        self.disarmed: str | None = None
         self.kernel = Kernel(scenario, seed)
         self.root = filesystem(self.kernel)
         self._pace: Pace | None = None
@@ -306,11 +307,16 @@ class SimulatorHost:
     # -- changing --------------------------------------------------------------------------------
 
     def refusal(self) -> str | None:
-        """See `Host.refusal`: nobody is refused anything here."""
-        return None
+        """See `Host.refusal`: nobody is refused anything here but by their own wish."""
+        return self.disarmed
+
+    def _refuse_if_disarmed(self, what: str) -> None:
+        if self.disarmed is not None:
+            raise OSError(errno.EROFS, self.disarmed, what)
 
     def write(self, path: str, data: bytes) -> Write:
         """See `Host.write`."""
+        self._refuse_if_disarmed(path)
         with self._changed:
             child = self.kernel.processes.fork()
             outcome = self._attempt(lambda: self._store(path, data))
@@ -327,6 +333,7 @@ class SimulatorHost:
 
     def load_module(self, name: str) -> Write:
         """See `Host.load_module`."""
+        self._refuse_if_disarmed(name)
         with self._changed:
             self._catch_up()
             child = self.kernel.processes.fork()
@@ -348,6 +355,7 @@ class SimulatorHost:
 
     def open(self, path: str) -> Handle:
         """See `Host.open`."""
+        self._refuse_if_disarmed(path)
         with self._changed:
             node = self._enter(path)
             if isinstance(node, Directory):
