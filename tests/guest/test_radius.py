@@ -55,14 +55,6 @@ rm -f /run/carried
 """
 
 
-class Disk(NamedTuple):
-    """The disk in the guest, and the process in a mount namespace of its own."""
-
-    guest: Guest
-    name: str
-    pid: str
-
-
 class Told(NamedTuple):
     """One verdict."""
 
@@ -84,6 +76,22 @@ def radius(guest: Guest, *addresses: str, ordinary: bool = False, session: str =
         Told(one["kind"], one["subject"], one["sentence"], tuple(one["evidence"]))
         for one in json.loads(done.out)
     ]
+
+
+class Disk:
+    """The disk in the guest, and the process in a mount namespace of its own."""
+
+    def __init__(self, guest: Guest, name: str, pid: str) -> None:
+        self.guest = guest
+        self.name = name
+        self.pid = pid
+        self._told: dict[bool, list[Told]] = {}
+
+    def verdicts(self, *, ordinary: bool = False) -> list[Told]:
+        """What is said of it, to root or not: asked once, since nobody changes it."""
+        if ordinary not in self._told:
+            self._told[ordinary] = radius(self.guest, PLUGGED, ordinary=ordinary)
+        return self._told[ordinary]
 
 
 def of_node(verdicts: list[Told], name: str) -> list[tuple[str, str]]:
@@ -152,25 +160,25 @@ def expected(disk: Disk) -> dict[int, tuple[str, str]]:
 
 @pytest.mark.parametrize("ordinary", [False, True])
 def test_what_is_in_use_is_known_to_everybody(disk: Disk, ordinary: bool) -> None:
-    verdicts = radius(disk.guest, PLUGGED, ordinary=ordinary)
+    verdicts = disk.verdicts(ordinary=ordinary)
     for number, verdict in expected(disk).items():
         assert of_node(verdicts, f"{disk.name}p{number}") == [verdict]
 
 
 def test_the_evidence_leads_through_the_mirror(disk: Disk) -> None:
-    verdicts = radius(disk.guest, PLUGGED)
+    verdicts = disk.verdicts()
     (chain,) = [one.evidence for one in verdicts if one.evidence[-1] == "/data"]
     assert chain == (PLUGGED, disk.name, f"{disk.name}p3", "md0 (raid1)", "/data")
 
 
 def test_a_root_in_another_namespace_is_refused(disk: Disk) -> None:
-    (verdict,) = of_node(radius(disk.guest, PLUGGED), f"{disk.name}p8")
+    (verdict,) = of_node(disk.verdicts(), f"{disk.name}p8")
     assert verdict[0] == "refused"
     assert verdict[1].startswith("/")
 
 
 def test_root_is_told_what_unused_partitions_hold(disk: Disk) -> None:
-    verdicts = radius(disk.guest, PLUGGED)
+    verdicts = disk.verdicts()
     assert of_node(verdicts, f"{disk.name}p5") == [
         ("unsafe", f"{disk.name}p5 holds ext2/3/4, which nobody uses now")
     ]
@@ -178,7 +186,7 @@ def test_root_is_told_what_unused_partitions_hold(disk: Disk) -> None:
 
 
 def test_others_are_told_that_they_may_not_know(disk: Disk) -> None:
-    verdicts = radius(disk.guest, PLUGGED, ordinary=True)
+    verdicts = disk.verdicts(ordinary=True)
     unknown = [one.sentence for one in verdicts if one.kind == "unknown"]
     assert any(f"/dev/{disk.name}p5: Permission denied (EACCES)" in text for text in unknown)
     assert any("cannot be looked into" in text for text in unknown)
@@ -226,17 +234,13 @@ def card(guest: Guest) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("ordinary", [False, True])
-def test_the_card_of_the_default_route(guest: Guest, card: str, ordinary: bool) -> None:
-    verdicts = radius(guest, NIC, ordinary=ordinary)
-    (sentence,) = [one.sentence for one in verdicts if one.kind == "unsafe"]
-    assert sentence == (f"{card} is up; 192.0.2.1; the default route; the route to 192.0.2.0/24")
-
-
-@pytest.mark.parametrize("ordinary", [False, True])
 def test_the_last_route_to_the_operator(guest: Guest, card: str, ordinary: bool) -> None:
     verdicts = radius(guest, NIC, ordinary=ordinary, session=f"{OPERATOR} 5 192.0.2.1 22")
-    assert ("refused", (NIC, card, "route to 0.0.0.0/0", OPERATOR)) in [
-        (one.kind, one.evidence) for one in verdicts
+    assert [(one.kind, one.evidence) for one in verdicts if one.kind == "refused"] == [
+        ("refused", (NIC, card, "route to 0.0.0.0/0", OPERATOR))
+    ]
+    assert f"{card} is up; 192.0.2.1; the default route; the route to 192.0.2.0/24" in [
+        one.sentence for one in verdicts if one.kind == "unsafe"
     ]
 
 
