@@ -90,6 +90,11 @@ def _escape(now: Now) -> str:
     return "Close" if now.page else "Clear" if now.typing or now.filtered else ""
 
 
+def _not_to_be_tested(now: Now) -> str | None:
+    """Tests take devices and give them back: that is a change, too."""
+    return now.refusal if now.target else "select a device, a group or a queue first"
+
+
 def _go_on(now: Now) -> str:
     return "Play" if now.replay else "Go on"
 
@@ -155,6 +160,9 @@ COMMANDS = (
     Command("skip", "right_parenthesis", "skip(1)", "Skip",
             "go on by a twentieth of a recording",
             _in_a_replay("Skip"), _only_in_a_replay),
+    Command("selftest", "t", "selftest", "Self-test",
+            "known-answer tests of the selected device, group or queue",
+            lambda now: in_panes("Test")(now) if now.target else "", _not_to_be_tested),
     Command("origin", "o", "origin", "Origin",
             "where and when each value was read, instead of what it means",
             lambda now: in_panes("Meaning" if now.origins else "Origin")(now)),

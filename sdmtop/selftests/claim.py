@@ -6,7 +6,7 @@ from typing import NamedTuple
 from sdmtop import vfio
 from sdmtop.backends.base import Memory
 from sdmtop.model import Device, Snapshot
-from sdmtop.selftests.trial import Trial
+from sdmtop.selftests.trial import Trial, because
 
 PAGE = 4096
 
@@ -43,8 +43,12 @@ def claim(trial: Trial) -> Claim:
         trial.skip(f"group {trial.group.id} is not viable: {trial.group.viability_reason or '?'}")
     trial.say("attaching the group")
     container = trial.closing(vfio.Container.open(trial.host))
-    group.set_container(container)
-    container.set_iommu(vfio.TYPE1V2)
+    try:
+        group.set_container(container)
+        container.set_iommu(vfio.TYPE1V2)
+    except OSError as error:
+        # One cause, one failure: that of vfio.group.
+        trial.skip(f"the group cannot be attached: {because(error)}")
     trial.say("opening the device")
     device = trial.closing(group.device(trial.target))
     watch_for_request(trial, device)

@@ -62,7 +62,8 @@ class SelfTest(NamedTuple):
 
     `takes` is how many seconds it usually needs, `limit` after how many it counts as hung. A test
     that `claims` wants its target on vfio-pci with the whole group viable, and nobody else holding
-    it. `why` and `remedy` tell an operator what a failure means for him, and what to do.
+    it; one that wants `queues` has so many sdmdevs of its target, a parent, made for it. `why` and
+    `remedy` tell an operator what a failure means for him, and what to do.
     """
 
     name: str
@@ -76,6 +77,7 @@ class SelfTest(NamedTuple):
     takes: float = 0.1
     limit: float = 10.0
     claims: bool = False
+    queues: int = 0
 
 
 class Benchmark(NamedTuple):

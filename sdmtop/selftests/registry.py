@@ -7,7 +7,7 @@ from sdmtop.backends.base import Host
 from sdmtop.errors import UsageError
 from sdmtop.model import Snapshot
 from sdmtop.readers.groups import is_vfio
-from sdmtop.selftests import crypto, dmatest, edu, idxd, iommufd, uacce, vfio
+from sdmtop.selftests import crypto, dmatest, edu, idxd, iommufd, sdmdev, uacce, vfio
 from sdmtop.selftests import host as host_family
 from sdmtop.selftests.records import HOST, Benchmark, SelfTest
 from sdmtop.selftests.runner import Job
@@ -15,6 +15,7 @@ from sdmtop.selftests.runner import Job
 TESTS: tuple[SelfTest, ...] = (
     *vfio.TESTS,
     *iommufd.TESTS,
+    *sdmdev.TESTS,
     *edu.TESTS,
     *crypto.TESTS,
     *dmatest.TESTS,
@@ -63,18 +64,25 @@ def jobs(
     `target` is a TARGET. None is everything but the box itself, and takes no device away from
     its driver.
     """
-    wanted = None if target is None else _members(snapshot, target)
+    named = None if target is None else _members(snapshot, target)
     given = {device.address for device in snapshot.devices if is_vfio(device.driver or "")}
+
+    def is_wanted(test: SelfTest | Benchmark, one: str) -> bool:
+        if named is not None:
+            return one in named
+        return one != HOST and (one in given or not test.claims)
+
     found: dict[str, list[Job]] = {}
     for test in tests:
         for one in test.targets(host, snapshot):
-            if (
-                one in wanted
-                if wanted is not None
-                else one != HOST and (one in given or not test.claims)
-            ):
+            if is_wanted(test, one):
                 found.setdefault(one, []).append(Job(test, one))
-    return [job for of_target in found.values() for job in of_target]
+    # Those that need the device's own driver come before those for which it is taken away.
+    return [
+        job
+        for of_target in found.values()
+        for job in sorted(of_target, key=lambda job: job.test.claims)
+    ]
 
 
 def exists(snapshot: Snapshot, target: str) -> bool:

@@ -164,10 +164,6 @@ class Rings:
             self._trial.fail(f"{answer.name}: the result is no stream: {error}")
         self._trial.expect(answer.name, answer.expected, got, self._iova + _TARGET)
 
-    def news(self) -> int:
-        """How many completions have come that nobody has asked for."""
-        return len(self._client.completions())
-
 
 def describes_itself(rings: Memory) -> bool:
     """Whether the memory of a queue begins with the header."""

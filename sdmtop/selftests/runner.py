@@ -7,11 +7,14 @@ import errno
 import statistics
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import groupby
+from typing import Any, NamedTuple, Protocol
 
 from sdmtop.backends.base import Host
+from sdmtop.errors import RefusedError
 from sdmtop.model import Snapshot
+from sdmtop.readers.snapshot import read_snapshot
 from sdmtop.selftests.records import (
     Benchmark,
     Cancelled,
@@ -32,6 +35,31 @@ class Job(NamedTuple):
     target: str
 
 
+class Need(NamedTuple):
+    """What has to be taken before a job: its target for VFIO, or so many new queues of it."""
+
+    claims: bool
+    queues: int
+
+
+class Loan(Protocol):
+    """What was taken. `queues` are the names of those that were made."""
+
+    @property
+    def queues(self) -> tuple[str, ...]:
+        """UUIDs."""
+
+
+class Lender(Protocol):
+    """Takes what jobs need, and gives it back."""
+
+    def lend(self, snapshot: Snapshot, target: str, need: Need) -> Loan:
+        """Take it. Raises `RefusedError` where it is not to be had."""
+
+    def give_back(self, loan: Any) -> str | None:
+        """Give it back; what went wrong, if anything did."""
+
+
 class Step(NamedTuple):
     """Where a run is: job `number` of `total`, and what it does."""
 
@@ -42,6 +70,12 @@ class Step(NamedTuple):
 
 
 _CANCELLED = "cancelled"
+NOTHING = Need(claims=False, queues=0)
+"""Of a job that takes what is free."""
+_Numbered = Iterable[tuple[int, Job]]
+
+RESTORED = "selftest.restored"
+"""The name of a result that only comes when something could not be given back."""
 
 _REFUSED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 """What a call answers who has no right to it; it tells nothing of the device."""
@@ -56,11 +90,13 @@ class Run:
         snapshot: Snapshot,
         jobs: Sequence[Job],
         on_step: Callable[[Step], None] = lambda _step: None,
+        lender: Lender | None = None,
     ) -> None:
         self._host = host
         self._snapshot = snapshot
         self._jobs = jobs
         self._on_step = on_step
+        self._lender = lender
         self._stop = threading.Event()
         self._hanging: set[str] = set()
 
@@ -70,16 +106,59 @@ class Run:
 
     def __iter__(self) -> Iterator[Result | Measurement]:
         """The outcome of each job, as soon as it is there."""
-        for number, job in enumerate(self._jobs, 1):
+        numbered = enumerate(self._jobs, 1)
+        for (target, need), group in groupby(numbered, lambda one: wants(one[1])):
+            if self._lender is None or need == NOTHING:
+                yield from self._run(group, self._snapshot, ())
+            else:
+                yield from self._borrowed(self._lender, target, need, [*group])
+
+    def _borrowed(
+        self, lender: Lender, target: str, need: Need, group: _Numbered
+    ) -> Iterator[Result | Measurement]:
+        """Jobs for which something has to be taken first, and given back after them."""
+        began = time.monotonic()
+        if self._stop.is_set():
+            yield from self._run(group, self._snapshot, ())
+            return
+        try:
+            loan = lender.lend(self._snapshot, target, need)
+        except (RefusedError, OSError) as error:
+            why = because(error) if isinstance(error, OSError) else str(error)
+            for _, job in group:
+                outcome = _Outcome(self._trial(job, self._snapshot, ()), "skip", why)
+                yield _worded(job, outcome, 0.0)
+            return
+        try:
+            yield from self._run(group, read_snapshot(self._host), loan.queues)
+        finally:
+            trouble = (
+                "a test on it has not ended: 'sdmtop undo' gives it back once that has"
+                if target in self._hanging
+                else lender.give_back(loan)
+            )
+        if trouble is not None:
+            seconds = round(time.monotonic() - began, 3)
+            yield Result(RESTORED, target, "fail", f"not as it was: {trouble}", (), seconds)
+
+    def _run(
+        self, group: _Numbered, snapshot: Snapshot, lent: tuple[str, ...]
+    ) -> Iterator[Result | Measurement]:
+        for number, job in group:
             began = time.monotonic()
-            outcome = self._outcome(number, job)
+            outcome = self._outcome(number, job, snapshot, lent)
             yield _worded(job, outcome, time.monotonic() - began)
 
-    def _outcome(self, number: int, job: Job) -> "_Outcome":
+    def _trial(self, job: Job, snapshot: Snapshot, lent: tuple[str, ...], **more: Any) -> Trial:
+        return Trial(self._host, snapshot, job.target, lent=lent, **more)
+
+    def _outcome(
+        self, number: int, job: Job, snapshot: Snapshot, lent: tuple[str, ...]
+    ) -> "_Outcome":
         def say(words: str) -> None:
             self._on_step(Step(number, len(self._jobs), job, words))
 
-        trial = Trial(self._host, self._snapshot, job.target, say=say, stop=self._stop)
+        trial = self._trial(job, snapshot, lent, say=say, stop=self._stop)
         if self._stop.is_set():
             return _Outcome(trial, "skip", _CANCELLED)
         if job.target in self._hanging:
@@ -94,6 +173,12 @@ class Run:
             reason = f"no end after {job.test.limit:g} s, at: {trial.step}"
             return _Outcome(trial, "fail", f"{reason}; what it holds is held until that ends")
         return attempt.outcome
+
+
+def wants(job: Job) -> tuple[str, Need]:
+    """Its target, and what has to be taken for it."""
+    test = job.test
+    return job.target, Need(test.claims, test.queues if isinstance(test, SelfTest) else 0)
 
 
 class _Outcome(NamedTuple):

@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 
 class Trial:
-    """Handed to a test. `snapshot` is the host as it was before the run.
+    """Handed to a test. `snapshot` is the host as it is before it; `lent` are queues made for it.
 
     What is entered with `closing` or called with `finally_` is undone in reverse order when the
     test has ended, however it ends.
@@ -41,10 +41,12 @@ class Trial:
         *,
         say: Callable[[str], None] = lambda _step: None,
         stop: threading.Event | None = None,
+        lent: tuple[str, ...] = (),
     ) -> None:
         self.host = host
         self.snapshot = snapshot
         self.target = target
+        self.lent = lent
         self.evidence: list[Evidence] = []
         self.step = "starting"
         self._say = say

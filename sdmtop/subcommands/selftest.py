@@ -3,16 +3,18 @@
 import argparse
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from sdmtop.console import DISARMED
 from sdmtop.errors import FAILED, NOTHING_TO_DO, UsageError, complain, put_out
 from sdmtop.subcommands.options import add_host
 from sdmtop.text import printable
 
 if TYPE_CHECKING:
+    from sdmtop.operations.plan import Plan
     from sdmtop.selftests.records import Benchmark, SelfTest
     from sdmtop.selftests.runner import Run, Step
 
@@ -37,6 +39,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--bench", action="store_true", help="measure, and judge nothing")
     parser.add_argument("--list", action="store_true", help="what tests there are; run none")
+    parser.add_argument(
+        "--yes",
+        action="store_true",
+        help="take what the tests need, and give it back, without asking; never what is in use",
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="show what would be taken and tested; do nothing"
+    )
     parser.add_argument("--format", choices=("text", "json", "junit"), default="text")
 
 
@@ -60,11 +70,19 @@ def run(options: argparse.Namespace) -> int:
 
 def _run(options: argparse.Namespace, tests: "Sequence[SelfTest | Benchmark]") -> int:
     from sdmtop.backends.base import open_host
+    from sdmtop.operations.words import plan_lines
     from sdmtop.readers.snapshot import read_snapshot
     from sdmtop.selftests import registry
+    from sdmtop.selftests.lease import Lender
     from sdmtop.selftests.runner import Run
+    from sdmtop.selftests.session import plans_for
 
     host = open_host(options.host)
+    if options.read_only:
+        host.disarmed = DISARMED
+    lender = Lender(host)
+    if not options.dry_run and host.refusal() is None:
+        _say(lender.give_back_leftovers())
     snapshot = read_snapshot(host)
     jobs = registry.jobs(tests, host, snapshot, options.target)
     if not jobs:
@@ -74,7 +92,32 @@ def _run(options: argparse.Namespace, tests: "Sequence[SelfTest | Benchmark]") -
             options.target or "selftest",
             "no test applies; 'sdmtop doctor' examines the host itself",
         )
-    return _report(options, Run(host, snapshot, jobs, _show if _is_live(options) else _ignore))
+    plans = plans_for(lender, jobs, snapshot)
+    if options.dry_run:
+        lines = [line for plan in plans for line in (*plan_lines(plan), "")]
+        lines += [f"would run {job.test.name} on {job.target}" for job in jobs]
+        return put_out("".join(f"{printable(line)}\n" for line in lines).encode())
+    lender.confirmed = options.yes or _confirm(plans)
+    show = _show if _is_live(options) else _ignore
+    return _report(options, Run(host, snapshot, jobs, show, lender))
+
+
+def _confirm(plans: "Sequence[Plan]") -> bool:
+    """Show what would be taken, and ask; no where there is no terminal to ask on."""
+    from sdmtop.operations.words import plan_lines
+
+    if not plans or sys.stdin is None or not sys.stdin.isatty():
+        return False
+    _say(line for plan in plans for line in plan_lines(plan))
+    sys.stderr.write("All of it is given back after the tests. Go on? [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def _say(lines: Iterable[str]) -> None:
+    """For a person, beside the results."""
+    for line in lines:
+        sys.stderr.write(f"{printable(line)}\n")
 
 
 def _report(options: argparse.Namespace, run: "Run") -> int:

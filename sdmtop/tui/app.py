@@ -363,6 +363,15 @@ class Console(App[None]):
         self.push_screen(HelpScreen(help_lines(self._now(), tuple(self._commands.values()))))
         self._show_footer()
 
+    def action_selftest(self) -> None:
+        """Test what is selected."""
+        from sdmtop.tui.selftests import SelftestScreen
+
+        target = self._tree.cursor
+        if target is not None:
+            self.push_screen(SelftestScreen(self.sampler.host, target))
+            self._show_footer()
+
     def action_command_palette(self) -> None:
         """Find a command by its name."""
         super().action_command_palette()

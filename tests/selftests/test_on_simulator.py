@@ -14,6 +14,7 @@ import pytest
 from sdmtop import vfio
 from sdmtop.backends.simulator.pci import PciDevice
 from sdmtop.readers.snapshot import read_snapshot
+from sdmtop.selftests.lease import Lender
 from sdmtop.selftests.records import Measurement, Result
 from sdmtop.selftests.registry import BENCHMARKS, TESTS, chosen, jobs
 from sdmtop.selftests.runner import Run
@@ -23,12 +24,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 EDU, NIC = "0000:01:00.0", "0000:05:00.0"
+ZIP = "0000:75:00.0"
 DSA = "0000:6a:01.0"
 
 PLACES = {
     "vfio": ("default", NIC),
     "iommufd": ("idxd", "0000:6a:01.0"),
     "edu": ("edu", EDU),
+    "sdmdev": ("no-pasid", ZIP),
     "crypto": ("default", "0000:76:00.0"),
     "dmatest": ("idxd", "dma0chan0"),
     "uacce": ("uacce", "hisi_zip-0"),
@@ -47,7 +50,8 @@ def place(family: str) -> tuple[LyingHost, str]:
 
 def run(name: str, host: LyingHost, target: str) -> Result:
     snapshot = read_snapshot(host)
-    (result,) = Run(host, snapshot, jobs(chosen([name]), host, snapshot, target))
+    lender = Lender(host, confirmed=True)
+    (result,) = Run(host, snapshot, jobs(chosen([name]), host, snapshot, target), lender=lender)
     assert isinstance(result, Result)
     return result
 
@@ -198,6 +202,31 @@ def without_pasids(call: Callable[[], int], argument: int | bytearray) -> int:
     return call()
 
 
+def no_interrupts(host: LyingHost) -> None:
+    """The kernel counts nothing of the parent."""
+    host.texts["/proc/interrupts"] = b"           CPU0\n"
+
+
+def disturbed(host: LyingHost) -> None:
+    """What one queue is told stands in all others, too."""
+    hardware = _pci(host, ZIP).accelerator()
+
+    def wait(call: Callable[[], int], _argument: int | bytearray) -> int:
+        answer = call()
+        for number in hardware.started:
+            hardware.queue(number).memory[-1] = 0xA5
+        return answer
+
+    host.lies[vfio.SDMDEV_WAIT.number] = wait
+
+
+def left_behind(host: LyingHost) -> None:
+    """Nothing is unmapped from the parent's domain when a queue is let go."""
+    group = _pci(host, ZIP).group
+    assert group is not None
+    vars(group.domain)["unmap_all"] = lambda _owner: None
+
+
 class Failing(NamedTuple):
     test: str
     arrange: Callable[[LyingHost], None]
@@ -235,12 +264,27 @@ FAILS = (
     Failing("uacce.queue", lie(vfio.START_QUEUE, accept), "START_Q again"),
     Failing("uacce.job", wrong("0000:75:00.0"), "deflate"),
     Failing("uacce.job", stalled("0000:75:00.0", *range(40)), "deflate: no completion"),
+    Failing("sdmdev.lifecycle", lie(vfio.GET_STATUS, not_viable), "viable: expected yes, got no"),
+    Failing("sdmdev.job", wrong(ZIP), "deflate"),
+    Failing("sdmdev.job", lost(ZIP), "flate: no completion in 2 s"),
+    Failing("sdmdev.interrupt", no_interrupts, "at least one interrupt for each wait"),
+    Failing("sdmdev.neighbour", disturbed, "pages of the other queue"),
+    Failing("sdmdev.detach", left_behind, "mapping, the second time"),
     Failing("dmatest.copy", wrong(DSA), "copy0: failures: expected 0, got 1"),
     Failing("dmatest.copy", stalled(DSA, 2), "copy0: failures: expected 0, got 100"),
     Failing("idxd.noop", stalled(DSA, 0), "no completion in 2 s"),
     Failing("idxd.memmove", wrong(DSA), "the copy"),
     Failing("idxd.error", obliging, "expected 0x10 (an opcode that the device has not), got 0x01"),
 )
+
+
+def test_a_group_that_cannot_be_attached_is_one_failure_not_many() -> None:
+    host = LyingHost("broken")
+    snapshot = read_snapshot(host)
+    made = jobs(chosen(["vfio"]), host, snapshot, "0000:06:00.0")
+    results = [one for one in Run(host, snapshot, made) if isinstance(one, Result)]
+    assert [one.test for one in results if one.result == "fail"] == ["vfio.group"]
+    assert all(one.result == "skip" for one in results[1:])
 
 
 def test_every_test_can_fail() -> None:

@@ -63,12 +63,12 @@ def test_a_name_that_no_test_has_is_an_error_of_usage() -> None:
 
 def test_without_a_target_no_device_is_taken_from_its_driver_and_the_box_is_left_out() -> None:
     assert made(None) == [
-        ("a.claims", GIVEN), ("a.looks", GIVEN), ("a.looks", BOUND), ("b.queues", UUID),
+        ("a.looks", GIVEN), ("a.claims", GIVEN), ("a.looks", BOUND), ("b.queues", UUID),
     ]  # fmt: skip
 
 
 def test_a_device_that_is_named_may_be_taken_and_its_queues_are_its_own() -> None:
-    assert made(BOUND) == [("a.claims", BOUND), ("a.looks", BOUND), ("b.queues", UUID)]
+    assert made(BOUND) == [("a.looks", BOUND), ("a.claims", BOUND), ("b.queues", UUID)]
 
 
 def test_a_group_stands_for_its_devices() -> None:

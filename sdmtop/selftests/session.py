@@ -1,0 +1,110 @@
+"""A run that somebody watches: in a thread of its own, and told of as it goes."""
+
+import threading
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from sdmtop.backends.base import Host, open_host
+from sdmtop.errors import RefusedError
+from sdmtop.model import Snapshot
+from sdmtop.operations.plan import Plan
+from sdmtop.operations.words import plan_lines
+from sdmtop.readers.snapshot import read_snapshot
+from sdmtop.selftests import registry
+from sdmtop.selftests.lease import Lender
+from sdmtop.selftests.records import Result
+from sdmtop.selftests.runner import NOTHING, Job, Run, Step, wants
+from sdmtop.selftests.trial import because
+
+
+class Ready(NamedTuple):
+    """What would be run, and in words what has to be taken first; `said` are leftovers."""
+
+    jobs: tuple[Job, ...]
+    lines: tuple[str, ...]
+    said: tuple[str, ...]
+
+
+class Ended(NamedTuple):
+    """The run is over; `trouble` is why it could not be made."""
+
+    trouble: str | None = None
+
+
+Update = Ready | Step | Result | Ended
+
+
+def plans_for(lender: Lender, jobs: Iterable[Job], snapshot: Snapshot) -> list[Plan]:
+    """What would be taken for these jobs. What cannot be had is said by their results."""
+    found: list[Plan] = []
+    for target, need in dict.fromkeys(map(wants, jobs)):
+        if need != NOTHING:
+            try:
+                found += lender.plans(snapshot, target, need)
+            except (RefusedError, OSError):
+                continue
+    return found
+
+
+class Session:
+    """The tests of one target. `tell` is called in the session's thread."""
+
+    def __init__(self, host: Host, target: str, tell: Callable[[Update], None]) -> None:
+        # The sampler's watchdog follows what its own host reads: of a kernel we take another.
+        self._host = open_host(host.url) if host.backend == "linux" else host
+        self._host.disarmed = host.disarmed
+        self._target = target
+        self._tell = tell
+        self._lender = Lender(self._host)
+        self._jobs: list[Job] = []
+        self._snapshot: Snapshot | None = None
+        self._run: Run | None = None
+
+    def prepare(self) -> None:
+        """Find out what would be run and taken; ends with `Ready`, or `Ended` with a reason."""
+        self._start(self._prepare)
+
+    def run(self) -> None:
+        """Run what was `Ready`: the operator has seen what is taken."""
+        if self._snapshot is not None:
+            self._lender.confirmed = True
+            run = Run(self._host, self._snapshot, self._jobs, self._tell, self._lender)
+            self._run = run
+            self._start(lambda: self._follow(run))
+
+    def cancel(self) -> None:
+        """End the test under way at its next step; all is given back before `Ended`."""
+        if self._run is not None:
+            self._run.cancel()
+
+    def _start(self, work: Callable[[], None]) -> None:
+        thread = threading.Thread(target=self._guarded, args=(work,), name="sdmtop-tests")
+        thread.daemon = True
+        thread.start()
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except OSError as error:
+            self._tell(Ended(because(error)))
+        except RefusedError as error:
+            self._tell(Ended(str(error)))
+        except Exception as error:  # noqa: BLE001 - who watches would wait for ever
+            self._tell(Ended(f"{type(error).__name__}: {error}"))
+
+    def _prepare(self) -> None:
+        said = tuple(self._lender.give_back_leftovers()) if self._host.refusal() is None else ()
+        snapshot = self._snapshot = read_snapshot(self._host)
+        self._jobs = registry.jobs(registry.TESTS, self._host, snapshot, self._target)
+        if not self._jobs:
+            self._tell(Ended(f"no test applies to {self._target}"))
+            return
+        plans = plans_for(self._lender, self._jobs, snapshot)
+        lines = tuple(line for plan in plans for line in plan_lines(plan))
+        self._tell(Ready(tuple(self._jobs), lines, said))
+
+    def _follow(self, run: Run) -> None:
+        for outcome in run:
+            if isinstance(outcome, Result):
+                self._tell(outcome)
+        self._tell(Ended())

@@ -1,0 +1,102 @@
+"""Self-tests on real hardware models: all pass, all is as before, also after a kill."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.guest.conftest import EVERY_KERNEL, snapshot_of
+from tests.guest.scenes import load_sdmdev
+from tests.guest.topologies import BRIDGED_EDU, EDU
+
+if TYPE_CHECKING:
+    from tests.guest.guest import Guest
+
+pytestmark = [
+    pytest.mark.guest,
+    pytest.mark.parametrize("guest", EVERY_KERNEL, indirect=True, ids="-".join),
+]
+
+
+@pytest.fixture
+def free(guest: Guest) -> Guest:
+    """The edu has the driver that serves its queues, and nobody has any of them."""
+    load_sdmdev(guest)
+    guest.run("modprobe", "vfio-pci")
+    return guest
+
+
+def facts(guest: Guest) -> list[Any]:
+    """What a self-test may not change."""
+    found = snapshot_of(guest)
+    devices = [
+        (one["address"], one["driver"], one["driver_override"], one["group"])
+        for one in found["devices"]
+    ]
+    types = [(one["id"], one["available_instances"]) for one in found["mdev_types"]]
+    return [devices, types, [one["id"] for one in found["sdmdevs"]]]
+
+
+def results_of(text: str) -> dict[str, Any]:
+    return {one["test"]: one for one in json.loads(text)["results"]}
+
+
+def test_every_test_of_an_edu_passes_in_ten_seconds_and_leaves_it_as_it_was(free: Guest) -> None:
+    before = facts(free)
+    began = time.monotonic()
+    done = free.sdmtop("selftest", EDU, "--yes", "--format", "json", check=False)
+    seconds = time.monotonic() - began
+    results = results_of(done.text)
+    failed = {name: one for name, one in results.items() if one["result"] == "fail"}
+    assert done.status == 0, failed
+    skipped = {name for name, one in results.items() if one["result"] == "skip"}
+    assert all(name.startswith("iommufd.") for name in skipped), skipped
+    assert results["vfio.interrupt"]["seconds"] <= 1
+    assert seconds <= 20, f"{seconds:.1f} s"  # 10 on a machine with nothing else to do.
+    assert facts(free) == before
+
+
+def test_a_killed_run_is_given_back_by_the_next(free: Guest) -> None:
+    before = facts(free)
+    run = free.start(free.program, "selftest", EDU, "--yes", "--test", "edu.dma")
+    free.run(
+        "sh", "-c",
+        f"until readlink /sys/bus/pci/devices/{EDU}/driver | grep -q vfio-pci; do :; done",
+    )  # fmt: skip
+    run.kill()
+    run.wait()
+    assert facts(free) != before
+    done = free.sdmtop("selftest", EDU, "--yes", "--test", "sdmdev.job")
+    assert b"given back" in done.err
+    assert facts(free) == before
+
+
+def test_a_device_whose_sibling_is_in_use_is_not_taken(free: Guest) -> None:
+    before = facts(free)
+    done = free.sdmtop("selftest", BRIDGED_EDU, "--test", "edu", check=False)
+    assert done.status == 4
+    assert facts(free) == before
+
+
+def test_a_cipher_of_hardware_gives_the_examples_of_nist(free: Guest) -> None:
+    address = "0000:07:00.0"
+    device = f"/sys/bus/pci/devices/{address}"
+    free.equip("cryptodev-backend-builtin", id="cryptodev0")
+    free.plug(
+        "virtio-crypto-pci", id="crypto", bus="vacant", cryptodev="cryptodev0",
+        iommu_platform="on", **{"disable-legacy": "on"},
+    )  # fmt: skip
+    free.run("sh", "-c", f"until [ -e {device}/driver ]; do :; done")
+    # The driver wants to know its node; firmware would have told it.
+    free.write(f"{device}/numa_node", "0")
+    free.write(f"{device}/driver/unbind", address)
+    free.write("/sys/bus/pci/drivers_probe", address)
+    free.run("modprobe", "--all", "virtio_crypto", "algif_skcipher")
+    free.run("sh", "-c", "until grep -q virtio_crypto_aes_cbc /proc/crypto; do :; done")
+    done = free.sdmtop("selftest", address, "--test", "crypto.cipher", "--format", "json")
+    evidence = results_of(done.text)["crypto.cipher"]["evidence"]
+    assert {one["what"].split(",")[0] for one in evidence} == {"virtio_crypto_aes_cbc"}
+    free.pull("crypto")

@@ -1,0 +1,126 @@
+"""The key t: what would be taken, the matrix as it fills, cancel, and the way back."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from textual.pilot import Pilot
+
+from sdmtop.readers.snapshot import read_snapshot
+from sdmtop.tui.bars import Bar
+from sdmtop.tui.lines import LinesPane
+from sdmtop.tui.selftests import Detail, Matrix, SelftestScreen
+from tests.hosts import box
+from tests.selftests.liar import LyingHost
+from tests.tui.still import console
+
+EDU = "0000:01:00.0"
+Scene = Callable[[Pilot[None]], Awaitable[None]]
+
+
+def play(host: LyingHost, scene: Scene) -> None:
+    async def run() -> None:
+        app = console(host)
+        async with app.run_test(size=(120, 40)) as pilot:
+            await pilot.pause()
+            assert app.query_one("#tree", LinesPane).select(EDU)
+            await pilot.pause()
+            await pilot.press("t")
+            assert isinstance(app.screen, SelftestScreen)
+            await until(pilot, lambda: "enter runs them" in head(pilot))
+            await scene(pilot)
+
+    asyncio.run(run())
+
+
+async def until(pilot: Pilot[None], come: Callable[[], bool]) -> None:
+    """Let the session's thread work; the runner of the tests ends what never comes."""
+    while not come():
+        await pilot.pause(0.01)
+
+
+def head(pilot: Pilot[None]) -> str:
+    return text(pilot.app.screen.query_one("#tests-head", Bar))
+
+
+def text(pane: Bar | LinesPane) -> str:
+    return "\n".join(pane.render_line(y).text for y in range(pane.size.height))
+
+
+def test_what_is_taken_is_shown_before_anything_is_done() -> None:
+    host = LyingHost("edu")
+    before = read_snapshot(host).devices
+
+    async def scene(pilot: Pilot[None]) -> None:
+        shown = "\n".join(
+            pilot.app.screen.query_one(Detail).content(key)[0][0]
+            for key in pilot.app.screen.query_one(Detail).keys
+        )
+        assert f"sdmtop selftest {EDU}" in shown
+        assert "vfio-pci" in shown
+        await pilot.press("escape")
+
+    play(host, scene)
+    assert read_snapshot(host).devices == before
+
+
+def test_enter_fills_the_matrix_and_all_is_as_before() -> None:
+    host = LyingHost("edu")
+    before = read_snapshot(host).devices
+
+    async def scene(pilot: Pilot[None]) -> None:
+        await pilot.press("enter")
+        await until(pilot, lambda: "passed" in head(pilot))
+        assert "0 failed" in head(pilot)
+        matrix = pilot.app.screen.query_one(Matrix)
+        lines = {line.split()[0]: line for line in text(matrix).splitlines()[1:] if line.strip()}
+        assert "✓ pass" in lines["edu.dma"]
+        assert "- skip" in lines["iommufd.bind"]
+        await pilot.press("escape")
+        await pilot.pause()
+        assert not isinstance(pilot.app.screen, SelftestScreen)
+
+    play(host, scene)
+    assert read_snapshot(host).devices == before
+
+
+def test_a_failure_is_selected_with_its_evidence() -> None:
+    host = LyingHost("edu")
+
+    async def scene(pilot: Pilot[None]) -> None:
+        host.reads = lambda at, data: b"\xff" * 4 if at & 0xFFFFF == 0 and len(data) == 4 else data
+        await pilot.press("enter")
+        await until(pilot, lambda: "passed" in head(pilot))
+        matrix = pilot.app.screen.query_one(Matrix)
+        assert matrix.select("edu.identity")
+        await pilot.pause()
+        assert "✗ FAIL" in text(matrix)
+        shown = pilot.app.screen.query_one(Detail)
+        assert any("0xffffffff (expected 0x010000ed)" in shown.content(key)[0][0]
+                   for key in shown.keys)  # fmt: skip
+
+    play(host, scene)
+
+
+def test_closing_while_it_runs_cancels_and_gives_back_first() -> None:
+    host = LyingHost("edu")
+    before = read_snapshot(host).devices
+
+    async def scene(pilot: Pilot[None]) -> None:
+        await pilot.press("enter")
+        await pilot.press("escape")
+        await until(pilot, lambda: not isinstance(pilot.app.screen, SelftestScreen))
+
+    play(host, scene)
+    assert read_snapshot(host).devices == before
+
+
+def test_where_nothing_may_be_changed_the_key_says_why() -> None:
+    async def run() -> None:
+        app = console(box())
+        async with app.run_test(size=(120, 40)) as pilot:
+            await pilot.pause()
+            await pilot.press("t")
+            await pilot.pause()
+            assert not isinstance(app.screen, SelftestScreen)
+
+    asyncio.run(run())
