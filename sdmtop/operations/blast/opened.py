@@ -29,6 +29,8 @@ def verdicts(survey: Survey, device: Touched) -> Iterator[Verdict]:
     """The processes that have a node of the device open, by node."""
     nodes = survey.once(nodes_of).get(device.address, {})
     if not nodes:
+        if device.driver is not None:
+            yield from survey.doubts(device, "whether it has nodes", "nodes")
         return
     openers = survey.once(_openers)
     for rdev, name in sorted(nodes.items(), key=lambda item: item[1]):

@@ -228,6 +228,12 @@ def test_a_usb_device_is_in_use_through_its_node(box: Box) -> None:
     assert kinds(box.radius(PF)) == {"unsafe"}
 
 
+def test_nodes_that_cannot_be_listed_leave_it_open(box: Box) -> None:
+    box.device(PF, driver="vfio-pci")
+    box.put("/sys/dev/char", Directory(errno.EIO))
+    assert any("whether it has nodes" in text for text in of_kind(box.radius(PF), "unknown"))
+
+
 def test_a_class_that_nobody_knows_is_unknown(box: Box) -> None:
     path = box.device(PF, "0x118000", "odd")
     box.part("quantum", "qubit0", f"{path}/quantum/qubit0")
