@@ -100,7 +100,7 @@ def test_a_hotplug_is_on_the_screen_within_two_intervals(guest: Guest) -> None:
     The interval is a long one because the machine is slow: emulated, a look at all devices takes a
     second, and another guest runs beside it.
     """
-    interval = 3.0
+    interval = 5.0
     with console(guest, interval) as session:
         began = time.monotonic()
         guest.plug("edu", id="guest-of-honour", bus="vacant")
