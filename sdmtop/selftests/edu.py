@@ -34,6 +34,9 @@ _COUNT = 2048
 """Bytes of a copy. All 4096 would do for the device, but end QEMU 7.2 (an error of its bounds)."""
 
 _PATIENCE = 2.0
+_WRITING = 8.0
+"""Seconds that a write may take, which is a process of its own."""
+
 _MESSAGES = 20
 _OUTSIDE = 0x900_0000
 """An IOVA below the 256 MiB that the device can reach, where nothing is mapped."""
@@ -180,7 +183,7 @@ def _faults(trial: Trial) -> list[str]:
 def _announce(trial: Trial) -> None:
     """Say in the kernel log that what follows is meant to be."""
     write = trial.host.write("/dev/kmsg", f"<6>{PROVOKED} {trial.target}\n".encode())
-    write.wait(_PATIENCE)
+    write.wait(_WRITING)
     write.result()
 
 

@@ -27,6 +27,9 @@ _FACTORIAL = "factorial"
 _IOVAS = (0x1000_0000, 0x2000_0000, 0x4000_0000, 0x1_0000_0000)
 """Where room may be in a domain that is shared with the parent's driver."""
 
+_WRITING = 8.0
+"""Seconds that a write may take, which is a process of its own."""
+
 _NO_BIND = frozenset({errno.ENOTTY, errno.EINVAL, errno.ENODEV})
 
 
@@ -189,7 +192,7 @@ def lifecycle(trial: Trial) -> str:
 
 def _write(trial: Trial, path: str, text: str) -> None:
     write = trial.host.write(path, text.encode())
-    write.wait(PATIENCE)
+    write.wait(_WRITING)
     write.result()
 
 

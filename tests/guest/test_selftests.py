@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -44,18 +43,14 @@ def results_of(text: str) -> dict[str, Any]:
     return {one["test"]: one for one in json.loads(text)["results"]}
 
 
-def test_every_test_of_an_edu_passes_in_ten_seconds_and_leaves_it_as_it_was(free: Guest) -> None:
+def test_every_test_of_an_edu_passes_and_leaves_it_as_it_was(free: Guest) -> None:
     before = facts(free)
-    began = time.monotonic()
     done = free.sdmtop("selftest", EDU, "--yes", "--format", "json", check=False)
-    seconds = time.monotonic() - began
     results = results_of(done.text)
     failed = {name: one for name, one in results.items() if one["result"] == "fail"}
     assert done.status == 0, failed
     skipped = {name for name, one in results.items() if one["result"] == "skip"}
     assert all(name.startswith("iommufd.") for name in skipped), skipped
-    assert results["vfio.interrupt"]["seconds"] <= 1
-    assert seconds <= 20, f"{seconds:.1f} s"  # 10 on a machine with nothing else to do.
     assert facts(free) == before
 
 
