@@ -168,8 +168,13 @@ class Console(App[None]):
     def _unveil(self) -> None:
         """Show the panes."""
         self._veil.close()
-        if self.screen_stack:  # There is none once we have left.
+        if self._stands:
             self.screen_stack[0].refresh(layout=True)
+
+    @property
+    def _stands(self) -> bool:
+        """Whether the panes are there: when we leave, timers outlive them for a moment."""
+        return bool(self.screen_stack) and bool(self.screen_stack[0].query("#header"))
 
     def on_mount(self) -> None:
         """Start reading, and make every way to die leave a clean terminal."""
@@ -330,7 +335,8 @@ class Console(App[None]):
 
     def _watch(self) -> None:
         self._stall = self.sampler.watch()
-        self._show_header()
+        if self._stands:
+            self._show_header()
 
     def on_lines_pane_selected(self, message: LinesPane.Selected) -> None:
         """Show what is selected in the tree, once the selection itself is on the screen."""
