@@ -31,6 +31,8 @@ COMMANDS = {
     "sriov": "choose how many virtual functions a device has",
     "undo": "undo what was done, as the journal has it",
     "journal": "what was done, and what became of it",
+    "completion": "a script that makes a shell complete this command line",
+    "man": "the manual page",
 }
 """What each sub-command does. The command is a module of its name in `sdmtop.subcommands`."""
 
@@ -93,6 +95,7 @@ def run(arguments: Sequence[str]) -> int:
     except SystemExit as stop:  # argparse ends the program itself, after --help.
         return stop.code if isinstance(stop.code, int) else FAILED
     options.host = getattr(options, "host", "auto")
+    options.grammar = parser  # For the commands that describe the others.
     if options.command is None and not options.plain and on_a_terminal():
         return console(options.host, _given(options))
     try:
