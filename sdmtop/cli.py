@@ -31,6 +31,7 @@ COMMANDS = {
     "sriov": "choose how many virtual functions a device has",
     "undo": "undo what was done, as the journal has it",
     "journal": "what was done, and what became of it",
+    "tour": "the console on a simulated host, and six steps through it",
     "completion": "a script that makes a shell complete this command line",
     "man": "the manual page",
 }

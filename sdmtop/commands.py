@@ -28,7 +28,7 @@ class Now(NamedTuple):
 
     `typing` a filter, or on a `page` above the panes (its id); `pane` has the focus; `foldable` is
     the selected line of the tree; a filter may be kept after it was typed (`filtered`). It is a
-    `replay`, or live; time may be `paused`. `target`
+    `replay`, or live; time may be `paused`. There may be a `tour`, or no IOMMU. `target`
     is what is selected in the tree, and `snapshot` what is shown. `refusal` says why nothing can
     be changed on this host, and is None where the program is armed.
     """
@@ -40,6 +40,8 @@ class Now(NamedTuple):
     filtered: bool = False
     paused: bool = False
     replay: bool = False
+    tour: bool = False
+    without_iommu: bool = False
     origins: bool = False
     target: str | None = None
     snapshot: Snapshot | None = None
@@ -93,6 +95,12 @@ def _escape(now: Now) -> str:
 def _not_to_be_tested(now: Now) -> str | None:
     """Tests take devices and give them back: that is a change, too."""
     return now.refusal if now.target else "select a device, a group or a queue first"
+def _tour(now: Now) -> str:
+    return "End tour" if now.tour else "Tour" if now.without_iommu else ""
+
+
+def _no_tour(now: Now) -> str | None:
+    return None if now.tour else "there is no tour: T begins one"
 
 
 def _go_on(now: Now) -> str:
@@ -175,6 +183,14 @@ COMMANDS = (
     Command("theme", "T", "theme", "Theme", "colours for a light, or for a dark background"),
     Command("palette", "ctrl+p", "command_palette", "Palette", "find a command by its name"),
     Command("suspend", "ctrl+z", "suspend_process", "Suspend", "stop; the shell's `fg` goes on"),
+    Command("tour", "T", "tour", "Tour",
+            "a simulated host, and six steps through the console; again: back",
+            lambda now: in_panes(_tour(now))(now),
+            lambda now: "this is a replay" if now.replay else None),
+    Command("tour_next", "n", "tour_step(1)", "Next step", "the next step of the tour",
+            lambda now: in_panes("Next")(now) if now.tour else "", _no_tour),
+    Command("tour_back", "b", "tour_step(-1)", "Step before", "the step of the tour before",
+            why_not=_no_tour),
     Command("quit", "q,ctrl+c", "leave", "Quit", "leave the console", in_panes("Quit")),
     # These come and go: last in the footer, so that the others stay where they are.
     Command("fold", "enter,space", "fold", "Fold", "fold or unfold the selected line", _fold),

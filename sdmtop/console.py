@@ -38,10 +38,11 @@ def on_a_terminal() -> bool:
     return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout))
 
 
-def console(url: str, given: "Mapping[str, Any]") -> int:
+def console(url: str, given: "Mapping[str, Any]", *, tour: bool = False) -> int:
     """Run the console on a terminal; returns only where it cannot be opened.
 
-    `given` are settings of the command line, which go before those of the configuration.
+    `given` are settings of the command line, which go before those of the configuration; `tour`
+    begins with the tour.
     """
     try:
         settings = load_settings(given)
@@ -55,7 +56,7 @@ def console(url: str, given: "Mapping[str, Any]") -> int:
         from sdmtop.errors import complain
 
         return complain(url, error)
-    return _run(source, host, settings)
+    return _run(source, host, settings, tour=tour)
 
 
 DISARMED = "the program was started, or is configured, to change nothing"
@@ -92,7 +93,11 @@ def _opened(url: str, settings: Settings) -> "tuple[Callable[[], Sampler | Repla
 
 
 def _run(
-    source: "Callable[[], Sampler | Replayer]", host: "Host | None", settings: Settings
+    source: "Callable[[], Sampler | Replayer]",
+    host: "Host | None",
+    settings: Settings,
+    *,
+    tour: bool,
 ) -> int:
     """Show what a source tells; of a host, a glance before anything else."""
     from sdmtop.terminal import Terminal
@@ -104,7 +109,7 @@ def _run(
             glance = _glance(host, terminal, settings)
         if glance is not None:
             terminal.paint(glance.frame())
-        status = _show(terminal, source, glance, settings)
+        status = _show(terminal, source, glance, settings, tour=tour)
     except BaseException:
         terminal.restore()
         raise
@@ -145,6 +150,8 @@ def _show(
     source: "Callable[[], Sampler | Replayer]",
     glance: "Glance | None",
     settings: Settings,
+    *,
+    tour: bool,
 ) -> int:
     import gc
 
@@ -156,7 +163,7 @@ def _show(
         from sdmtop.tui.run import run_console
     finally:
         del sys.modules["ssl"]
-    return run_console(terminal, source(), glance, settings)
+    return run_console(terminal, source(), glance, settings, tour=tour)
 
 
 def _sampler(host: "Host", interval: float) -> "Sampler":

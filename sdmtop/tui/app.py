@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
+from functools import partial
 from signal import SIGHUP
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -16,6 +17,7 @@ from textual.containers import Horizontal, Vertical
 from textual.message import Message
 from textual.screen import Screen
 
+from sdmtop.backends.base import open_host
 from sdmtop.collector import Focus, Sample
 from sdmtop.commands import Command, Now, footer, help_lines, with_keys
 from sdmtop.facts import FIELDS
@@ -27,7 +29,8 @@ from sdmtop.sampler import Sampler, Stall
 from sdmtop.settings import Settings
 from sdmtop.terminal import SIGNALS
 from sdmtop.text import printable
-from sdmtop.tui.bars import Bar, FooterBar, Scrubber
+from sdmtop.tour import HOST, STEPS
+from sdmtop.tui.bars import Bar, FooterBar, Scrubber, TourPanel
 from sdmtop.tui.bindings import bindings
 from sdmtop.tui.field import QueryField
 from sdmtop.tui.lines import LinesPane
@@ -59,6 +62,10 @@ _WATCHDOG = 2.0
 def clock() -> str:
     """The time of day, to the minute."""
     return time.strftime("%H:%M")
+
+
+def _to_nobody(_sample: Sample) -> None:
+    """Another host is looked at."""
 
 
 class Console(App[None]):
@@ -95,8 +102,9 @@ class Console(App[None]):
     class Fresh(Message):
         """A new sample has been read. A newer one replaces it in the queue."""
 
-        def __init__(self, sample: Sample) -> None:
+        def __init__(self, sampler: "Sampler | Replayer", sample: Sample) -> None:
             super().__init__()
+            self.sampler = sampler
             self.sample = sample
 
         def can_replace(self, message: Message) -> bool:
@@ -109,16 +117,20 @@ class Console(App[None]):
         *,
         settings: Settings | None = None,
         glance: Glance | None = None,
+        tour: bool = False,
         force: Callable[[int], None] | None = None,
         **options: Any,
     ) -> None:
         """Make the app for a sampler, or a recording in its place, which it starts.
 
-        `glance` is what stands on the screen already; `force` ends the program when leaving in
-        good order takes too long.
+        `glance` is what stands on the screen already; `tour` begins with the tour; `force` ends
+        the program when leaving in good order takes too long.
         """
         super().__init__(**options)
         self._glance = glance
+        self._begins_tour = tour
+        self._tour: int | None = None
+        self._home: Sampler | Replayer = sampler
         self.sampler = sampler
         self._replayer = None if isinstance(sampler, Sampler) else sampler
         self.sample: Sample | None = None
@@ -158,6 +170,7 @@ class Console(App[None]):
                 yield Interrupts(id="interrupts")
         yield Events(id="events")
         yield QueryField(id="filter")
+        yield TourPanel(id="tour")
         yield FooterBar(id="footer")
         yield Bar(id="room")
 
@@ -185,8 +198,9 @@ class Console(App[None]):
             for number in SIGNALS:
                 loop.add_signal_handler(number, self._leave, 128 + number)
         self.set_interval(_WATCHDOG, self._watch)
-        self.sampler.playhead.show = self._show
-        self.sampler.subscribe(self._publish)
+        self._listen()
+        if self._begins_tour:
+            self.action_tour()
         if self._glance is None:
             self.set_timer(_BLANK, self._unveil)
             self.sampler.start()
@@ -223,12 +237,19 @@ class Console(App[None]):
 
     # -- samples -------------------------------------------------------------------------------
 
-    def _publish(self, sample: Sample) -> None:
+    def _listen(self) -> None:
+        """Have the samples of the sampler that there is now."""
+        self.sampler.playhead.show = self._show
+        self.sampler.subscribe(partial(self._publish, self.sampler))
+
+    def _publish(self, sampler: "Sampler | Replayer", sample: Sample) -> None:
         """Called in the sampler's thread."""
-        self.post_message(self.Fresh(sample))
+        self.post_message(self.Fresh(sampler, sample))
 
     def on_console_fresh(self, message: Fresh) -> None:
         """Take a new sample, and show it unless the view is frozen."""
+        if message.sampler is not self.sampler:
+            return  # The last of a host that is looked at no more.
         first = self.sample is None
         if first and self._glance is None:
             self.call_after_refresh(self._unveil)
@@ -240,8 +261,11 @@ class Console(App[None]):
 
     def _show(self, sample: Sample) -> None:
         """Show a sample; it is `sample` until the next is shown."""
+        first = self.sample is None
         self.sample = sample
         self._tree.show(sample)
+        if first and self._tour is not None:
+            self._tree.select(STEPS[self._tour].target)
         self._show_sides(sample)
         snapshot = sample.snapshot
         self._show_help(missing=is_without_iommu(snapshot.iommu_units, snapshot.groups))
@@ -270,6 +294,8 @@ class Console(App[None]):
             filtered=bool(self._tree.filter),
             paused=self.sampler.playhead.paused,
             replay=self._replayer is not None,
+            tour=self._tour is not None,
+            without_iommu=self._without_iommu,
             origins=screen.query_one(Inspector).origins,
             target=self._tree.cursor,
             snapshot=self.sample.snapshot if self.sample is not None else None,
@@ -498,6 +524,38 @@ class Console(App[None]):
             self.say(f"no {'earlier' if step < 0 else 'later'} event is kept")
         self._show_time()
 
+    def action_tour(self) -> None:
+        """Begin the tour, on a simulated host; or end it, and go back to where it began."""
+        if self._tour is None:
+            self._tour = 0
+            if self.sampler.host.backend != "simulator":
+                self._go_to(Sampler(open_host(HOST), interval=self.sampler.interval))
+            self.action_tour_step(0)
+        else:
+            self._tour = None
+            self.query_one(TourPanel).display = False
+            if self.sampler is not self._home:
+                self.sampler.stop()
+                self._go_to(self._home)
+        self._show_footer()
+
+    def action_tour_step(self, count: int) -> None:
+        """Go on with the tour, or back."""
+        if self._tour is not None:
+            self._tour = min(max(self._tour + count, 0), len(STEPS) - 1)
+            self.query_one(TourPanel).tell(self._tour)
+            self._tree.select(STEPS[self._tour].target)
+
+    def _go_to(self, sampler: "Sampler | Replayer") -> None:
+        """Look at another host; the one before is still read, and its minutes are kept."""
+        self.sampler.playhead.show = _to_nobody
+        self.sampler.subscribe(_to_nobody)
+        self.sampler, self.sample, self._stall = sampler, None, None
+        self._refusal = sampler.host.refusal()
+        self._listen()
+        if sampler is not self._home:
+            sampler.start()
+
     def action_skip(self, step: int) -> None:
         """Go through a recording in large steps."""
         if self._replayer is not None:
@@ -566,6 +624,7 @@ class Console(App[None]):
     def _leave(self, status: int) -> None:
         """End in good order; by force if that takes longer than a person would wait."""
         self.sampler.stop()
+        self._home.stop()
         if self._force is not None:
             timer = threading.Timer(_PATIENCE, self._force, (status,))
             timer.daemon = True

@@ -5,12 +5,15 @@ from typing import ClassVar
 
 from rich.segment import Segment
 from textual import events
+from textual.content import Content
 from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
+from textual.widgets import Static
 
 from sdmtop.commands import Hint
 from sdmtop.text import fit, width
+from sdmtop.tour import STEPS
 
 
 class Bar(Widget):
@@ -50,6 +53,21 @@ class Scrubber(Bar):
     def on_click(self, event: events.Click) -> None:
         """Tell where."""
         self.post_message(self.Sought(event.x, self.size.width))
+
+
+class TourPanel(Static):
+    """The step of the tour, above the footer."""
+
+    DEFAULT_CSS = """
+    TourPanel { display: none; height: auto; background: $panel; color: $text; padding: 0 1; }
+    """
+
+    def tell(self, number: int) -> None:
+        """Show a step."""
+        step = STEPS[number]
+        head = f"Tour {number + 1} of {len(STEPS)}: {step.title}   (n next, b back, T ends it)"
+        self.update(Content.from_text(f"{head}\n{step.text}", markup=False))
+        self.display = True
 
 
 class FooterBar(Widget):

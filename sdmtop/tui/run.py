@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 
 
 def run_console(
-    terminal: Terminal, sampler: "Sampler | Replayer", glance: Glance | None, settings: Settings
+    terminal: Terminal,
+    sampler: "Sampler | Replayer",
+    glance: Glance | None,
+    settings: Settings,
+    *,
+    tour: bool,
 ) -> int:
     """Run until the operator or a signal ends it; the exit status."""
     # Read before the app is made: Textual takes NO_COLOR out of the environment.
@@ -31,6 +36,7 @@ def run_console(
         sampler,
         settings=settings,
         glance=glance,
+        tour=tour,
         force=terminal.abandon,
         driver_class=ConsoleDriver,
         ansi_color=theme.startswith("ansi") or None,

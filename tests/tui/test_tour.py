@@ -1,0 +1,70 @@
+"""The tour, and the simulator that a box without an IOMMU offers."""
+
+from textual.pilot import Pilot
+
+from sdmtop.backends.base import open_host
+from sdmtop.backends.tree import TreeHost
+from sdmtop.tour import STEPS
+from tests.hosts import NIC
+from tests.tui.test_console import app_of, go_to, play, text_of, tree_of
+
+
+def nothing() -> TreeHost:
+    """A box without an IOMMU."""
+    host = open_host("capture:tests/trees/no-iommu.tar.xz")
+    assert isinstance(host, TreeHost)
+    return host
+
+
+async def shown(pilot: Pilot[None], badge: str) -> None:
+    """Wait until a host of this kind is on the screen."""
+    for _ in range(1000):
+        await pilot.pause(0.01)
+        if badge in text_of(pilot, "header") and app_of(pilot).sample is not None:
+            return
+    raise AssertionError(text_of(pilot, "header"))
+
+
+def test_a_box_with_nothing_to_show_offers_the_simulator_with_one_key() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        assert "key T" in text_of(pilot, "help-2")
+        assert "T Tour" in text_of(pilot, "footer")
+        await pilot.press("T")
+        await shown(pilot, "[SIM]")
+        assert "Tour 1 of 6" in text_of(pilot, "tour")
+        assert tree_of(pilot).cursor == STEPS[0].target
+
+    play(scene, nothing())
+
+
+def test_the_tour_has_six_steps_that_can_be_taken_in_both_directions() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await pilot.press("T")
+        await shown(pilot, "[SIM]")
+        seen = []
+        for _ in range(7):
+            seen.append(tree_of(pilot).cursor)
+            await pilot.press("n")
+            await pilot.pause()
+        assert seen == [step.target for step in (*STEPS, STEPS[-1])]
+        await pilot.press("b")
+        await pilot.pause()
+        assert "Tour 5 of 6" in text_of(pilot, "tour")
+
+    play(scene, nothing())
+
+
+def test_it_can_be_left_at_any_time_and_leads_back_to_where_it_began() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await go_to(pilot, NIC)
+        await pilot.press("T")
+        await shown(pilot, "[SIM]")
+        await pilot.press("n", "T")
+        await shown(pilot, "[CAPTURE]")
+        assert pilot.app.query_one("#tour").display is False
+        assert NIC in tree_of(pilot).keys
+        await pilot.press("n")
+        await pilot.pause()
+        assert "there is no tour" in text_of(pilot, "footer")
+
+    play(scene)
