@@ -713,7 +713,7 @@ def test_reading_the_same_again_does_not_draw_the_origins_again() -> None:
         inspector = pilot.app.query_one(Inspector)
         inspector.refresh = lambda *regions, **_: drawn.append(regions)  # type: ignore[method-assign,assignment]
         later = {part: at + 60 for part, at in sample.read_at.items()}
-        app.on_console_fresh(Console.Fresh(replace(sample, read_at=later)))
+        app.on_console_fresh(Console.Fresh(app.sampler, replace(sample, read_at=later)))
         assert drawn == []
 
     play(scene)
