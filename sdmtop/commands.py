@@ -100,7 +100,7 @@ def _tour(now: Now) -> str:
 
 
 def _no_tour(now: Now) -> str | None:
-    return None if now.tour else "there is no tour: T begins one"
+    return None if now.tour else "there is no tour: w begins one"
 
 
 def _go_on(now: Now) -> str:
@@ -183,7 +183,7 @@ COMMANDS = (
     Command("theme", "T", "theme", "Theme", "colours for a light, or for a dark background"),
     Command("palette", "ctrl+p", "command_palette", "Palette", "find a command by its name"),
     Command("suspend", "ctrl+z", "suspend_process", "Suspend", "stop; the shell's `fg` goes on"),
-    Command("tour", "T", "tour", "Tour",
+    Command("tour", "w", "tour", "Tour",
             "a simulated host, and six steps through the console; again: back",
             lambda now: in_panes(_tour(now))(now),
             lambda now: "this is a replay" if now.replay else None),

@@ -21,7 +21,7 @@ NO_IOMMU = "none"
 _HELP = (
     "No IOMMU is active: there is no group, so nothing can be shared or passed on.",
     "Firmware: enable VT-d, AMD-Vi or SMMU. Kernel: intel_iommu=on or amd_iommu=on.",
-    "Try: key T or sdmtop tour, sdmtop --host capture:FILE, or sdmtop --host sim:",
+    "Try: key w or sdmtop tour, sdmtop --host capture:FILE, or sdmtop --host sim:",
 )
 HELP_ROWS = len(_HELP)
 """Lines of help at most."""
@@ -41,8 +41,8 @@ def no_iommu_help(columns: int, rows: int) -> "tuple[str, ...]":
     if rows >= _HELP_FROM and columns >= _HELP_COLUMNS:
         return _HELP
     if columns >= 60:
-        return ("No IOMMU is active: T, --host capture:FILE or --host sim:",)
-    return ("No IOMMU is active: T or --host sim:",)
+        return ("No IOMMU is active: w, --host capture:FILE or --host sim:",)
+    return ("No IOMMU is active: w or --host sim:",)
 
 
 def iommu_kind(units: "list[str]") -> str:

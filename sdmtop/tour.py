@@ -52,7 +52,7 @@ STEPS = (
     Step(
         "Find and ask",
         "/ finds: try state:orphan, or irq/s>100; tab completes. ? has all keys, ctrl+p finds a "
-        "command by its name, and the footer shows what works on the selected line. T ends the "
+        "command by its name, and the footer shows what works on the selected line. w ends the "
         "tour. sdmtop --host sim:broken has everything that goes wrong.",
         "group/19",
     ),

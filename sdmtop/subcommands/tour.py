@@ -7,7 +7,7 @@ from sdmtop.errors import UsageError, complain
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Nothing can be asked."""
-    parser.epilog = "In the console: key T."
+    parser.epilog = "In the console: key w."
 
 
 def run(_options: argparse.Namespace) -> int:

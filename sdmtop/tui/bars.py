@@ -65,7 +65,7 @@ class TourPanel(Static):
     def tell(self, number: int) -> None:
         """Show a step."""
         step = STEPS[number]
-        head = f"Tour {number + 1} of {len(STEPS)}: {step.title}   (n next, b back, T ends it)"
+        head = f"Tour {number + 1} of {len(STEPS)}: {step.title}   (n next, b back, w ends it)"
         self.update(Content.from_text(f"{head}\n{step.text}", markup=False))
         self.display = True
 

@@ -27,9 +27,9 @@ async def shown(pilot: Pilot[None], badge: str) -> None:
 
 def test_a_box_with_nothing_to_show_offers_the_simulator_with_one_key() -> None:
     async def scene(pilot: Pilot[None]) -> None:
-        assert "key T" in text_of(pilot, "help-2")
-        assert "T Tour" in text_of(pilot, "footer")
-        await pilot.press("T")
+        assert "key w" in text_of(pilot, "help-2")
+        assert "w Tour" in text_of(pilot, "footer")
+        await pilot.press("w")
         await shown(pilot, "[SIM]")
         assert "Tour 1 of 6" in text_of(pilot, "tour")
         assert tree_of(pilot).cursor == STEPS[0].target
@@ -39,7 +39,7 @@ def test_a_box_with_nothing_to_show_offers_the_simulator_with_one_key() -> None:
 
 def test_the_tour_has_six_steps_that_can_be_taken_in_both_directions() -> None:
     async def scene(pilot: Pilot[None]) -> None:
-        await pilot.press("T")
+        await pilot.press("w")
         await shown(pilot, "[SIM]")
         seen = []
         for _ in range(7):
@@ -57,9 +57,9 @@ def test_the_tour_has_six_steps_that_can_be_taken_in_both_directions() -> None:
 def test_it_can_be_left_at_any_time_and_leads_back_to_where_it_began() -> None:
     async def scene(pilot: Pilot[None]) -> None:
         await go_to(pilot, NIC)
-        await pilot.press("T")
+        await pilot.press("w")
         await shown(pilot, "[SIM]")
-        await pilot.press("n", "T")
+        await pilot.press("n", "w")
         await shown(pilot, "[CAPTURE]")
         assert pilot.app.query_one("#tour").display is False
         assert NIC in tree_of(pilot).keys
