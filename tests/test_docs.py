@@ -1,5 +1,7 @@
 """Pages that are made from the program are up to date: `make docs` makes them."""
 
+import re
+
 import pytest
 
 from docs.make import HERE, PAGES
@@ -8,3 +10,13 @@ from docs.make import HERE, PAGES
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_is_what_the_program_makes_of_it(name: str) -> None:
     assert (HERE / name).read_text() == PAGES[name]()
+
+
+def test_every_page_can_be_found_from_the_readme() -> None:
+    found, new = set(), {HERE.parent / "README.md"}
+    while new:
+        page = new.pop()
+        found.add(page)
+        links = re.findall(r"\]\(([^)#]+\.md)", page.read_text())
+        new |= {(page.parent / link).resolve() for link in links} - found
+    assert set(HERE.glob("*.md")) <= found
