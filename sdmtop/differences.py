@@ -20,8 +20,8 @@ KEYS: dict[str, Callable[[Any], str]] = {
 }
 """The lists of a Snapshot, and what tells the records of each apart: a TARGET, if it has one."""
 
-COUNTS = ("per_cpu", "total")
-"""Fields of an interrupt that change all the time."""
+_NO_CHANGE = {"interrupts": ("per_cpu", "total"), "host": ("backend", "read_only")}
+"""Fields that are not compared: counts come all the time, and how a host is looked at is not it."""
 
 
 class Change(Record, frozen=True):
@@ -91,7 +91,7 @@ def _fields(part: str, key: str, old: Record, new: Record) -> Iterator[Change]:
         return
     before, after = asdict(old), asdict(new)
     for field, value in after.items():
-        if before[field] != value and field not in COUNTS:
+        if before[field] != value and field not in _NO_CHANGE.get(part, ()):
             name = field.removesuffix("_")  # As in the JSON: `class` is no name in Python.
             yield Change(
                 kind="changed", part=part, key=key, field=name, old=before[field], new=value

@@ -25,8 +25,11 @@ def snapshot_of(url: str) -> Snapshot:
     recording = Recording(path)
     try:
         sample = recording.sample(recording.number(when) if when else recording.last)
-        # Not when something in it changed last: it was still so then.
-        return replace(sample.snapshot, taken_at=rfc3339(sample.at))
+        snapshot = sample.snapshot
+        # Not when something in it changed last: it was still so then. And it cannot be changed now.
+        return replace(
+            snapshot, taken_at=rfc3339(sample.at), host=replace(snapshot.host, read_only=True)
+        )
     finally:
         recording.close()
 

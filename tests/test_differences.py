@@ -40,6 +40,12 @@ def test_another_host_is_a_change_of_the_host() -> None:
     assert told(old, new) == [("changed", "host", "", "kernel")]
 
 
+def test_another_way_to_look_at_a_host_is_no_change_of_it() -> None:
+    old = snapshot()
+    new = replace(old, host=replace(old.host, backend="linux", read_only=False))
+    assert told(old, new) == []
+
+
 def test_a_reason_why_something_is_unknown_that_changes_is_one_change() -> None:
     old = snapshot(unknown=[Unknown(path="/x", errno="EACCES", what="y")])
     new = snapshot(unknown=[Unknown(path="/x", errno="EIO", what="y")])

@@ -25,6 +25,7 @@ def test_a_moment_of_a_recording_is_a_snapshot_taken_at_that_time(recording: str
     before, after = snapshot_of(f"replay:{recording}?at=+1"), snapshot_of(f"replay:{recording}")
     assert CARD not in [one.address for one in before.devices]
     assert CARD in [one.address for one in after.devices]
+    assert before.host.read_only
     assert before.taken_at == "2027-01-15T08:00:01.000Z"
 
 
