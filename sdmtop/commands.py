@@ -95,6 +95,8 @@ def _escape(now: Now) -> str:
 def _not_to_be_tested(now: Now) -> str | None:
     """Tests take devices and give them back: that is a change, too."""
     return now.refusal if now.target else "select a device, a group or a queue first"
+
+
 def _tour(now: Now) -> str:
     return "End tour" if now.tour else "Tour" if now.without_iommu else ""
 
