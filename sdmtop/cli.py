@@ -6,9 +6,8 @@ from importlib import import_module
 from typing import Any, NoReturn, Protocol, cast
 
 from sdmtop import __version__
-from sdmtop.console import FLAGS, console, on_a_terminal
+from sdmtop.console import DISARMED, FLAGS, console, load_settings, on_a_terminal
 from sdmtop.errors import FAILED, NothingToDoError, RefusedError, UsageError, complain, put_out
-from sdmtop.settings import Settings
 from sdmtop.subcommands.options import add_host, add_interval
 
 COMMANDS = {
@@ -105,7 +104,9 @@ def run(arguments: Sequence[str]) -> int:
         if options.plain:
             from sdmtop.plain.talk import converse
 
-            return converse(options.host, options.interval or Settings().interval)
+            settings = load_settings(_given(options))
+            disarmed = DISARMED if settings.read_only else None
+            return converse(options.host, settings.interval, disarmed=disarmed)
         from sdmtop.subcommands.snapshot import print_snapshot
 
         # Without a terminal, the console is one reading as text.

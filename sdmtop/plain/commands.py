@@ -23,12 +23,14 @@ _LEVELS = {"groups": 0, "devices": 1, "queues": 2}
 class Command(NamedTuple):
     """Something that can be said: what comes behind the word, what it is for, what it does.
 
-    `act` is given the words behind, and yields printable lines. It raises `UnansweredError`.
+    `act` is given the words behind, and yields printable lines. It raises `UnansweredError`. A plan
+    is told `whole` before it is asked about; other answers come in parts.
     """
 
     usage: str
     help: str
     act: Callable[[Session, str], Iterator[str]]
+    whole: bool = False
 
 
 def _list(session: Session, rest: str) -> Iterator[str]:
@@ -186,6 +188,18 @@ def _quit(session: Session, _rest: str) -> Iterator[str]:
     return iter(())
 
 
+def _act(name: str) -> Callable[[Session, str], Iterator[str]]:
+    """What changes a host, imported when it is said for the first time."""
+
+    def act(session: Session, rest: str) -> Iterator[str]:
+        from sdmtop.plain import actions
+
+        does: Callable[[Session, str], Iterator[str]] = getattr(actions, name)
+        return does(session, rest)
+
+    return act
+
+
 COMMANDS = {
     "list": Command("[groups, devices or queues]", "the tree, every line with its number", _list),
     "show": Command("N", "all that is known of number N; the number alone does the same", _show),
@@ -205,6 +219,16 @@ COMMANDS = {
     "forward": Command("", "answer about the next moment", _forward),
     "previous": Command("", "answer about the moment of the event before", _previous),
     "next": Command("", "answer about the moment of the next event", _next),
+    "attach": Command("N ...", "give it to VFIO, or hold it if it is a queue; first the plan is "
+                      "told, and asked about", _act("attach"), whole=True),
+    "detach": Command("N ...", "give it back to the driver that it had", _act("detach"),
+                      whole=True),
+    "create": Command("[PARENT/TYPE]", "make a mediated device; alone, which types there are",
+                      _act("create"), whole=True),
+    "remove": Command("N ...", "remove mediated devices", _act("remove"), whole=True),
+    "undo": Command("[PLAN]", "undo the last plan, or the one of this number", _act("undo"),
+                    whole=True),
+    "journal": Command("", "what was done, and what became of it", _act("journal")),
     "host": Command("", "which host this is", _host),
     "help": Command("", "what can be said; the beginning of a word is enough", _help),
     "quit": Command("", "end", _quit),

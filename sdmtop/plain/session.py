@@ -15,10 +15,20 @@ from sdmtop.timeline import Happening
 
 if TYPE_CHECKING:
     from sdmtop.model import Snapshot
+    from sdmtop.plain.actions import Doing
     from sdmtop.replay import Replayer
 
 _PATIENCE = 5.0
 """Seconds to wait for a first reading, or for what is read only when it is asked for."""
+
+
+def _unheard(_line: str) -> None:
+    """Nobody listens."""
+
+
+def _unheard_of(_question: str) -> str:
+    """Nobody says anything."""
+    return ""
 
 
 class UnansweredError(Exception):
@@ -36,6 +46,12 @@ class Session:
         self.watching = False
         """Whether what happens is told as it happens."""
         self.ended = False
+        self.say: Callable[[str], None] = _unheard
+        """Tells a line before the answer is complete."""
+        self.ask: Callable[[str], str] = _unheard_of
+        """Asks, and waits for what is said."""
+        self.doing: Doing | None = None
+        """The journal and what is held open for the operator, once something was to be done."""
         self.filter = ""
         self._query: Query = ()
         self._shown: Sample | None = None

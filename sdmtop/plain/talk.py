@@ -53,7 +53,9 @@ class Talk:
             elif word.isdecimal() and not rest:
                 yield from self._page(COMMANDS["show"].act(self.session, word))
             else:
-                yield from self._page(_command(word.lower()).act(self.session, rest.strip()))
+                command = _command(word.lower())
+                lines = command.act(self.session, rest.strip())
+                yield from lines if command.whole else self._page(lines)
         except UnansweredError as error:
             yield printable(str(error))
 
@@ -115,6 +117,13 @@ class Lines:
 def talk(session: Session, lines: Lines, write: Callable[[str], None]) -> None:
     """Converse until `quit`, or the end of what is said."""
     answers = Talk(session)
+    session.say = lambda line: write(f"{line}\n")
+
+    def ask(question: str) -> str:
+        write(question)
+        return (lines.next() or "").strip()
+
+    session.ask = ask
     _say(write, answers.greeting())
     while not session.ended:
         write(PROMPT)
@@ -136,13 +145,21 @@ def _say(write: Callable[[str], None], lines: Iterable[str]) -> None:
         write(f"{line}\n")
 
 
-def converse(url: str, interval: float) -> int:
-    """Open the host or the recording, and talk about it on standard input and output."""
+def converse(url: str, interval: float, *, disarmed: str | None) -> int:
+    """Open the host or the recording, and talk about it on standard input and output.
+
+    `disarmed` says why nothing is changed, or is None.
+    """
     source = _source(url, interval)
+    source.host.disarmed = disarmed
     session = Session(source)
     source.start()
     try:
         talk(session, Lines(sys.stdin.fileno()), _write)
+        if session.doing is not None:
+            from sdmtop.plain.actions import let_go
+
+            _say(_write, let_go(session))
     except BrokenPipeError:
         return FAILED
     finally:

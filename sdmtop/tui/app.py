@@ -529,7 +529,9 @@ class Console(App[None]):
         if self._tour is None:
             self._tour = 0
             if self.sampler.host.backend != "simulator":
-                self._go_to(Sampler(open_host(HOST), interval=self.sampler.interval))
+                host = open_host(HOST)
+                host.disarmed = self.sampler.host.disarmed
+                self._go_to(Sampler(host, interval=self.sampler.interval))
             self.action_tour_step(0)
         else:
             self._tour = None

@@ -1,0 +1,147 @@
+"""What changes a host, in the conversation: the plan is told, confirmed in words, carried out."""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from sdmtop.backends.base import Host
+from sdmtop.errors import NothingToDoError, RefusedError, sentence
+from sdmtop.model import Snapshot
+from sdmtop.operations.attach import plan_attach
+from sdmtop.operations.execute import Consent, Progress, execute, gate
+from sdmtop.operations.journal import Entry
+from sdmtop.operations.kept import Kept
+from sdmtop.operations.mdevs import plan_create, plan_remove
+from sdmtop.operations.plan import Plan
+from sdmtop.operations.recovery import settle
+from sdmtop.operations.store import Store, open_store
+from sdmtop.operations.undo import plan_detach, plan_undo
+from sdmtop.operations.words import demand, journal_lines, plan_lines, result_lines
+from sdmtop.plain.session import Session, UnansweredError
+from sdmtop.readers.snapshot import read_snapshot
+from sdmtop.text import printable
+
+
+class Doing(NamedTuple):
+    """The journal of the conversation's host, and what is held open there."""
+
+    store: Store
+    kept: Kept
+
+
+Maker = Callable[[Host, Snapshot, tuple[Entry, ...], Kept], Plan]
+
+
+def attach(session: Session, rest: str) -> Iterator[str]:
+    """Give things to VFIO, or open and hold a queue."""
+    names = _names(session, rest)
+    return _carry_out(session, lambda host, snapshot, _e, _k: plan_attach(host, snapshot, names))
+
+
+def detach(session: Session, rest: str) -> Iterator[str]:
+    """Give things back."""
+    names = _names(session, rest)
+    return _carry_out(
+        session,
+        lambda host, snapshot, entries, kept: plan_detach(
+            host, snapshot, names, entries=entries, kept=kept
+        ),
+    )
+
+
+def create(session: Session, rest: str) -> Iterator[str]:
+    """Make a mediated device; without a type, tell which types there are."""
+    if rest:
+        return _carry_out(session, lambda host, snapshot, _e, _k: plan_create(host, snapshot, rest))
+    types = session.sample.snapshot.mdev_types
+    return iter(
+        [printable(f"{one.parent}/{one.id}, {one.available_instances} to be had") for one in types]
+        or ["no device here has a type to create"]
+    )
+
+
+def remove(session: Session, rest: str) -> Iterator[str]:
+    """Remove mediated devices."""
+    names = _names(session, rest)
+    return _carry_out(session, lambda host, snapshot, _e, _k: plan_remove(host, snapshot, names))
+
+
+def undo(session: Session, rest: str) -> Iterator[str]:
+    """Undo a plan of the journal, or the last one."""
+    if rest and not rest.isdecimal():
+        raise UnansweredError("undo takes the number of a plan: say journal")
+    number = int(rest) if rest else None
+    return _carry_out(
+        session,
+        lambda host, snapshot, entries, kept: plan_undo(
+            host, snapshot, entries, kept=kept, number=number
+        ),
+    )
+
+
+def journal(session: Session, _rest: str) -> Iterator[str]:
+    """What was done, and what became of it."""
+    found = _doing(session).store.journal
+    return map(printable, journal_lines(session.source.host, found.entries(), found.damaged))
+
+
+def let_go(session: Session) -> Iterator[str]:
+    """Let go what the conversation holds, when it ends."""
+    store, kept = _doing(session)
+    if not kept.plans:
+        return
+    host = session.source.host
+    plan = plan_detach(host, read_snapshot(host), tuple(kept.plans), kept=kept)
+    consent = Consent(confirmed=True, typed=plan.phrase)  # Nobody else's, and the only way out.
+    result = execute(host, plan, store=store, kept=kept, consent=consent)
+    yield from map(printable, result_lines(plan, result))
+
+
+def _doing(session: Session) -> Doing:
+    if session.doing is None:
+        host = session.source.host
+        session.doing = Doing(open_store(host), Kept(host))
+        settle(host, session.doing.store.journal)
+    return session.doing
+
+
+def _names(session: Session, rest: str) -> list[str]:
+    """The TARGETs that were said, by numbers or as they are."""
+    if not rest:
+        session.line(rest)  # It says what is missing.
+    return [session.line(word).key for word in rest.split()]
+
+
+def _carry_out(session: Session, make: Maker) -> Iterator[str]:
+    """Tell a plan, ask, and do it. Whatever prevents that is a sentence."""
+    host = session.source.host
+    try:
+        store, kept = _doing(session)
+        plan = make(host, read_snapshot(host), store.journal.entries(), kept)
+        for line in (*plan_lines(plan), demand(plan)):
+            if line:
+                yield printable(line.strip())
+        consent = _consent(session, plan)
+
+        def tell(progress: Progress) -> None:
+            step = plan.steps[progress.step]
+            told = f"step {progress.step + 1} of {len(plan.steps)}, {step.title}, {progress.phase}"
+            session.say(printable(f"{told} {progress.text}".rstrip()))
+
+        result = execute(host, plan, store=store, kept=kept, consent=consent, tell=tell)
+        yield from map(printable, result_lines(plan, result))
+    except (RefusedError, NothingToDoError, ValueError, OSError) as error:
+        raise UnansweredError(sentence("not done", error)) from error
+
+
+def _consent(session: Session, plan: Plan) -> Consent:
+    """What the operator says to a plan: yes, or all that is in use, typed in full.
+
+    Raises `RefusedError` where nothing that could be said would help.
+    """
+    why = gate(session.source.host, plan)
+    if why is not None:
+        raise RefusedError(why)
+    if plan.doubts:
+        typed = session.ask("type it in full to go on> ")
+        return Consent(typed == plan.phrase, typed)
+    return Consent(session.ask("say yes to go on> ").lower() == "yes")

@@ -1,0 +1,123 @@
+"""What changes a host, in the conversation: on the simulator."""
+
+import pytest
+
+from sdmtop.backends.simulator.host import SimulatorHost, open_simulator
+from sdmtop.plain.actions import let_go
+from sdmtop.plain.session import Session
+from sdmtop.plain.talk import Talk
+from tests.plain.test_talk import Listener
+from tests.tui.still import StillSampler
+
+CARD = "0000:b5:00.0"
+NETWORK = "0000:7d:00.0"
+DISK = "0000:01:00.0"
+QUEUE = "7a6c6962-0000-4000-8000-00000000dead"
+
+
+class Operator:
+    """One who talks about a simulated host, and answers what is asked as it was given."""
+
+    def __init__(self, *answers: str) -> None:
+        self.host: SimulatorHost = open_simulator("default?at=0")
+        self.sampler = StillSampler(self.host)
+        self.session = Session(self.sampler)
+        self.sampler.start()
+        self.talk = Talk(self.session)
+        self.asked: list[str] = []
+        self.heard: list[str] = []
+        self._answers = iter(answers)
+        self.session.say = self.heard.append
+        self.session.ask = self._ask
+
+    def _ask(self, question: str) -> str:
+        self.asked.append(question)
+        return next(self._answers)
+
+    def __call__(self, said: str) -> list[str]:
+        return list(self.talk.answer(said))
+
+    @property
+    def driver(self) -> str:
+        return self.host.readlink(f"/sys/bus/pci/devices/{CARD}/driver").rpartition("/")[2]
+
+
+def test_a_plan_is_told_whole_and_done_after_a_yes() -> None:
+    operator = Operator("yes")
+    answer = operator(f"attach {CARD}")
+    assert answer[0] == f"sdmtop attach {CARD}"
+    assert f"2. let only vfio-pci bind to {CARD}" in answer
+    assert answer[-1] == f"done: plan 1, sdmtop attach {CARD}"
+    assert operator.heard[-1] == f"step 3 of 3, bind {CARD} to vfio-pci, done"
+    assert operator.driver == "vfio-pci"
+
+
+@pytest.mark.parametrize("said", ["", "no", "y", "yes please"])
+def test_anything_but_yes_leaves_the_host_alone(said: str) -> None:
+    operator = Operator(said)
+    assert operator(f"attach {CARD}")[-1] == "not done: not confirmed"
+    assert operator.driver == "hisi_zip"
+
+
+def test_what_was_done_stands_in_the_journal_and_can_be_undone() -> None:
+    operator = Operator("yes", "yes")
+    operator(f"attach {CARD}")
+    assert "sdmtop attach" in operator("journal")[0]
+    assert operator("undo")[-1] == "done: plan 2, sdmtop undo 1"
+    assert operator.driver == "hisi_zip"
+
+
+def test_what_is_in_use_has_to_be_typed_in_full() -> None:
+    operator = Operator("yes", NETWORK)
+    assert operator(f"attach {NETWORK}")[-1] == "not done: not confirmed"
+    assert operator(f"attach {NETWORK}")[-1].startswith("done: ")
+    assert operator.asked == ["type it in full to go on> "] * 2
+
+
+def test_what_is_refused_is_not_asked_about() -> None:
+    operator = Operator()
+    answer = operator(f"attach {DISK}")
+    assert "This is refused: no confirmation helps." in answer
+    assert answer[-1].startswith(f"not done: {DISK}: ")
+
+
+def test_a_queue_is_held_until_the_conversation_ends() -> None:
+    operator = Operator("yes")
+    assert operator(f"attach {QUEUE}")[-1].startswith("done")
+    assert list(let_go(operator.session)) == [f"done: plan 2, sdmtop detach {QUEUE}"]
+
+
+def test_a_mediated_device_is_made_and_removed() -> None:
+    operator = Operator("yes", "yes")
+    type_ = operator("create")[0].partition(",")[0]
+    made = operator(f"create {type_}")
+    assert made[-1].startswith("done: plan 1")
+    operator.sampler.tick(60.0)
+    (uuid,) = {line.split()[2].rstrip(",") for line in operator("list queues")} - {
+        QUEUE,
+        "hisi_hpre-0",
+        "61657300-0000-4000-8000-00000000dead",
+    }
+    assert operator(f"remove {uuid}")[-1].startswith("done: plan 2")
+
+
+def test_a_host_that_is_only_read_is_not_changed_and_nobody_is_asked() -> None:
+    answer = Listener()("attach 0000:00:02.0")
+    assert answer[-1].startswith("not done: ")
+    operator = Operator()
+    operator.host.disarmed = "the program was started with --read-only"
+    assert operator(f"attach {CARD}")[-1] == "not done: the program was started with --read-only"
+    assert operator.asked == []
+
+
+@pytest.mark.parametrize(
+    ("said", "answer"),
+    [
+        ("attach", "of what? say a number, as list tells them"),
+        ("undo it", "undo takes the number of a plan: say journal"),
+        ("undo", "not done: the journal has nothing to undo since this host was booted"),
+        ("create chair", "not done"),
+    ],
+)
+def test_what_cannot_be_done_is_one_sentence(said: str, answer: str) -> None:
+    assert Operator()(said)[-1].startswith(answer)
