@@ -52,6 +52,7 @@ from sdmtop.readers.idxd import read_idxd
 from sdmtop.readers.intel_debugfs import Translation, read_translation
 from sdmtop.readers.interrupts import InterruptTable, read_interrupts
 from sdmtop.readers.iommu_units import read_iommu_units
+from sdmtop.readers.kernel_log import boot_time
 from sdmtop.readers.mdev import read_mdev_types, read_mdevs
 from sdmtop.readers.names import Names
 from sdmtop.readers.pasids import infer_processes, read_pasids
@@ -252,7 +253,7 @@ class Reading:
         unknowns = [entry for part in parts for entry in part.entries()]
         holdings = self.holdings
         return Snapshot(
-            taken_at=rfc3339(time.time()),
+            taken_at=rfc3339(_time_of(self.host)),
             host=self.info,
             iommu_units=self.units,
             groups=tuple(
@@ -520,6 +521,15 @@ class Reading:
     @staticmethod
     def _processes(holdings: Holdings | None) -> tuple[Process, ...]:
         return holdings.processes if holdings is not None else ()
+
+
+def _time_of(host: Host) -> float:
+    """Seconds since the epoch; a simulated host has a time of its own."""
+    if host.backend == "simulator":
+        booted = boot_time(host)
+        if booted is not None:
+            return booted + host.now()
+    return time.time()
 
 
 def _is_node_of(node: Node, queue: Sdmdev) -> bool:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 BOOTED = 1_790_000_000
-"""When every modelled kernel has booted, in seconds since the epoch (2026-09-21, UTC)."""
+"""When a modelled kernel has booted unless it is told, in seconds since the epoch (2026-09-21)."""
 
 
 class Timer:
@@ -32,6 +32,8 @@ class Clock:
 
     def __init__(self) -> None:
         self.now = 0.0
+        self.booted = BOOTED
+        """When that was, in seconds since the epoch."""
         self._timers: list[tuple[float, int, Timer]] = []
         self._serial = itertools.count()
 

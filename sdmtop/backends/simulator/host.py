@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
@@ -18,7 +19,9 @@ from sdmtop.backends.simulator.crypto import Transform
 from sdmtop.backends.simulator.filesystem import filesystem
 from sdmtop.backends.simulator.kernel import Kernel
 from sdmtop.backends.simulator.scenario import read_scenario
+from sdmtop.backends.simulator.syscalls import System
 from sdmtop.backends.simulator.vfs import Device, Directory, File, Link, Node, error, walk
+from sdmtop.backends.simulator.world import World
 from sdmtop.backends.tree import KeptPaths
 from sdmtop.errors import UsageError
 
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
     from sdmtop.backends.base import Algorithm, Events, Handle, Memory, Write
     from sdmtop.backends.base import Signal as BaseSignal
     from sdmtop.backends.simulator.processes import Area, OpenFile, Process
-    from sdmtop.backends.simulator.scenario import Scenario
+    from sdmtop.backends.simulator.scenario import Fault, Scenario
     from sdmtop.model import Backend
 
 SCENARIOS = Path(__file__).parent / "scenarios"
@@ -58,9 +61,17 @@ def open_simulator(rest: str) -> SimulatorHost:
     if not seed.isdecimal():
         raise UsageError(f"{seed!r} is no seed: give a whole number")
     host = SimulatorHost(scenario_of(name or "default"), seed=int(seed), url=f"sim:{rest}")
+    if "at" not in options:
+        # It lives now: its log and our events have the same time of day.
+        host.kernel.clock.booted = int(time.time())
     host.step(at)
     host.run(rate)
     return host
+
+
+def scenario_names() -> list[str]:
+    """The scenarios that come with this program."""
+    return sorted(path.stem for path in SCENARIOS.glob("*.toml"))
 
 
 def scenario_of(name: str) -> Scenario:
@@ -68,7 +79,7 @@ def scenario_of(name: str) -> Scenario:
     if name.endswith(".toml") or "/" in name:
         return read_scenario(Path(name).read_text(encoding="utf-8"), name)
     file = SCENARIOS / f"{name}.toml"
-    known = sorted(path.stem for path in SCENARIOS.glob("*.toml"))
+    known = scenario_names()
     if name not in known:
         raise UsageError(f"no such scenario: {name}; there are {', '.join(known)}")
     return read_scenario(file.read_text(encoding="utf-8"), file.name)
@@ -99,8 +110,18 @@ class SimulatorHost:
         self.disarmed: str | None = None
         self.kernel = Kernel(scenario, seed)
         self.root = filesystem(self.kernel)
+        self.system = System(self.kernel, self.root)
+        self.world = World(self.system)
         self._pace: Pace | None = None
         self._changed = threading.Condition(threading.RLock())
+        self.world.start()
+
+    def inject(self, fault: Fault) -> None:
+        """Let something go wrong now. Raises `FaultError` (a sentence) for what cannot."""
+        with self._changed:
+            self._catch_up()
+            self.world.faults.inject(fault)
+            self._changed.notify_all()
 
     # -- time ------------------------------------------------------------------------------------
 
@@ -319,17 +340,9 @@ class SimulatorHost:
         self._refuse_if_disarmed(path)
         with self._changed:
             child = self.kernel.processes.fork()
-            outcome = self._attempt(lambda: self._store(path, data))
+            self._catch_up()
+            outcome = self._attempt(lambda: self.system.write(path, data))
             return SimulatedWrite(self, path, child, outcome)
-
-    def _store(self, path: str, data: bytes) -> Completion | None:
-        node = self._enter(path)
-        if isinstance(node, Directory):
-            raise error(errno.EISDIR, path)
-        if not isinstance(node, File) or node.store is None:
-            raise error(errno.EACCES, path)
-        # The kernel hands nothing on if there is nothing.
-        return node.store(data) if data else None
 
     def load_module(self, name: str) -> Write:
         """See `Host.load_module`."""
@@ -344,10 +357,10 @@ class SimulatorHost:
             return SimulatedWrite(self, name, child, outcome)
 
     @staticmethod
-    def _attempt(action: Callable[[], Completion | None]) -> Completion:
+    def _attempt(action: Callable[[], Completion]) -> Completion:
         """What came of a call: an error is an outcome, too."""
         try:
-            return action() or completed()
+            return action()
         except OSError as failure:
             outcome = Completion()
             outcome.fail(failure)
@@ -356,18 +369,12 @@ class SimulatorHost:
     def open(self, path: str) -> Handle:
         """See `Host.open`."""
         self._refuse_if_disarmed(path)
-        with self._changed:
-            node = self._enter(path)
-            if isinstance(node, Directory):
-                raise error(errno.EISDIR, path)
-            if not isinstance(node, Device):
-                raise error(errno.ENXIO, path)
-            own = self.kernel.processes.own
-            try:
-                number = own.install(node.open(own))
-            except OSError as failure:
-                raise OSError(failure.errno, failure.strerror, path) from None
-            return SimulatedHandle(self, own, number)
+        own = self.kernel.processes.own
+        try:
+            number = self.call(lambda: self.system.open(own, path))
+        except OSError as failure:
+            raise OSError(failure.errno, failure.strerror, path) from None
+        return SimulatedHandle(self, own, number)
 
     def memory(self, size: int) -> Memory:
         """See `Host.memory`."""
@@ -443,7 +450,8 @@ class SimulatedHandle:
 
     def ioctl(self, request: int, argument: int | bytearray = 0) -> int:
         """See `Handle.ioctl`."""
-        return self._host.call(lambda: self._file().ioctl(self._process, request, argument))
+        system = self._host.system
+        return self._host.call(lambda: system.ioctl(self._process, self.number, request, argument))
 
     def adopt(self, number: int) -> SimulatedHandle:
         """See `Handle.adopt`."""

@@ -29,6 +29,8 @@ TYPES = ("identity", "DMA", "DMA-FQ", "auto")
 """Words that a group's `type` takes."""
 
 MSI_WINDOW = (0xFEE0_0000, 0xFEEF_FFFF)
+ARM_MSI_WINDOW = (0x0800_0000, 0x080F_FFFF)
+"""Where VFIO maps the interrupt controller on Arm: `MSI_IOVA_BASE` in arm-smmu-v3.c."""
 _TRANSLATED = ("DMA", "DMA-FQ", "unmanaged", "SVA")
 
 
@@ -397,7 +399,8 @@ class Iommu:
         if unit is not None:
             group.boot_type = boot
             group.default = group.domain = self.domain(boot)
-            group.reserved = (Region(*MSI_WINDOW, "msi"),)
+            window = ARM_MSI_WINDOW if unit.driver == "arm-smmu-v3" else MSI_WINDOW
+            group.reserved = (Region(*window, "msi"),)
         self.groups[str(group.id)] = group
         return group
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from sdmtop.backends.simulator import crypto
 from sdmtop.backends.simulator.carried import mountinfo, mounts, routes
-from sdmtop.backends.simulator.clock import BOOTED
 from sdmtop.backends.simulator.interrupts import as_list
 from sdmtop.backends.simulator.vfio import ANONYMOUS
 from sdmtop.backends.simulator.vfs import Computed, Directory, File, Fixed, Link, Listing
@@ -68,7 +67,7 @@ def _stat(kernel: Kernel) -> str:
     total = ticks * len(kernel.interrupts.online)
     return (
         f"cpu  0 0 0 {total} 0 0 0 0 0 0\n{cpus}{kernel.interrupts.stat_line()}\n"
-        f"ctxt {ticks}\nbtime {BOOTED}\nprocesses 100\n"
+        f"ctxt {ticks}\nbtime {kernel.clock.booted}\nprocesses 100\n"
     )
 
 

@@ -6,6 +6,7 @@ is spelled out: repetitions are unrolled, groups have keys, defaults are filled 
 
 from __future__ import annotations
 
+import errno
 import re
 import tomllib
 from collections import Counter
@@ -251,8 +252,6 @@ class Use(Part, frozen=True):
     """Leave the mediated device behind at the end, as a process does that dies."""
     started: bool = True
     """False: the group is held, the device is not opened."""
-    mapped_only: bool = False
-    """Close all descriptors once the device is mapped."""
     polite: bool = False
     """Let a device of `vfio` go when the kernel asks for it."""
     memory: Annotated[int, Meta(ge=4096, le=1 << 26)] = 65536
@@ -326,6 +325,16 @@ class Fault(Part, frozen=True):
     """How many operations fail, or interrupts are lost."""
     amount: Rate | None = None
     """Interrupts a second of a storm."""
+
+    def mistake(self) -> str | None:
+        """What is missing to let it happen; None if nothing is."""
+        if self.kind in ("errno", "hang") and self.operation is None:
+            return f"a fault of kind {self.kind} needs an operation"
+        if self.kind == "errno" and not hasattr(errno, self.errno or ""):
+            return "a fault of kind errno needs an errno that there is"
+        if not self.target and self.kind not in ("errno", "hang", "pasid-exhaustion"):
+            return f"a fault of kind {self.kind} needs a target"
+        return None
 
 
 class Scenario(
@@ -520,10 +529,9 @@ def _check_use(here: Path, use: Use, scenario: Scenario, devices: dict[str, Devi
 def _check_fault(here: Path, fault: Fault) -> None:
     if sum(when is not None for when in (fault.at, fault.every, fault.rate)) != 1:
         raise _MistakeError(here, "give one of at, every and rate")
-    if fault.kind in ("errno", "hang") and fault.operation is None:
-        raise _MistakeError(here, f"a fault of kind {fault.kind} needs an operation")
-    if fault.kind == "errno" and fault.errno is None:
-        raise _MistakeError(here, "a fault of kind errno needs an errno")
+    mistake = fault.mistake()
+    if mistake is not None:
+        raise _MistakeError(here, mistake)
 
 
 # -- repetitions ---------------------------------------------------------------------------------

@@ -86,6 +86,11 @@ class SdmdevQueue(VfioDevice):
         """See `VfioDevice.walks_page_table`."""
         return self.parent.is_svm
 
+    @property
+    def pending(self) -> int:
+        """Jobs that have been submitted and are not done."""
+        return self.hardware.pending if self.is_started else 0
+
     def free(self) -> None:
         """See `VfioDevice.free`."""
         self.parent.put_queue(self.number)

@@ -195,6 +195,7 @@ def _mdev_params(mdev: Mdev) -> Directory | None:
         Fixed(
             pid=File(lambda: f"{queue.pid}\n"),
             pasid=File(lambda: f"{queue.pasid}\n"),
+            pending=File(lambda: f"{queue.pending}\n"),
         )
     )
 

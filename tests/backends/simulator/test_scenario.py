@@ -37,6 +37,7 @@ load = "busy"
 
 [[fault]]
 kind = "stall"
+target = "0000:01:00.0"
 at = 3
 """
 
@@ -109,18 +110,18 @@ def test_mistakes_are_told_with_their_line(old: str, new: str, message: str) -> 
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        ('[[unit]]\nname = "dmar0"', "a.toml:34: unit: there are two of the name dmar0"),
-        ('[[device]]\naddress = "0000:01:00.0"', "a.toml:35: address: there are two devices"),
+        ('[[unit]]\nname = "dmar0"', "a.toml:35: unit: there are two of the name dmar0"),
+        ('[[device]]\naddress = "0000:01:00.0"', "a.toml:36: address: there are two devices"),
         (
             '[[device]]\naddress = "0000:02:00.0"\nparent = "0000:00:01.0"',
-            "a.toml:36: parent: there is no device 0000:00:01.0",
+            "a.toml:37: parent: there is no device 0000:00:01.0",
         ),
         (
             '[[device]]\naddress = "x"\nbus = "platform"\nrepeat = 2',
-            "a.toml:37: repeat: only a device on the bus pci can be repeated",
+            "a.toml:38: repeat: only a device on the bus pci can be repeated",
         ),
-        ('[[mdev]]\nparent = "x"', "a.toml:34: mdev: the table has no type"),
-        ("kernel = 3\n[[unit", "a.toml:35: "),
+        ('[[mdev]]\nparent = "x"', "a.toml:35: mdev: the table has no type"),
+        ("kernel = 3\n[[unit", "a.toml:36: "),
     ],
 )
 def test_what_must_agree_is_looked_at(more: str, message: str) -> None:

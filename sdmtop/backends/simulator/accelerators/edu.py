@@ -162,6 +162,11 @@ class EduQueue(Queue):
         self._edu = device
         self._timer: Timer | None = None
 
+    @property
+    def pending(self) -> int:
+        """See `Queue.pending`."""
+        return int(self._timer is not None)
+
     def stop(self) -> None:
         """See `Queue.stop`."""
         super().stop()

@@ -72,6 +72,11 @@ class Queue:
         """Region 1: rings. Raises EINVAL where a queue has none."""
         raise OSError(errno.EINVAL, "queues of this device have no memory of their own")
 
+    @property
+    def pending(self) -> int:
+        """Jobs that have been submitted and are not done."""
+        return 0
+
     def start(self, pasid: int | None) -> None:
         """Begin to work. Raises EINVAL if it does already."""
         if self.is_started:

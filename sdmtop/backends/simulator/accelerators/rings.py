@@ -171,6 +171,17 @@ class RingQueue(Queue):
             )  # fmt: skip
         return self._memory
 
+    @property
+    def pending(self) -> int:
+        """See `Queue.pending`."""
+        return (self._rung - self._done) & 0xFFFF_FFFF
+
+    @property
+    def _rung(self) -> int:
+        """What the doorbell says: a free-running number of 32 bits."""
+        (rung,) = DOORBELL.unpack_from(self.doorbell, self._offset)
+        return int(rung)
+
     def start(self, pasid: int | None) -> None:
         """See `Queue.start`."""
         super().start(pasid)
@@ -188,9 +199,8 @@ class RingQueue(Queue):
         """See `Queue.ring`: take what has been submitted, unless still at work on a batch."""
         if not self.is_started or self.is_stalled or self._timer is not None:
             return
-        (rung,) = DOORBELL.unpack_from(self.doorbell, self._offset)
-        # A free-running number of 32 bits. More than a ring full is a program's mistake.
-        count = min((rung - self._taken) & 0xFFFF_FFFF, DEPTH)
+        # More than a ring full is a program's mistake.
+        count = min((self._rung - self._taken) & 0xFFFF_FFFF, DEPTH)
         if not count:
             return
         jobs = [self._job(self._taken + index) for index in range(count)]

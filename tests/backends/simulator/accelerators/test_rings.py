@@ -60,7 +60,7 @@ def test_what_is_submitted_during_a_batch_follows_it() -> None:
     assert rings.bench.interrupts == 2
 
 
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(lists(integers(1, DEPTH), min_size=1, max_size=12))
 def test_the_ring_goes_round_and_round(batches: list[int]) -> None:
     rings = Rings("memcpy")
@@ -142,8 +142,10 @@ def test_a_stalled_queue_works_again_when_it_is_let() -> None:
     rings.queue.is_stalled = True
     rings.client.submit(A_COPY)
     assert rings.go(seconds=100) == []
+    assert rings.queue.pending == 1
     rings.queue.is_stalled = False
     assert len(rings.go()) == 1
+    assert rings.queue.pending == 0
 
 
 def test_a_lost_interrupt_leaves_its_completion() -> None:
