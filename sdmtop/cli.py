@@ -17,6 +17,7 @@ COMMANDS = {
     "selftest": "known-answer tests of devices and queues",
     "record": "the host over time, in a file",
     "replay": "the console on a recording",
+    "simulate": "scenarios of simulated hosts, and faults for one that runs",
     "diff": "what changed between two moments, captures or snapshots",
     "config": "settings and keys: show them, check the file, write one to begin with",
     "locate": "where configuration, journal and saved screens lie",

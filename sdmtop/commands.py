@@ -117,6 +117,16 @@ def _only_in_a_replay(now: Now) -> str | None:
     return None if now.replay else "only a recording can do that: sdmtop replay FILE"
 
 
+def _only_when_simulated(now: Now) -> str | None:
+    if _is_simulated(now):
+        return None
+    return "only a simulated host can do that: sdmtop --host sim:"
+
+
+def _is_simulated(now: Now) -> bool:
+    return now.snapshot is not None and now.snapshot.host.backend == "simulator" and not now.replay
+
+
 COMMANDS = (
     Command("up", "up,k", "move(-1)", "Up", "move the selection up", scope="pane"),
     Command("down", "down,j", "move(1)", "Down", "move the selection down", scope="pane"),
@@ -181,6 +191,10 @@ COMMANDS = (
     Command("pasids", "3", "pane('pasids')", "PASIDs", "go to the PASIDs"),
     Command("interrupts", "4", "pane('interrupts')", "Interrupts", "go to the interrupts"),
     Command("events", "5,e", "pane('events')", "Events", "go to the events"),
+    Command("simulate", "i", "simulate", "Simulate",
+            "a simulated host: inject a fault, stop its time or let it run faster",
+            lambda now: in_panes("Simulate")(now) if _is_simulated(now) else "",
+            _only_when_simulated),
     Command("repaint", "ctrl+l", "repaint", "Repaint", "draw the whole screen again"),
     Command("theme", "T", "theme", "Theme", "colours for a light, or for a dark background"),
     Command("palette", "ctrl+p", "command_palette", "Palette", "find a command by its name"),

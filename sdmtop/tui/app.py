@@ -20,6 +20,7 @@ from textual.screen import Screen
 from sdmtop.backends.base import open_host
 from sdmtop.collector import Focus, Sample
 from sdmtop.commands import Command, Now, footer, help_lines, with_keys
+from sdmtop.errors import sentence
 from sdmtop.facts import FIELDS
 from sdmtop.glance import Glance
 from sdmtop.headline import HELP_ROWS, headline, iommu_kind, is_without_iommu, no_iommu_help
@@ -40,6 +41,9 @@ from sdmtop.tui.tree import TreePane
 
 if TYPE_CHECKING:
     from textual.timer import Timer
+
+    from sdmtop.backends.simulator.control import Request
+    from sdmtop.backends.simulator.host import SimulatorHost
 
     # It brings SQLite, which the live console does without.
     from sdmtop.replay import Replayer
@@ -131,6 +135,8 @@ class Console(App[None]):
         self._begins_tour = tour
         self._tour: int | None = None
         self._home: Sampler | Replayer = sampler
+        self.greeting = ""
+        """What the operator is told first."""
         self.sampler = sampler
         self._replayer = None if isinstance(sampler, Sampler) else sampler
         self.sample: Sample | None = None
@@ -198,6 +204,7 @@ class Console(App[None]):
             for number in SIGNALS:
                 loop.add_signal_handler(number, self._leave, 128 + number)
         self.set_interval(_WATCHDOG, self._watch)
+        self.say(self.greeting)
         self._listen()
         if self._begins_tour:
             self.action_tour()
@@ -581,6 +588,28 @@ class Console(App[None]):
         """Show which moment this is, before the moment itself has come."""
         self._show_header()
         self._show_footer()
+
+    def action_simulate(self) -> None:
+        """Offer what can be done to a simulated host."""
+        from sdmtop.backends.simulator.host import SimulatorHost
+        from sdmtop.tui.simulation import SimulationScreen, choices
+
+        host = self.sampler.host
+        if isinstance(host, SimulatorHost):
+            snapshot = self.sample.snapshot if self.sample is not None else None
+            offered = choices(snapshot, self._tree.cursor, host.rate)
+            self.push_screen(SimulationScreen(offered), partial(self._simulate, host))
+            self._show_footer()
+
+    def _simulate(self, host: "SimulatorHost", request: "Request | None") -> None:
+        """Do what was chosen."""
+        from sdmtop.backends.simulator.control import perform
+
+        if request is not None:
+            try:
+                self.say(perform(host, request))
+            except (OSError, ValueError) as error:
+                self.say(sentence("Simulate", error))
 
     def action_origin(self) -> None:
         """Show where values were read."""

@@ -3,6 +3,7 @@
 import gc
 import os
 import sys
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from sdmtop.glance import Glance
@@ -13,6 +14,9 @@ from sdmtop.tui.driver import ConsoleDriver
 from sdmtop.tui.themes import theme_for
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from sdmtop.backends.base import Host
     from sdmtop.replay import Replayer
     from sdmtop.sampler import Sampler
 
@@ -48,5 +52,15 @@ def run_console(
     gc.set_threshold(50_000, 20, 100)
     # A key that was typed, and a line that is drawn, wait less for the thread that reads.
     sys.setswitchinterval(0.0005)
-    console.run(mouse=settings.mouse)
+    with _controlled(sampler.host) as console.greeting:
+        console.run(mouse=settings.mouse)
     return console.return_code or 0
+
+
+def _controlled(host: "Host") -> "AbstractContextManager[str]":
+    """Let a simulated host be told what to do from outside, while the console runs."""
+    if host.backend != "simulator":
+        return nullcontext("")
+    from sdmtop.backends.simulator.control import controlled
+
+    return controlled(host)

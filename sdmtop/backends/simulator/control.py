@@ -1,0 +1,179 @@
+"""A running simulator, told what to do from outside: `sdmtop simulate inject` and its like.
+
+Each has a socket in a directory that only its user can enter: $XDG_RUNTIME_DIR/sdmtop, or where
+there is none, sdmtop-UID among the temporary files. A request is a line of JSON, so is its answer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+import stat
+import tempfile
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from sdmtop.backends.simulator.faults import FaultError
+from sdmtop.backends.simulator.host import SimulatorHost
+from sdmtop.backends.simulator.scenario import Fault  # noqa: TC001 - msgspec looks it up
+from sdmtop.errors import sentence
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sdmtop.backends.base import Host
+
+_PREFIX, _SUFFIX = "sim-", ".sock"
+_MOST = 65536
+"""Bytes of a request or of an answer."""
+_PATIENCE = 10.0
+"""Seconds to wait for the other side."""
+
+
+class Request(msgspec.Struct, frozen=True):
+    """What to do. `value` is the rate of `run`, and the seconds of `step`."""
+
+    do: Literal["status", "inject", "run", "step"]
+    fault: Fault | None = None
+    value: float = 0.0
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What came of it, as a sentence."""
+
+    done: bool
+    text: str
+
+
+def runtime_directory() -> Path:
+    """Where the sockets are; made if need be. Raises `OSError` for one that others can enter."""
+    base = os.environ.get("XDG_RUNTIME_DIR")
+    directory = (
+        Path(base) / "sdmtop" if base else Path(tempfile.gettempdir()) / f"sdmtop-{os.getuid()}"
+    )
+    with contextlib.suppress(FileExistsError):
+        directory.mkdir(mode=0o700, parents=True)
+    status = directory.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
+        raise OSError(errno.EPERM, "others can enter it: it must be yours alone", str(directory))
+    return directory
+
+
+class Control:
+    """The simulator's side: answers until it is closed."""
+
+    def __init__(self, host: SimulatorHost) -> None:
+        """Open the socket and a thread that listens. Raises `OSError`."""
+        self._host = host
+        self.path = runtime_directory() / f"{_PREFIX}{os.getpid()}{_SUFFIX}"
+        self.path.unlink(missing_ok=True)
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.bind(str(self.path))
+        self.path.chmod(0o600)
+        self._socket.listen()
+        threading.Thread(target=self._serve, name="simulator control", daemon=True).start()
+
+    def close(self) -> None:
+        """Answer no more."""
+        self.path.unlink(missing_ok=True)
+        # Closing alone would leave the thread in its accept().
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._socket.accept()
+            except OSError:
+                return  # Closed.
+            with connection:
+                connection.settimeout(_PATIENCE)
+                # Whoever asks and goes away is told nothing, and that is all.
+                with contextlib.suppress(OSError):
+                    answer = self._answer(_line_of(connection))
+                    connection.sendall(msgspec.json.encode(answer) + b"\n")
+
+    def _answer(self, line: bytes) -> Answer:
+        try:
+            request = msgspec.json.decode(line, type=Request)
+            return Answer(done=True, text=perform(self._host, request))
+        except (FaultError, msgspec.MsgspecError) as error:
+            return Answer(done=False, text=str(error))
+        except OSError as error:
+            return Answer(done=False, text=sentence("refused", error))
+
+
+@contextlib.contextmanager
+def controlled(host: Host) -> Iterator[str]:
+    """Listen while the block runs, if the host is a simulator; gives why it cannot, or nothing."""
+    control, trouble = None, ""
+    if isinstance(host, SimulatorHost):
+        try:
+            control = Control(host)
+        except OSError as error:
+            trouble = sentence("'sdmtop simulate' cannot reach this console", error)
+    try:
+        yield trouble
+    finally:
+        if control is not None:
+            control.close()
+
+
+def perform(host: SimulatorHost, request: Request) -> str:
+    """Carry out a request: what has been done, as a sentence.
+
+    Raises `FaultError` for a fault that cannot be injected.
+    """
+    if request.do == "inject":
+        if request.fault is None:
+            raise FaultError("there is no fault in the request")
+        host.inject(request.fault)
+        about = f" on {request.fault.target}" if request.fault.target else ""
+        return f"injected {request.fault.kind}{about} at {host.now():.1f} s"
+    if request.do == "run":
+        host.run(request.value)
+    elif request.do == "step":
+        host.step(request.value)
+    return describe(host)
+
+
+def describe(host: SimulatorHost) -> str:
+    """What time it is there, and how fast it passes."""
+    rate = host.rate
+    how = f"running {rate:g} times as fast as real time" if rate != 1 else "running in real time"
+    return f"{host.url} at {host.now():.1f} s, {how if rate else 'standing still'}"
+
+
+def running() -> dict[int, Path]:
+    """The socket of every simulator of this user that runs, by its pid."""
+    found = {}
+    for path in sorted(runtime_directory().glob(f"{_PREFIX}*{_SUFFIX}")):
+        number = path.name.removeprefix(_PREFIX).removesuffix(_SUFFIX)
+        if number.isdecimal():
+            found[int(number)] = path
+    return found
+
+
+def ask(path: Path, request: Request) -> Answer:
+    """Have a simulator do something. Raises `OSError` where nobody listens."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(_PATIENCE)
+        connection.connect(str(path))
+        connection.sendall(msgspec.json.encode(request) + b"\n")
+        return msgspec.json.decode(_line_of(connection), type=Answer)
+
+
+def _line_of(connection: socket.socket) -> bytes:
+    line = b""
+    while not line.endswith(b"\n") and len(line) < _MOST:
+        part = connection.recv(_MOST)
+        if not part:
+            break
+        line += part
+    return line
