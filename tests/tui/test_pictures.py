@@ -7,6 +7,7 @@ import pytest
 from textual.pilot import Pilot
 
 from sdmtop.backends.base import Host, open_host
+from sdmtop.backends.simulator.host import SimulatorHost
 from tests.hosts import box, stat
 from tests.tui.still import StillSampler, console
 
@@ -64,3 +65,32 @@ def test_rates_and_sparklines(snap_compare: Any) -> None:
 
 def test_less_room_than_the_least(snap_compare: Any) -> None:
     assert snap_compare(console(box()), terminal_size=(38, 9))
+
+
+async def with_time_passing(pilot: Pilot[None]) -> None:
+    app: Any = pilot.app
+    host = app.sampler.host
+    assert isinstance(host, SimulatorHost)
+    for _ in range(20):
+        host.step(1)
+        app.sampler.tick()
+    await pilot.pause()
+
+
+def test_the_default_scenario_fills_every_pane(snap_compare: Any) -> None:
+    app = console(open_host("sim:default?seed=7&at=10"))
+    assert snap_compare(app, terminal_size=(140, 44), run_before=with_time_passing)
+
+
+def test_the_broken_scenario_shows_what_is_broken(snap_compare: Any) -> None:
+    async def on_the_stuck_queue(pilot: Pilot[None]) -> None:
+        await with_time_passing(pilot)
+        await pilot.press(*["down"] * 5)
+
+    app = console(open_host("sim:broken?seed=7&at=10"))
+    assert snap_compare(app, terminal_size=(140, 44), run_before=on_the_stuck_queue)
+
+
+def test_the_menu_of_a_simulated_host(snap_compare: Any) -> None:
+    app = console(open_host("sim:broken?seed=7&at=10"))
+    assert snap_compare(app, terminal_size=(100, 30), press=["down", "i"])
