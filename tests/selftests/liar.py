@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from sdmtop.backends.simulator.host import SimulatorHost, scenario_of
 
 if TYPE_CHECKING:
@@ -51,7 +53,9 @@ class LyingHost(SimulatorHost):
     """A model whose time stands still, and whose handles may lie."""
 
     def __init__(self, scenario: str) -> None:
-        super().__init__(scenario_of(scenario), url=f"sim:{scenario}")
+        # Nobody else is there: no program that holds a device, no fault but the test's own.
+        quiet = replace(scenario_of(scenario), processes=(), faults=())
+        super().__init__(quiet, url=f"sim:{scenario}")
         self.step(20)
         self.lies: dict[int, Callable[[Callable[[], int], int | bytearray], int]] = {}
         self.texts: dict[str, bytes] = {}

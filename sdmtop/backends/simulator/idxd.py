@@ -6,12 +6,12 @@ import errno
 import os
 from typing import TYPE_CHECKING
 
-from sdmtop.backends.simulator.accelerators.dsa import DESCRIPTOR
+from sdmtop.backends.simulator.accelerators.dsa import DESCRIPTOR, DsaQueue
 from sdmtop.backends.simulator.processes import PAGE, OpenFile
 from sdmtop.backends.simulator.refusal import refusal
 
 if TYPE_CHECKING:
-    from sdmtop.backends.simulator.accelerators.hardware import Queue
+    from sdmtop.backends.simulator.accelerators.dsa import Portal
     from sdmtop.backends.simulator.pci import PciDevice
     from sdmtop.backends.simulator.processes import Process
     from sdmtop.backends.simulator.scenario import Idxd as Spec
@@ -93,31 +93,33 @@ class IdxdFile(OpenFile):
         self.index = index
         self.pid = pid
         self._pasid = pasid
-        self._is_started = False
+        self._queue: DsaQueue | None = None
+        self._portal: Portal | None = None
 
     def memory_at(self, offset: int, size: int) -> memoryview:
         """The portal."""
         if offset or size != PAGE:
             raise refusal(errno.EINVAL, "the portal is one page")
-        return self._started().doorbell
+        return self._opened().page
 
     def write_at(self, offset: int, data: bytes) -> int:
         """Descriptors by `write`, as newer kernels take them. Raises EINVAL for half of one."""
         del offset
         if not data or len(data) % DESCRIPTOR.size:
             raise refusal(errno.EINVAL, f"a descriptor has {DESCRIPTOR.size} bytes")
-        portal = self._started().doorbell
+        portal = self._opened()
         for at in range(0, len(data), DESCRIPTOR.size):
-            portal[: DESCRIPTOR.size] = data[at : at + DESCRIPTOR.size]
-            self.look()
+            portal.submit(data[at : at + DESCRIPTOR.size])
         return len(data)
 
-    def _started(self) -> Queue:
-        hardware = self.queue.idxd.device.accelerator().queue(self.queue.index)
-        if not self._is_started:
-            hardware.start(self._pasid)
-            self._is_started = True
-        return hardware
+    def _opened(self) -> Portal:
+        if self._portal is None:
+            queue = self.queue.idxd.device.accelerator().queue(self.queue.index)
+            if not isinstance(queue, DsaQueue):
+                raise refusal(errno.ENODEV, f"{self.queue.name} is no queue of a DSA")
+            self._queue = queue
+            self._portal = queue.open(self._pasid)
+        return self._portal
 
     def look(self) -> None:
         """See `OpenFile.look`."""
@@ -126,8 +128,8 @@ class IdxdFile(OpenFile):
     def release(self) -> None:
         """See `OpenFile.release`: what was submitted is drained first."""
         device = self.queue.idxd.device
-        if self._is_started:
-            device.accelerator().queue(self.queue.index).stop()
+        if self._queue is not None and self._portal is not None:
+            self._queue.close(self._portal)
         del self.queue.files[self.index]
         if self._pasid is not None and device.group is not None:
             device.kernel.iommu.unbind_pasid(device.group, self._pasid, self)

@@ -79,48 +79,94 @@ class Dsa(Accelerator["DsaQueue"]):
 
 
 class DsaQueue(Queue):
-    """A work queue and its portal."""
+    """A work queue: whoever opens it has a portal of his own. It is started while one is open."""
 
     def __init__(self, device: Dsa, number: int) -> None:
         super().__init__(device, number)
-        self._dsa = device
-        self._timers: list[Timer] = []
-        self._held: list[bytes] = []
-        """What it has accepted while it is stalled."""
+        self.dsa = device
+        self.portals: list[Portal] = []
 
-    @property
-    def is_draining(self) -> bool:
-        """Whether descriptors are still running: closing waits for them."""
-        return bool(self._timers or self._held)
+    def open(self, pasid: int | None) -> Portal:
+        """A portal for the address space of this PASID."""
+        if not self.portals:
+            self.start(None)
+        portal = Portal(self, pasid)
+        self.portals.append(portal)
+        return portal
+
+    def close(self, portal: Portal) -> None:
+        """Take a portal away; what it was asked for and has not done is lost."""
+        if portal not in self.portals:
+            return  # The device was reset meanwhile.
+        portal.forget()
+        self.portals.remove(portal)
+        if not self.portals:
+            self.stop()
 
     def stop(self) -> None:
         """See `Queue.stop`."""
         super().stop()
+        for portal in self.portals:
+            portal.forget()
+        self.portals.clear()
+
+    @property
+    def pending(self) -> int:
+        """See `Queue.pending`."""
+        return sum(portal.pending for portal in self.portals)
+
+    def ring(self) -> None:
+        """See `Queue.ring`."""
+        for portal in self.portals:
+            portal.look()
+
+    def tell(self, *, interrupt: bool) -> None:
+        """A descriptor is done."""
+        self._has_news = True
+        if interrupt:
+            self._complete()
+
+
+class Portal:
+    """The page into which one process writes descriptors."""
+
+    def __init__(self, queue: DsaQueue, pasid: int | None) -> None:
+        self.page = memoryview(bytearray(PAGE))
+        self._queue = queue
+        self._pasid = pasid
+        self._timers: list[Timer] = []
+        self._held: list[bytes] = []
+        """What was accepted while the queue is stalled."""
+
+    @property
+    def pending(self) -> int:
+        """Descriptors that have been accepted and are not done: closing waits for them."""
+        return len(self._timers) + len(self._held)
+
+    def forget(self) -> None:
+        """Do nothing more of what was asked for."""
         for timer in self._timers:
             timer.cancel()
         self._timers.clear()
         self._held.clear()
 
-    def ring(self) -> None:
-        """See `Queue.ring`: take every descriptor that stands in the portal."""
-        if not self.is_started:
-            return
-        if not self.is_stalled:
+    def look(self) -> None:
+        """Take every descriptor that stands in the page."""
+        if not self._queue.is_stalled:
             held, self._held = self._held, []
             for descriptor in held:
                 self.submit(descriptor)
-        portal = self.doorbell
-        if portal == _EMPTY:
+        if self.page == _EMPTY:
             return
         for at in range(0, PAGE, DESCRIPTOR.size):
-            descriptor = bytes(portal[at : at + DESCRIPTOR.size])
+            descriptor = bytes(self.page[at : at + DESCRIPTOR.size])
             if descriptor != _NONE:
-                portal[at : at + DESCRIPTOR.size] = _NONE
+                self.page[at : at + DESCRIPTOR.size] = _NONE
                 self.submit(descriptor)
 
     def submit(self, descriptor: bytes) -> None:
         """Take one descriptor of 64 bytes."""
-        if self.is_stalled:
+        if self._queue.is_stalled:
             self._held.append(descriptor)
             return
 
@@ -128,23 +174,21 @@ class DsaQueue(Queue):
             self._timers.remove(timer)
             self._finish(descriptor)
 
-        seconds = self._dsa.seconds_for(DESCRIPTOR.unpack(descriptor)[5])
-        timer = self._dsa.port.clock.after(seconds, done)
+        dsa = self._queue.dsa
+        timer = dsa.port.clock.after(dsa.seconds_for(DESCRIPTOR.unpack(descriptor)[5]), done)
         self._timers.append(timer)
 
     def _finish(self, descriptor: bytes) -> None:
         _, word, record, source, target, size, _, _ = DESCRIPTOR.unpack(descriptor)
         opcode, flags = word >> 24, word & 0xFF_FFFF
-        status, result, done, fault = self._dsa.run(opcode, source, target, size, self.pasid)
+        dsa = self._queue.dsa
+        status, result, done, fault = dsa.run(opcode, source, target, size, self._pasid)
         if flags & RECORD_VALID and (flags & REQUEST_RECORD or status != SUCCESS):
             try:
-                packed = RECORD.pack(status, result, 0, done, fault)
-                self._dsa.write_memory(record, packed, self.pasid)
+                dsa.write_memory(record, RECORD.pack(status, result, 0, done, fault), self._pasid)
             except OSError:
                 pass  # Nobody can be told; the IOMMU has logged it.
-        self._has_news = True
-        if flags & REQUEST_INTERRUPT:
-            self._complete()
+        self._queue.tell(interrupt=bool(flags & REQUEST_INTERRUPT))
 
 
 def _common(one: bytes, other: bytes) -> int:

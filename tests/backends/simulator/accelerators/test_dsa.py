@@ -34,7 +34,7 @@ class Engine:
         self.bench = Bench()
         self.dsa = Dsa(self.bench, 1)
         self.queue = self.dsa.queue(0)
-        self.queue.start(3)
+        self.portal = self.queue.open(3)
 
     def submit(
         self,
@@ -46,7 +46,7 @@ class Engine:
         slot: int = 0,
     ) -> None:
         descriptor = DESCRIPTOR.pack(0, flags | opcode << 24, EXTRA, source, target, size, 0, 0)
-        self.queue.doorbell[slot * 64 : slot * 64 + 64] = descriptor
+        self.portal.page[slot * 64 : slot * 64 + 64] = descriptor
         self.dsa.advance(0)
 
     def do(
@@ -123,7 +123,7 @@ def test_without_a_request_only_failures_write_a_record() -> None:
 def test_a_record_that_cannot_be_written_stops_nothing() -> None:
     engine = Engine()
     descriptor = DESCRIPTOR.pack(0, WITH_RECORD, 8, 0, 0, 0, 0, 0)
-    engine.queue.submit(descriptor)
+    engine.portal.submit(descriptor)
     assert engine.do(NOOP)[0] == SUCCESS
 
 
@@ -146,10 +146,10 @@ def test_every_slot_of_the_portal_takes_a_descriptor() -> None:
 def test_a_queue_drains_until_its_last_descriptor_is_done() -> None:
     engine = Engine()
     engine.submit(NOOP)
-    drained = [not engine.queue.is_draining]
+    pending = [engine.queue.pending]
     engine.bench.clock.advance(1)
-    drained.append(not engine.queue.is_draining)
-    assert drained == [False, True]
+    pending.append(engine.queue.pending)
+    assert pending == [1, 0]
 
 
 def test_a_stalled_queue_keeps_what_it_has_accepted() -> None:
@@ -162,9 +162,36 @@ def test_a_stalled_queue_keeps_what_it_has_accepted() -> None:
     assert engine.dsa.jobs == 1
 
 
-def test_a_stopped_queue_runs_nothing_more() -> None:
+def test_a_closed_portal_runs_nothing_more() -> None:
     engine = Engine()
     engine.submit(NOOP)
-    engine.queue.stop()
+    engine.queue.close(engine.portal)
     engine.bench.clock.advance(1)
     assert engine.dsa.jobs == 0
+
+
+def test_each_who_opens_a_shared_queue_works_in_his_own_address_space() -> None:
+    engine = Engine()
+    other = engine.queue.open(4)
+    engine.submit(NOOP)
+    engine.bench.clock.advance(1)
+    assert engine.bench.pasids == {3}
+    other.submit(DESCRIPTOR.pack(0, WITH_RECORD, EXTRA, 0, 0, 0, 0, 0))
+    engine.bench.clock.advance(2)
+    assert engine.bench.pasids == {3, 4}
+
+
+def test_a_queue_is_started_while_somebody_has_it_open() -> None:
+    engine = Engine()
+    other = engine.queue.open(4)
+    engine.queue.close(engine.portal)
+    assert engine.dsa.started == {0: engine.queue}
+    engine.queue.close(other)
+    assert engine.dsa.started == {}
+
+
+def test_a_portal_can_be_closed_after_a_reset() -> None:
+    engine = Engine()
+    engine.dsa.reset()
+    engine.queue.close(engine.portal)
+    assert engine.dsa.queue(0).open(5).pending == 0
