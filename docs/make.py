@@ -3,6 +3,8 @@
 import sys
 from pathlib import Path
 
+from docs.tables import tables_of
+from sdmtop.backends.simulator.scenario import Scenario
 from sdmtop.commands import COMMANDS, FOCUS_KEYS, SCOPES, Command, key_names
 from sdmtop.config import allowed, spelled
 from sdmtop.facts import FIELDS
@@ -169,12 +171,18 @@ def _setting(option: Option) -> str:
     return f"| `{cells[0]}` | {' | '.join(cells[1:])} |"
 
 
+def scenarios_page() -> str:
+    """docs/scenarios.md."""
+    return _by_hand("scenarios.md") + tables_of(Scenario)
+
+
 PAGES = {
     "config.md": config_page,
     "keys.md": keys_page,
     "query.md": query_page,
     "doctor.md": doctor_page,
     "selftests.md": selftests_page,
+    "scenarios.md": scenarios_page,
 }
 """File in this directory -> what is in it."""
 

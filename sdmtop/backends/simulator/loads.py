@@ -65,6 +65,7 @@ class DriverLoads:
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel
         self._last = 0.0
+        self._turn = 0
         self._counters: list[tuple[Load, list[tuple[Bus, str, Counter]]]] = []
         for load in kernel.scenario.loads:
             found = [
@@ -99,11 +100,12 @@ class DriverLoads:
         self.start()
 
     def _spread(self, device: PciDevice, count: int) -> None:
-        """Most vectors of a device take a like share; the first ones a little more."""
+        """Every vector takes a like share; what does not come out even, those whose turn it is."""
         fire = self._kernel.interrupts.fire
         lines = device.lines
         each, rest = divmod(count, len(lines))
         for index, line in enumerate(lines):
-            share = each + (index < rest)
+            share = each + ((index - self._turn) % len(lines) < rest)
             if share:
                 fire(line, share)
+        self._turn += rest

@@ -61,21 +61,29 @@ class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Unit(Part, frozen=True):
-    """An IOMMU. `pasid_bits` is 0 for one without PASIDs."""
+    """An IOMMU."""
 
     name: Name
+    """As in `/sys/class/iommu`: `dmar0`, `smmu3.0x0000000140000000`."""
     driver: UnitDriver = "intel"
+    """Whose driver it has."""
     pasid_bits: Annotated[int, Meta(ge=0, le=20)] = 0
+    """Width of its PASIDs; 0: it has none."""
     remapping: bool = True
+    """Whether it remaps interrupts; VFIO asks for it."""
     coherent: bool = True
+    """Whether DMA behind it is coherent with the caches of the CPUs."""
 
 
 class Reserved(Part, frozen=True):
-    """A reserved region of a device; both addresses belong to it."""
+    """A reserved region of a device's group."""
 
     start: Address64
+    """The first address."""
     end: Address64
+    """The last address."""
     type: Literal["direct", "direct-relaxable", "reserved", "msi"]
+    """As the kernel prints it."""
 
 
 class Interrupts(Part, frozen=True):
@@ -85,18 +93,26 @@ class Interrupts(Part, frozen=True):
     """
 
     kind: Literal["msi", "msix", "intx"] = "msi"
+    """How they are raised."""
     actions: tuple[str, ...] = ()
+    """Names of the vectors, as in `/proc/interrupts`."""
     load: str | None = None
+    """The curve of interrupts a second, of all vectors together."""
 
 
 class MdevType(Part, frozen=True):
     """A type that a device offers. All types of a device share its `instances`."""
 
     id: Name
+    """Behind the name of the driver it is the directory of the type."""
     name: str | None = None
+    """The attribute `name`."""
     device_api: str = "vfio-pci"
+    """The attribute `device_api`."""
     flags: str | None = None
+    """The attribute `flags`, if there is one."""
     description: str | None = None
+    """The attribute `description`, if there is one."""
     costs: Positive = 1
     """How many of the device's `instances` one of this type takes."""
 
@@ -108,39 +124,58 @@ class Sdmdev(Part, frozen=True):
     """
 
     iommu_type: Count = 1
+    """The parameter of that name: the model of IOMMU to ask VFIO for."""
     dma_flag: Annotated[int, Meta(ge=0, le=31)] | None = None
+    """The parameter of that name: 1 one process, 2 many, 4 shared virtual memory, ..."""
 
 
 class Uacce(Part, frozen=True):
     """The registration of a device with class `uacce`; its queues are the device's."""
 
     name: Name
+    """The name of the device and of its node."""
     api: str = "hisi_qm_v2"
+    """The attribute `api`."""
     algorithms: tuple[str, ...] = ()
+    """The attribute `algorithms`."""
     sva: bool = True
+    """Whether its queues use the address space of their process."""
 
 
 class WorkQueue(Part, frozen=True):
     """A work queue `wqN.M` of an IDXD device; `enabled` ones have a node."""
 
     type: Literal["none", "kernel", "user"] = "none"
+    """The attribute `type`."""
     mode: Literal["dedicated", "shared"] = "dedicated"
+    """The attribute `mode`."""
     name: str = ""
+    """The attribute `name`."""
     driver_name: str = ""
+    """The attribute `driver_name`."""
     size: Count = 0
+    """The attribute `size`."""
     threshold: Count = 0
+    """The attribute `threshold`."""
     priority: Count = 0
+    """The attribute `priority`."""
     group: int = -1
+    """The attribute `group_id`; -1: none."""
     enabled: bool = False
+    """Whether it is enabled at boot."""
 
 
 class Idxd(Part, frozen=True):
     """An IDXD device: `dsa0` or `iax0`, with its queues."""
 
     name: Annotated[str, Meta(pattern=_IDXD)]
+    """`dsa0` or `iax1`; the number is also that of its queues."""
     queues: tuple[WorkQueue, ...] = ()
+    """Its queues, `wqN.0` first."""
     engines: Count = 4
+    """How many engines it has."""
     groups: Count = 4
+    """How many groups it has."""
 
     @property
     def nodes(self) -> tuple[str, ...]:
@@ -156,66 +191,97 @@ class Disk(Part, frozen=True):
     """A block device of a device: partition (or the disk itself) -> where it is mounted."""
 
     name: Name
+    """The name of the block device."""
     mounts: dict[Name, str] = {}
+    """Partition, or the disk itself: where it is mounted."""
 
 
 class DeviceSpec(Part, frozen=True, rename={"class_": "class", "mdev_types": "mdev_type"}):
-    """A device of any bus. Without a `unit` it has no IOMMU group.
-
-    `parent` is the device above it, None below a host bridge. Devices of one `group` key share a
-    group; without a key a device is alone. `repeat` makes as many, each in the next PCI slot.
-    """
+    """A device of any bus."""
 
     address: Name
+    """PCI address, or the name on another bus."""
     repeat: Annotated[int, Meta(ge=1, le=65536)] = 1
+    """So many, each in the next PCI slot."""
     bus: Name = "pci"
+    """The bus it is on."""
     parent: Name | None = None
+    """The device above it; none: it hangs below a host bridge."""
     unit: Name | None = None
+    """The IOMMU in front of it; none: it is in no group."""
     group: str | None = None
+    """Devices of one key share a group; one without a key is alone."""
     domain_type: DomainType | None = None
+    """The default domain of its group; by default as the scenario says."""
     reserved: tuple[Reserved, ...] = ()
+    """Regions of its group besides that of MSIs."""
     driver: Name | None = None
+    """The driver that has it at boot."""
     vendor: Annotated[int, Meta(ge=0, le=0xFFFF)] = 0
+    """PCI vendor."""
     device: Annotated[int, Meta(ge=0, le=0xFFFF)] = 0
+    """PCI device."""
     subsystem_vendor: Annotated[int, Meta(ge=0, le=0xFFFF)] = 0
+    """PCI subsystem vendor."""
     subsystem_device: Annotated[int, Meta(ge=0, le=0xFFFF)] = 0
+    """PCI subsystem device."""
     class_: Annotated[int, Meta(ge=0, le=0xFFFFFF)] = 0
+    """PCI class: `0x010802`."""
     revision: Annotated[int, Meta(ge=0, le=0xFF)] = 0
+    """PCI revision."""
     numa_node: Annotated[int, Meta(ge=-1, le=1023)] = -1
+    """The node it is nearest to; -1: none."""
     bars: tuple[Address64, ...] = ()
     """Sizes in bytes; 0 for one that is not there."""
     interrupts: Interrupts = Interrupts()
+    """Its vectors."""
     reset: tuple[Literal["flr", "af_flr", "pm", "bus", "acpi", "device_specific"], ...] = ()
+    """Ways to reset it, the preferred one first."""
     sriov_total: Annotated[int, Meta(ge=0, le=0xFFFF)] = 0
+    """Virtual functions it can have."""
     vf_device: Annotated[int, Meta(ge=0, le=0xFFFF)] = 0
+    """PCI device of a virtual function; 0: as its own."""
     vfs: Count = 0
     """VFs that exist at boot."""
     pasid_bits: Annotated[int, Meta(ge=0, le=20)] = 0
     """Width of its PASID capability; 0: it has none."""
     ats: bool = False
+    """Whether it has ATS."""
     pri: bool = False
+    """Whether it has PRI."""
     acs: bool = False
     """On a bridge: whether what is behind it is told apart."""
     accelerator: AcceleratorKind | None = None
+    """What its hardware computes."""
     queues: Count = 0
+    """Queues of its hardware."""
     instances: Count = 0
     """Mediated devices that can be made; by default as many as queues."""
     mdev_types: tuple[MdevType, ...] = ()
+    """Types of mediated devices that its driver offers."""
     sdmdev: Sdmdev | None = None
+    """Its registration with class `sdmdev`."""
     uacce: Uacce | None = None
+    """Its registration with class `uacce`."""
     idxd: Idxd | None = None
+    """What it is to the driver of IDXD."""
     interfaces: tuple[Name, ...] = ()
     """Network interfaces."""
     disk: Disk | None = None
+    """Its block device."""
 
 
 class MdevSpec(Part, frozen=True):
     """A mediated device that was made at boot. `repeat` makes as many, with the next UUIDs."""
 
     parent: Name
+    """The device it is made on."""
     type: Name
+    """The `id` of a type of its parent."""
     uuid: Uuid
+    """Its UUID."""
     repeat: Annotated[int, Meta(ge=1, le=65536)] = 1
+    """So many, with the next UUIDs."""
 
 
 class Load(Part, frozen=True):
@@ -227,11 +293,17 @@ class Load(Part, frozen=True):
     """
 
     name: Name
+    """What others call it."""
     high: Rate
+    """The most events a second."""
     low: Rate = 0.0
+    """The least."""
     shape: Literal["flat", "sine", "square", "saw", "burst"] = "flat"
+    """The form of the curve."""
     period: Annotated[float, Meta(gt=0, le=1e9)] = 60.0
+    """Seconds after which it begins anew."""
     noise: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    """The part of the value that chance may add or take."""
 
 
 class Use(Part, frozen=True):
@@ -243,11 +315,17 @@ class Use(Part, frozen=True):
     """
 
     sdmdev: Name | None = None
+    """A parent of mediated devices, of class sdmdev or not."""
     vfio: tuple[Name, ...] = ()
+    """Devices on vfio-pci."""
     uacce: Name | None = None
+    """The name of a uacce device."""
     idxd: Name | None = None
+    """The name of a work queue: `wq0.1`."""
     type: Name | None = None
+    """The `id` of the type to make."""
     uuid: Uuid | None = None
+    """The UUID to make, or to take if it is there; by default one of chance."""
     keep: bool = False
     """Leave the mediated device behind at the end, as a process does that dies."""
     started: bool = True
@@ -257,16 +335,22 @@ class Use(Part, frozen=True):
     memory: Annotated[int, Meta(ge=4096, le=1 << 26)] = 65536
     """Bytes that are mapped for the device."""
     job: JobKind | None = None
+    """What the hardware is given to do; none: it is only held."""
     size: Annotated[int, Meta(ge=1, le=1 << 20)] = 4096
+    """Bytes of a message."""
     load: str | None = None
+    """The curve of jobs a second."""
 
 
 class WriteSpec(Part, frozen=True):
     """A write to a file, `after` seconds of the life of the process that does it."""
 
     path: Annotated[str, Meta(pattern=_PATH)]
+    """The file."""
     data: str
+    """What is written."""
     after: Seconds = 0.0
+    """Seconds after the process has begun."""
 
 
 class ProcessSpec(Part, frozen=True, rename={"uses": "use", "writes": "write"}):
@@ -277,16 +361,25 @@ class ProcessSpec(Part, frozen=True, rename={"uses": "use", "writes": "write"}):
     """
 
     name: Annotated[str, Meta(min_length=1, max_length=15)]
+    """As in `/proc/PID/comm`."""
     pid: Annotated[int, Meta(ge=2, le=4_000_000)] | None = None
+    """Its pid, the first time; by default one that is free."""
     uid: Annotated[int, Meta(ge=0, le=0xFFFF_FFFE)] = 0
+    """The user."""
     memlock: Annotated[int, Meta(ge=0)] | None = None
     """RLIMIT_MEMLOCK in bytes; None: not limited."""
     begin: Seconds = 0.0
+    """When it begins, in seconds after boot."""
     lives: Seconds | None = None
+    """How long it lives; by default for ever."""
     again: Annotated[float, Meta(gt=0)] | None = None
+    """Seconds from one beginning to the next; by default there is one only."""
     repeat: Annotated[int, Meta(ge=1, le=65536)] = 1
+    """So many, with the parents that follow."""
     uses: tuple[Use, ...] = ()
+    """What it has open."""
     writes: tuple[WriteSpec, ...] = ()
+    """What it writes."""
 
 
 FaultKind = Literal[
@@ -313,14 +406,21 @@ class Fault(Part, frozen=True):
     """
 
     kind: FaultKind
+    """What goes wrong."""
     target: str = ""
+    """What it is about."""
     at: Seconds | None = None
+    """Once, so many seconds after boot."""
     every: Annotated[float, Meta(gt=0)] | None = None
+    """Again and again, so many seconds apart."""
     rate: Rate | None = None
+    """By chance, so many times a second."""
     lasts: Seconds | None = None
     """Seconds until it is over; None: for ever, or, of what takes no time, at once."""
     operation: str | None = None
+    """Of `errno` and `hang`: what fails or hangs."""
     errno: Annotated[str, Meta(pattern=_ERRNO)] | None = None
+    """Of `errno`: with what it fails."""
     times: Positive | None = None
     """How many operations fail, or interrupts are lost."""
     amount: Rate | None = None
@@ -349,14 +449,20 @@ class Scenario(
         "faults": "fault",
     },
 ):
-    """A host. `kernel` is the release whose behaviour it has; `title` says what it shows."""
+    """A host."""
 
     title: str
+    """What it shows, in a line."""
     hostname: Name = "sim"
+    """The name of the host."""
     kernel: str = "6.12"
+    """The release whose behaviour it has."""
     quirks: tuple[Quirk, ...] = ()
+    """`rfc-v2`: sdmdev as it was posted, faults included."""
     cpus: Annotated[int, Meta(ge=1, le=1024)] = 4
+    """CPUs, all online."""
     numa_nodes: Annotated[int, Meta(ge=1, le=64)] = 1
+    """NUMA nodes."""
     domain_type: DomainType = "DMA-FQ"
     """Default domain of groups at boot."""
     tick: Annotated[float, Meta(ge=0.01, le=10)] = 0.1
@@ -366,11 +472,17 @@ class Scenario(
     modules: tuple[Name, ...] = ()
     """Modules that can be loaded; those of the drivers and of VFIO always can."""
     units: tuple[Unit, ...] = ()
+    """IOMMUs."""
     devices: tuple[DeviceSpec, ...] = ()
+    """Devices."""
     mdevs: tuple[MdevSpec, ...] = ()
+    """Mediated devices that exist at boot."""
     loads: tuple[Load, ...] = ()
+    """Curves of events."""
     processes: tuple[ProcessSpec, ...] = ()
+    """Programs."""
     faults: tuple[Fault, ...] = ()
+    """What goes wrong."""
 
 
 class ScenarioError(ValueError):

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 import sdmtop.backends.simulator.scenario
+from sdmtop.backends.simulator.host import SimulatorHost
 from sdmtop.backends.simulator.scenario import Scenario, read_scenario
+from sdmtop.readers.snapshot import read_snapshot
 
 FILES = Path(sdmtop.backends.simulator.scenario.__file__).parent / "scenarios"
 NAMES = ("broken", "default", "edu", "empty", "idxd", "large", "no-pasid", "uacce", "vgpu")
@@ -47,3 +49,12 @@ def test_large_has_4096_groups_and_65536_queues() -> None:
 
 def test_empty_has_no_iommu() -> None:
     assert shipped("empty").units == ()
+
+
+def test_the_example_of_the_documentation_lives_as_it_says() -> None:
+    page = Path(__file__).parents[3] / "docs/scenarios.md"
+    example = page.read_text(encoding="utf-8").partition("```toml\n")[2].partition("```")[0]
+    host = SimulatorHost(read_scenario(example, "scenarios.md"))
+    for seconds, programs in ((4, 0), (6, 1), (10, 0), (50, 1)):
+        host.step(seconds)
+        assert len(read_snapshot(host).processes) == programs
