@@ -188,7 +188,9 @@ class _Run:
         for index, step in enumerate(self._plan.steps):
             if not isinstance(step.action, Load):  # A module stays, and hurts nobody.
                 for fact in step.before:
-                    self._first.setdefault((fact.kind, fact.path), fact)
+                    # The status of a group is one of a node that is closed before and after.
+                    if fact.kind != "status":
+                        self._first.setdefault((fact.kind, fact.path), fact)
             trouble = "stopped by the operator" if self._stop() else self._advance(index, step)
             if trouble is not None:
                 return self._turn_back(index, trouble)
@@ -324,7 +326,8 @@ class _Run:
         if not (step.before and all_hold(self._host, step.before, self._kept)):
             trouble = blocked.get(step.subject) or self._perform(index, step.inverse, step.before)
             if trouble is not None:
-                blocked.setdefault(step.subject, "what came after it could not be undone")
+                if not isinstance(step.inverse, Call):  # Closing its node does it as well.
+                    blocked.setdefault(step.subject, "what came after it could not be undone")
                 self._record(index, "left", trouble)
                 self._mend += filter(None, [shell(step.inverse)])
                 return

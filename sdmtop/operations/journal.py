@@ -154,9 +154,8 @@ class Journal:
                 entry.states[line.index] = line.state
             else:
                 entries[line.number] = entry._replace(ended=line)
-                undone = entry.begun.plan.undoes
-                if line.ending == "done" and undone in entries:
-                    entries[undone] = entries[undone]._replace(undone_by=line.number)
+                if line.ending == "done":
+                    _undo(entries, entry.begun.plan.undoes, line.number)
         return tuple(entries.values())
 
     @contextmanager
@@ -183,6 +182,13 @@ class Journal:
             else:
                 lines.append(line)
         return lines
+
+
+def _undo(entries: dict[int, Entry], number: int | None, by: int | None) -> None:
+    """Mark a plan as undone; `by` nobody: as in force again, since that has been undone itself."""
+    if number in entries:
+        entries[number] = entries[number]._replace(undone_by=by)
+        _undo(entries, entries[number].begun.plan.undoes, None if by is not None else number)
 
 
 def boot_id(host: Host) -> str | None:

@@ -56,6 +56,8 @@ class _Rules:
         self._devices = {device.address: device for device in snapshot.devices}
         self._paths = {device.path: device for device in snapshot.devices}
         self._holders = holders(snapshot)
+        self._bound: set[str] = set()
+        """Devices that an earlier step gives a driver."""
         self.touched: dict[str, None] = {}
         """Devices that somebody could miss."""
 
@@ -110,6 +112,7 @@ class _Rules:
 
     def _bind(self, device: Device, driver: str) -> Iterator[Verdict]:
         """A device that gets this driver."""
+        self._bound.add(device.address)
         group = self._group(device.group)
         if not is_vfio(driver):
             others = [pid for pid in self._holders.get(f"group/{device.group}", ())
@@ -152,7 +155,7 @@ class _Rules:
 
     def _functions(self, device: Device, count: int) -> Iterator[Verdict]:
         """A physical function that gets so many VFs; those that it has go first."""
-        if device.driver is None and count:
+        if device.driver is None and count and device.address not in self._bound:
             yield _refuse(device.address, "no driver is bound to it that could make VFs",
                           f"{device.path}/driver")  # fmt: skip
         if count:

@@ -92,10 +92,13 @@ def plan_finish(
     draft = Draft(host, snapshot, begun.plan.operation)
     _identify(draft, begun.plan)
     draft.steps += [step for step in begun.plan.steps if step not in done]
-    if not draft.steps or any(isinstance(step.action, Open | Call) for step in draft.steps):
-        raise NothingToDoError(
-            f"plan {begun.number} ({begun.plan.command}): nothing of it can be done"
+    if any(isinstance(step.action, Open) for step in begun.plan.steps):
+        raise RefusedError(
+            f"plan {begun.number} ({begun.plan.command}): what it had opened is gone with its "
+            "process; undo it, and attach anew"
         )
+    if not draft.steps:
+        raise NothingToDoError(f"plan {begun.number} ({begun.plan.command}): all of it is done")
     return draft.finish(f"sdmtop undo --finish {begun.number}")
 
 
@@ -108,10 +111,13 @@ def steps_done(host: Host, entry: Entry) -> tuple[Step, ...]:
     """The steps of a plan that are in force, as far as the journal and their facts tell.
 
     A step that was under way when its process was killed has no record: it counts as done if
-    what it makes is so, and what it begins with is not.
+    what it makes is so, and what it begins with is not. What a process had opened is gone with it.
     """
     found = []
+    alive = entry.is_running
     for index, step in enumerate(entry.begun.plan.steps):
+        if isinstance(step.action, Open | Call | Close) and not alive:
+            continue
         state = entry.states.get(index)
         if state in ("done", "left") or (
             state != "undone"
@@ -140,7 +146,7 @@ def _choose(host: Host, entries: Sequence[Entry], number: int | None) -> Entry:
             is_of_this_boot(host, entry)
             and entry.undone_by is None
             and ended != "rolled back"
-            and (entry.begun.plan.undoes is None or ended != "done")
+            and (entry.begun.plan.operation != "undo" or ended != "done")
             and steps_done(host, entry)
         ):
             return entry
@@ -230,7 +236,10 @@ def plan_detach(
             named.add(member.address)
             if member is not device:
                 draft.decide(member.address, "given back as well: it is in the same group")
-        covered += _give_back_all(draft, members, entries)
+        group = frozenset(
+            other.address for other in snapshot.devices if other.group == device.group is not None
+        )
+        covered += _give_back_all(draft, members, entries, frozenset() if only else group)
     if not draft.steps:
         raise NothingToDoError(f"{', '.join(names)}: not attached")
     return draft.finish(
@@ -252,9 +261,12 @@ def _let_go(draft: Draft, queue: Sdmdev, kept: Kept | None) -> None:
 
 
 def _give_back_all(
-    draft: Draft, devices: Sequence[Device], entries: Sequence[Entry]
+    draft: Draft, devices: Sequence[Device], entries: Sequence[Entry], group: frozenset[str]
 ) -> Iterator[int]:
-    """Give the devices of a group back; the numbers of the plans that are undone by that."""
+    """Give devices back; the numbers of the plans that are undone by that.
+
+    What a plan has done to others of the `group` for their sake is undone, too.
+    """
     rest = list(devices)
     for entry in reversed(entries):
         mine = [device for device in rest if _has_attached(draft.host, entry, device)]
@@ -264,8 +276,7 @@ def _give_back_all(
             draft.identify_device(device)
             draft.lock_device(device)
             rest.remove(device)
-        subjects = frozenset(device.address for device in mine)
-        if _invert(draft, entry, None, subjects):
+        if _invert(draft, entry, None, group | {device.address for device in mine}):
             yield entry.begun.number
     for device in rest:
         if device.driver is not None and is_vfio(device.driver):

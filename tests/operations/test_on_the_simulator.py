@@ -1,0 +1,281 @@
+"""Every operation on a simulated kernel: done, undone, gone wrong and killed at every step."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sdmtop.errors import NothingToDoError, RefusedError
+from sdmtop.operations.attach import plan_attach
+from sdmtop.operations.execute import follow
+from sdmtop.operations.kept import Kept
+from sdmtop.operations.plan import Plan, Write
+from sdmtop.operations.recovery import half_done
+from sdmtop.operations.settings import plan_domain_type
+from sdmtop.operations.undo import plan_detach, plan_finish, plan_undo, steps_done
+from tests.operations.bench import (
+    EDU,
+    NIC,
+    OPERATIONS,
+    TWIN,
+    UUID,
+    VF,
+    WRONGS,
+    ZIP,
+    Bench,
+    Killed,
+    Wrong,
+    faulty,
+)  # fmt: skip
+
+if TYPE_CHECKING:
+    from sdmtop.model import Snapshot
+
+
+@cache
+def lengths() -> dict[str, int]:
+    """How many steps each operation has."""
+    return {name: len(make(Bench()).steps) for name, make in OPERATIONS.items()}
+
+
+def each_step() -> list[tuple[str, int]]:
+    return [(name, step) for name, length in lengths().items() for step in range(length)]
+
+
+def named(before: Snapshot, after: Snapshot, left: tuple[str, ...]) -> bool:
+    """Whether each device and queue that differs is named among what is left."""
+    told = " ".join(left)
+    for old, new in (
+        ({one.address: one for one in before.devices}, {one.address: one for one in after.devices}),
+        ({one.id: one for one in before.sdmdevs}, {one.id: one for one in after.sdmdevs}),
+    ):
+        for name in old.keys() | new.keys():
+            if old.get(name) != new.get(name):
+                # VFs come and go with the number that their PF has of them.
+                physfn = getattr(old.get(name) or new.get(name), "physfn", None)
+                if name not in told and (physfn or name) not in told:
+                    return False
+    return True
+
+
+# -- what succeeds --
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_a_plan_does_what_it_says_and_its_undo_restores_the_snapshot(name: str) -> None:
+    bench = Bench()
+    before = bench.snapshot()
+    plan = OPERATIONS[name](bench)
+    assert bench.run(plan).ending == "done"
+    if name != "reset":
+        assert bench.snapshot() != before
+        undo = plan_undo(*bench.now, bench.store.journal.entries(), kept=bench.kept)
+        assert bench.run(undo).ending == "done"
+    assert bench.snapshot() == before
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_planning_leaves_the_host_as_it_is(name: str) -> None:
+    bench = Bench()
+    before = bench.snapshot()
+    OPERATIONS[name](bench)
+    assert bench.snapshot() == before
+    assert bench.store.journal.entries() == ()
+
+
+@pytest.mark.parametrize("name", [name for name in OPERATIONS if name.startswith("attach")])
+def test_a_detach_gives_back_all_that_was_attached(name: str) -> None:
+    bench = Bench()
+    before = bench.snapshot()
+    plan = OPERATIONS[name](bench)
+    bench.run(plan)
+    entries = bench.store.journal.entries()
+    detach = plan_detach(*bench.now, plan.targets, entries=entries, kept=bench.kept)
+    assert bench.run(detach).ending == "done"
+    assert bench.snapshot() == before
+    assert bench.kept.plans == {}
+
+
+def test_one_of_several_can_be_detached() -> None:
+    bench = Bench()
+    bench.run(plan_attach(*bench.now, [VF, EDU]))
+    entries = bench.store.journal.entries()
+    assert bench.run(plan_detach(*bench.now, [EDU], entries=entries)).ending == "done"
+    drivers = {one.address: one.driver for one in bench.snapshot().devices}
+    assert (drivers[EDU], drivers[VF]) == (None, "vfio-pci")
+
+
+def test_an_undone_plan_can_be_done_again_by_undoing_the_undo() -> None:
+    bench = Bench()
+    bench.run(plan_attach(*bench.now, [EDU]))
+    attached = bench.snapshot()
+    for number in (1, 2):
+        entries = bench.store.journal.entries()
+        assert bench.run(plan_undo(*bench.now, entries, number=number)).ending == "done"
+    assert bench.snapshot() == attached
+    assert [entry.undone_by for entry in bench.store.journal.entries()] == [None, 3, None]
+
+
+def test_what_is_held_shows_who_holds_it_and_whose_domain_it_shares() -> None:
+    bench = Bench()
+    bench.run(plan_attach(*bench.now, [UUID]))
+    (queue,) = bench.snapshot().sdmdevs[:1]
+    assert queue.state == "started"
+    assert queue.pasid
+    assert queue.holders
+
+
+# -- what goes wrong, at every step --
+
+
+@pytest.mark.parametrize("wrong", WRONGS)
+@pytest.mark.parametrize(("name", "step"), each_step())
+def test_after_a_rollback_all_is_as_before_or_each_difference_is_named(
+    name: str, step: int, wrong: Wrong
+) -> None:
+    bench, _ = faulty(step, wrong)
+    before = bench.snapshot()
+    result = bench.run(OPERATIONS[name](bench))
+    after = bench.snapshot()
+    if result.ending == "done":  # An ioctl or a reset leaves no trace that could miss.
+        assert name == "reset"
+    elif result.ending == "rolled back":
+        assert after == before
+    else:
+        assert named(before, after, result.left)
+        assert result.trouble
+
+
+@pytest.mark.parametrize("wrong", ["errno", "without effect"])
+@pytest.mark.parametrize(("name", "step"), each_step())
+def test_where_nothing_works_any_more_each_difference_is_named_with_what_would_mend_it(
+    name: str, step: int, wrong: Wrong
+) -> None:
+    bench, _ = faulty(step, wrong, on=True)
+    before = bench.snapshot()
+    result = bench.run(OPERATIONS[name](bench))
+    if result.ending != "done":
+        assert named(before, bench.snapshot(), result.left)
+        assert bool(result.left) == bool(result.mend)
+
+
+@pytest.mark.parametrize(("name", "step"), each_step())
+def test_what_hung_and_returns_late_can_be_undone(name: str, step: int) -> None:
+    bench, host = faulty(step, "hangs after the effect")
+    before = bench.snapshot()
+    plan = OPERATIONS[name](bench)
+    result = bench.run(plan)
+    if result.ending != "stuck":
+        return  # An open or an ioctl, which does not hang.
+    host.hanging[0].returned = True
+    assert "returned late" in (follow(bench.host, result, bench.store, plan) or "")
+    if name != "reset":
+        undo = plan_undo(*bench.now, bench.store.journal.entries(), number=1, kept=bench.kept)
+        assert bench.run(undo).ending == "done"
+        assert bench.snapshot() == before
+
+
+# -- killed at every step --
+
+
+@pytest.fixture
+def mortal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process that the journal names is one that has ended."""
+    monkeypatch.setattr("sdmtop.operations.journal.os.getpid", lambda: 1 << 23)
+
+
+@pytest.mark.usefixtures("mortal")
+@pytest.mark.parametrize("wrong", ["killed before", "killed after"])
+@pytest.mark.parametrize(("name", "step"), each_step())
+def test_killed_at_any_step_the_journal_tells_the_truth(name: str, step: int, wrong: Wrong) -> None:
+    bench, before, plan = killed(name, step, wrong)
+    (entry,) = bench.store.journal.entries()
+    assert entry.ended is None
+    assert entry.begun.plan == plan
+    done = [one for one in steps_done(bench.host, entry) if isinstance(one.action, Write)]
+    effective = plan.steps[: step + (wrong == "killed after")]
+    assert done == [one for one in effective if isinstance(one.action, Write)] or name == "reset"
+    assert bool(half_done(bench.host, [entry])) == bool(steps_done(bench.host, entry))
+    try:
+        undo = plan_undo(*bench.now, bench.store.journal.entries())
+    except NothingToDoError:
+        pass
+    else:
+        assert bench.run(undo).ending == "done"
+    assert bench.snapshot() == before
+
+
+@pytest.mark.usefixtures("mortal")
+@pytest.mark.parametrize("wrong", ["killed before", "killed after"])
+@pytest.mark.parametrize(("name", "step"), each_step())
+def test_killed_at_any_step_the_rest_can_be_done(name: str, step: int, wrong: Wrong) -> None:
+    bench, _, _ = killed(name, step, wrong)
+    try:
+        rest = plan_finish(*bench.now, bench.store.journal.entries(), number=1)
+    except (NothingToDoError, RefusedError):
+        return  # All was done, or what it had opened is gone with the process.
+    assert bench.run(rest).ending == "done"
+    whole = Bench()
+    whole.run(OPERATIONS[name](whole))
+    assert bench.snapshot() == whole.snapshot()
+
+
+def killed(name: str, step: int, wrong: Wrong) -> tuple[Bench, Snapshot, Plan]:
+    """A bench whose process was killed at this step and begun anew; how it was; the plan."""
+    bench, _ = faulty(step, wrong)
+    before = bench.snapshot()
+    plan = OPERATIONS[name](bench)
+    with pytest.raises(Killed):
+        bench.run(plan)
+    bench.kept.close_all()  # As the kernel does for a process that is gone.
+    bench.kept = Kept(bench.host)
+    return bench, before, plan
+
+
+# -- rules --
+
+
+def test_the_rules_of_the_domain_type_hold_for_its_undo_too() -> None:
+    bench = Bench()
+    group = bench.group_of(EDU)
+    bench.run(plan_domain_type(*bench.now, group, "identity"))
+    bench.run(plan_attach(*bench.now, [EDU], driver="e1000e"))
+    if any(one.driver == "e1000e" for one in bench.snapshot().devices if one.address == EDU):
+        undo = plan_undo(*bench.now, bench.store.journal.entries(), number=1)
+        assert undo.refusals
+
+
+def test_another_process_does_not_take_what_this_one_holds() -> None:
+    bench = Bench()
+    bench.run(plan_attach(*bench.now, [UUID]))
+    plan = plan_attach(*bench.now, [UUID])
+    assert any("holds it" in verdict.sentence for verdict in plan.refusals)
+    with pytest.raises(RefusedError, match="holds it until"):
+        plan_detach(*bench.now, [UUID])
+
+
+def test_a_parent_whose_sdmdev_is_held_is_not_unbound() -> None:
+    bench = Bench()
+    bench.run(plan_attach(*bench.now, [UUID]))
+    assert plan_attach(*bench.now, [ZIP]).refusals
+
+
+def test_a_sibling_that_gets_another_driver_between_the_plan_and_its_start_stops_it() -> None:
+    bench = Bench()
+    plan = plan_attach(*bench.now, [NIC])
+    write = bench.host.write("/sys/bus/pci/drivers/e1000e/unbind", TWIN.encode())
+    assert write.wait(1)
+    with pytest.raises(RefusedError, match="has changed since the plan was made"):
+        bench.run(plan)
+
+
+def test_two_hundred_cycles_leave_nothing_behind() -> None:
+    bench = Bench()
+    before = bench.snapshot()
+    for _ in range(200):
+        bench.run(plan_attach(*bench.now, [EDU, UUID]))
+        entries = bench.store.journal.entries()[-1:]
+        bench.run(plan_detach(*bench.now, [EDU, UUID], entries=entries, kept=bench.kept))
+    assert bench.snapshot() == before
