@@ -65,20 +65,29 @@ class Clock:
         self.now = max(self.now, until)
 
 
+LONGEST_GAP = 60.0
+"""Real seconds between two looks at a pace that are lived through; a program that was stopped for
+an hour and goes on would otherwise have that hour to do at once.
+"""
+
+
 class Pace:
-    """How virtual time follows the machine's own: `rate` virtual seconds a second."""
+    """How virtual time follows real time: `rate` seconds a second, 0 for a still picture."""
 
     def __init__(self, start: float, rate: float) -> None:
         self._start = start
-        self._since = time.monotonic()
+        self._since = self._looked = time.monotonic()
         self.rate = rate
 
     def now(self) -> float:
         """What the virtual time should be."""
-        return self._start + (time.monotonic() - self._since) * self.rate
+        real = time.monotonic()
+        self._since += max(0.0, real - self._looked - LONGEST_GAP)
+        self._looked = real
+        return self._start + (real - self._since) * self.rate
 
     def change(self, now: float, rate: float) -> None:
         """Go on from `now` (virtual) at another rate."""
         self._start = now
-        self._since = time.monotonic()
+        self._since = self._looked = time.monotonic()
         self.rate = rate

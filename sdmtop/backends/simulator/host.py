@@ -18,7 +18,7 @@ from sdmtop.backends.simulator.completion import Completion, completed
 from sdmtop.backends.simulator.crypto import Transform
 from sdmtop.backends.simulator.filesystem import filesystem
 from sdmtop.backends.simulator.kernel import Kernel
-from sdmtop.backends.simulator.scenario import read_scenario
+from sdmtop.backends.simulator.scenario import ScenarioError, read_scenario
 from sdmtop.backends.simulator.syscalls import System
 from sdmtop.backends.simulator.vfs import Device, Directory, File, Link, Node, error, walk
 from sdmtop.backends.simulator.world import World
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from sdmtop.model import Backend
 
 SCENARIOS = Path(__file__).parent / "scenarios"
+_MOST_BYTES = 1 << 24
 _OPTIONS = ("seed", "at", "rate")
 _FOR_EVER = 600.0
 """Virtual seconds after which a wait without a limit is given up, where time does not run."""
@@ -77,12 +78,25 @@ def scenario_names() -> list[str]:
 def scenario_of(name: str) -> Scenario:
     """The scenario of a name, or in a file. Raises as `open_simulator`."""
     if name.endswith(".toml") or "/" in name:
-        return read_scenario(Path(name).read_text(encoding="utf-8"), name)
+        return read_scenario(_text_of(Path(name)), name)
     file = SCENARIOS / f"{name}.toml"
     known = scenario_names()
     if name not in known:
         raise UsageError(f"no such scenario: {name}; there are {', '.join(known)}")
-    return read_scenario(file.read_text(encoding="utf-8"), file.name)
+    return read_scenario(_text_of(file), file.name)
+
+
+def _text_of(file: Path) -> str:
+    """The text of a scenario. Raises `ScenarioError` for what is no text, or too long for one."""
+    with file.open("rb") as stream:
+        data = stream.read(_MOST_BYTES + 1)
+    if len(data) > _MOST_BYTES:
+        raise ScenarioError(f"{file}: a scenario has {_MOST_BYTES >> 20} MiB at most")
+    try:
+        return data.decode("utf-8").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ScenarioError(f"{file}:{line}: it is no text in UTF-8") from error
 
 
 def _number(options: dict[str, str], key: str, otherwise: float) -> float:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import errno
 import struct
 import threading
+from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
 
 from sdmtop.backends.base import open_host
 from sdmtop.backends.simulator.host import SimulatorHost
+from sdmtop.backends.simulator.scenario import ScenarioError
 from sdmtop.errors import UsageError
 from sdmtop.readers.snapshot import read_snapshot
 from sdmtop.vfio import MSI
@@ -25,6 +27,9 @@ from tests.backends.simulator.machines import (
     to_vfio,
     write,
 )
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SCENARIOS = ["broken", "default", "edu", "empty", "idxd", "no-pasid", "uacce", "vgpu"]
 
@@ -201,3 +206,27 @@ def test_closing_gives_back_all_that_was_held() -> None:
     with refused(errno.EBADF):
         group.status()
     assert driver_of(host, EDU) == "vfio-pci"
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b'title = "a"\ncpus = 0\n', r":2: cpus: expected int >= 1"),
+        (b'title = "a"\r\ncpus = 0\r\n', r":2: cpus: expected int >= 1"),
+        (b'title = "a"\n\n\xff', r":3: it is no text in UTF-8"),
+        (b"#" * ((1 << 24) + 1), r": a scenario has 16 MiB at most"),
+    ],
+)
+def test_a_file_that_is_no_scenario_is_refused_with_its_line(
+    data: bytes, message: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_bytes(data)
+    with pytest.raises(ScenarioError, match=f"^{file}{message}"):
+        open_host(f"sim:{file}")
+
+
+def test_a_file_of_ones_own_is_a_scenario(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text('title = "Mine"\nhostname = "mine"\n')
+    assert open_host(f"sim:{file}").read("/proc/sys/kernel/hostname") == b"mine\n"
