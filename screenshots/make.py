@@ -114,6 +114,7 @@ async def draw(picture: Picture) -> str:
     with (
         mock.patch("sdmtop.tui.app.clock", return_value="12:00"),
         mock.patch("sdmtop.tui.panes.clock", return_value="12:00:00"),
+        mock.patch("sdmtop.tui.events.clock", return_value="12:00:00"),
     ):
         app = console(host)
         async with app.run_test(size=picture.size) as pilot:

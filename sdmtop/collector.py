@@ -11,7 +11,7 @@ from typing import NamedTuple
 from sdmtop.backends.base import Event, Host, Kept
 from sdmtop.counters import RING, CounterRing, Counters
 from sdmtop.differences import share
-from sdmtop.model import Detail, Record, Snapshot
+from sdmtop.model import Detail, NumaNode, Record, Snapshot
 from sdmtop.readers.details import read_details
 from sdmtop.readers.devices import PCI
 from sdmtop.readers.groups import GROUPS
@@ -50,7 +50,8 @@ class Focus(NamedTuple):
 class Sample(Record, frozen=True, gc=True):
     """What the screen shows: a snapshot, the counters, and what happened so far.
 
-    `per_cpu` has the counts of the interrupts that are looked at, for each possible CPU;
+    `per_cpu` has the counts of the interrupts that are looked at, for each possible CPU, and
+    `cpu_rates` how many a second; `nodes` are the NUMA nodes;
     `details` are those of the object that was asked for (its TARGET first); `complete` is False
     while the facts of devices are still being read; `at` is its time and `read_at` that of each
     part, in seconds since the epoch.
@@ -64,6 +65,8 @@ class Sample(Record, frozen=True, gc=True):
     details: tuple[str, tuple[Detail, ...]] | None
     complete: bool
     read_at: Mapping[str, float]
+    cpu_rates: Mapping[int, tuple[float, ...]] = {}
+    nodes: tuple[NumaNode, ...] = ()
 
 
 class Collector:
@@ -125,6 +128,7 @@ class Collector:
     def tick(self, now: float, events: Sequence[Event] = (), focus: Focus | None = None) -> bool:
         """One beat: read what is due; returns whether anything is different."""
         changed = self.answer(events, focus)
+        changed |= self._visible.measure(now)
         changed |= self._count(now)
         if self._due["poll"] <= now:
             self._due["poll"] = now + POLL
@@ -156,6 +160,8 @@ class Collector:
             snapshot=self._snapshot or self._reading.snapshot(),
             counters=self._ring.view(),
             per_cpu=self._visible.counts,
+            cpu_rates=self._visible.rates,
+            nodes=self._reading.numa_nodes,
             happenings=self._timeline.all(),
             details=self._details,
             complete=self._complete,

@@ -43,6 +43,8 @@ class Now(NamedTuple):
     tour: bool = False
     without_iommu: bool = False
     origins: bool = False
+    mapped: bool = False
+    zoomed: bool = False
     target: str | None = None
     snapshot: Snapshot | None = None
     refusal: str | None = None
@@ -84,8 +86,21 @@ def _on_page(page: str, word: str) -> Callable[[Now], str]:
     return lambda now: word if now.page == page else ""
 
 
-def _fold(now: Now) -> str:
-    return "Fold" if now.foldable and now.pane == "tree" and not (now.typing or now.page) else ""
+def _enter(now: Now) -> str:
+    """Folds in the tree, goes to what a line is about elsewhere; the inspector is about one."""
+    if now.typing or now.page or now.pane == "inspector":
+        return ""
+    if now.pane == "tree":
+        return "Fold" if now.foldable else ""
+    return "Go to"
+
+
+_SORTS = {"interrupts": "Sort rate", "events": "Last minute"}
+
+
+def _in_interrupts(now: Now) -> str:
+    word = "Numbers" if now.mapped else "CPU map"
+    return in_panes(word)(now) if now.pane == "interrupts" else ""
 
 
 def _escape(now: Now) -> str:
@@ -157,8 +172,9 @@ COMMANDS = (
     Command("filter", "slash", "filter", "Filter", "show only lines that answer to a query",
             in_panes("Filter")),
     Command("sort", "s", "sort", "Sort",
-            "by the next column; interrupts: by number, by rate",
-            lambda now: in_panes("Sort rate" if now.pane == "interrupts" else "Sort")(now)),
+            "the tree by its next column; interrupts by number or rate; of events the last minute, "
+            "ten minutes, all",
+            lambda now: in_panes(_SORTS.get(now.pane, "Sort"))(now)),
     Command("turn", "r", "turn", "Turn", "sort the tree the other way round"),
     Command("columns", "C", "columns", "Columns", "choose the columns of the tree"),
     Command("pause", "p", "pause", "Pause", "freeze what is shown; reading goes on",
@@ -191,6 +207,13 @@ COMMANDS = (
     Command("pasids", "3", "pane('pasids')", "PASIDs", "go to the PASIDs"),
     Command("interrupts", "4", "pane('interrupts')", "Interrupts", "go to the interrupts"),
     Command("events", "5,e", "pane('events')", "Events", "go to the events"),
+    Command("domains", "6", "pane('domains')", "Domains",
+            "go to the domains: who shares which table",
+            lambda now: in_panes("Domains")(now) if now.pane != "domains" else ""),
+    Command("map", "m", "map", "CPU map",
+            "interrupts: which CPUs take them, or how many there are", _in_interrupts),
+    Command("zoom", "z", "zoom", "Zoom", "give the pane the whole screen, or give it back",
+            lambda now: in_panes("Back" if now.zoomed else "Zoom")(now)),
     Command("simulate", "i", "simulate", "Simulate",
             "a simulated host: inject a fault, stop its time or let it run faster",
             lambda now: in_panes("Simulate")(now) if _is_simulated(now) else "",
@@ -209,7 +232,8 @@ COMMANDS = (
             why_not=_no_tour),
     Command("quit", "q,ctrl+c", "leave", "Quit", "leave the console", in_panes("Quit")),
     # These come and go: last in the footer, so that the others stay where they are.
-    Command("fold", "enter,space", "fold", "Fold", "fold or unfold the selected line", _fold),
+    Command("fold", "enter,space", "enter", "Fold, go to",
+            "in the tree fold or unfold; elsewhere go to what the line is about", _enter),
     Command("tree", "1", "pane('tree')", "Tree", "go to the tree",
             lambda now: "" if now.pane == "tree" else in_panes("Tree")(now)),
 )  # fmt: skip

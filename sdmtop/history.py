@@ -53,7 +53,7 @@ class History:
     def add(self, sample: Sample) -> None:
         """Remember a sample, and forget the oldest ones beyond the bounds."""
         self.newest = sample
-        sample = replace(sample, per_cpu={})
+        sample = replace(sample, per_cpu={}, cpu_rates={})
         with self._lock:
             before, weight = self._samples[-1] if self._samples else (None, 0)
             if before is not None and _is_same_moment(before, sample):

@@ -1,16 +1,18 @@
 """Everything that is known of one object, each value with its origin and its meaning."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 from msgspec.structs import replace
 
 from sdmtop.collector import Sample
 from sdmtop.conclusions import STUCK, blindness, holders, states
+from sdmtop.locality import Locality
 from sdmtop.model import (
     AttachedDomain,
     Detail,
     Device,
     DevicePasid,
+    Interrupt,
     IommuGroup,
     IommuUnit,
     ReservedRegion,
@@ -120,6 +122,9 @@ _IDXD = "/sys/bus/dsa/devices"
 _SDMDEV = "/sys/class/sdmdev"
 _NODES = "/proc/*/fd, /proc/*/maps"
 
+_MOST_IRQS = 8
+"""Interrupts of a device that are told one by one."""
+
 
 def inspect(sample: Sample, key: str) -> tuple[Detail, ...]:
     """The facts of the object that a TARGET names; empty when there is no such object."""
@@ -177,9 +182,25 @@ def _of_device(device: Device, sample: Sample) -> Iterator[Detail]:
     else:
         # A process that opens a device through its group need not show which one it has.
         yield from _held_by(held.get(f"group/{device.group}", ()), snapshot, through=device.group)
+    yield from _taken(sample, lambda row: row.device == device.address, "IRQ {}")
     for unit in snapshot.iommu_units:
         if unit.name == device.iommu:
             yield from _fields(unit, _UNIT, f"/sys/class/iommu/{unit.name}")
+
+
+def _taken(sample: Sample, concerns: Callable[[Interrupt], bool], name: str) -> Iterator[Detail]:
+    """Where interrupts are taken, as far as their counts on each CPU are read: on the screen."""
+    rows = [row for row in sample.snapshot.interrupts if row.irq.isdecimal() and concerns(row)]
+    locality = Locality(sample.nodes, sample.snapshot) if rows else None
+    for row in rows[:_MOST_IRQS]:
+        place = locality.place(row, sample.per_cpu.get(int(row.irq), ())) if locality else None
+        if place is not None:
+            yield Detail(
+                name=name.format(row.irq),
+                value=place.words,
+                path=f"/sys/kernel/irq/{row.irq}/per_cpu_count",
+                meaning="the CPU that takes most of it; its distance from the device (10: near)",
+            )
 
 
 def _held_by(
@@ -209,6 +230,7 @@ def _of_queue(queue: Sdmdev, sample: Sample) -> Iterator[Detail]:
             path=f"{GROUPS}/{queue.group}/name",
             meaning="whether its DMA runs in the I/O domain of its parent",
         )
+    yield from _taken(sample, lambda row: queue.id in row.shared_by, "woken by {}")
     processes = {process.pid: process for process in sample.snapshot.processes}
     for pid in queue.holders or ():
         if pid in processes:

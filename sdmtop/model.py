@@ -229,6 +229,17 @@ class Detail(Record, frozen=True):
     meaning: str
 
 
+class NumaNode(Record, frozen=True):
+    """`/sys/devices/system/node/nodeN`; not part of the snapshot.
+
+    `distances` are those to each node, in the order of the nodes; 10 is the node itself.
+    """
+
+    id: int
+    cpus: tuple[int, ...]
+    distances: tuple[int, ...]
+
+
 class Fault(Record, frozen=True):
     """A line of the kernel log in which an IOMMU reports a fault. `seconds` is since boot."""
 

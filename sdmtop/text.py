@@ -104,10 +104,10 @@ def _char_width(char: str) -> int:
 
 
 _DRAWN = {
-    **dict.fromkeys(map(ord, "─━╌╍┄┅═▔▁"), "-"),
+    **dict.fromkeys(map(ord, "─━╌╍┄┅═▔"), "-"),
     **dict.fromkeys(map(ord, "│┃▏▕▎▊║"), "|"),
     **dict.fromkeys(map(ord, "┌┐└┘├┤┬┴┼╭╮╰╯┏┓┗┛╔╗╚╝╠╣"), "+"),
-    **dict(zip(map(ord, "▂▃▄▅▆▇█"), ".:-=+*#", strict=True)),
+    **dict(zip(map(ord, "▁▂▃▄▅▆▇█"), "_.:-=+*#", strict=True)),
     **dict(zip(map(ord, "▾▸▴◂●○·…→←↑↓✓✗░▒▓"), "v>^<*o.~><^v+x.:#", strict=True)),
 }
 """What is drawn on the screen -> the ASCII character that stands for it, of the same width."""

@@ -58,9 +58,8 @@ def test_over_ssh_other_defaults_hold_and_the_file_goes_before_them() -> None:
         ("[keys]\nquit = []", "line 2: quit: one must be able to leave"),
         ("[keys]\n\nsort = 'p'",
          "line 3: sort: p is the key of pause (freeze what is shown; reading goes on) already"),
-        ("[keys]\nsort = 'f6'\nturn = 'f6'",
-         "line 3: turn: f6 is the key of sort (by the next column; interrupts: by number, by rate)"
-         " already"),
+        ("[keys]\norigin = 'f6'\nturn = 'f6'",
+         "line 2: origin: f6 is the key of turn (sort the tree the other way round) already"),
         ("interval = ", "end of document: Invalid value"),
         ("a = 1\nb 2", "line 2, column 3: Expected '=' after a key in a key/value pair"),
     ],

@@ -55,6 +55,9 @@ class VisibleCounts:
         self._files: Kept | None = None
         self.counts: dict[int, tuple[int, ...]] = {}
         """Counts by interrupt number, one for each *possible* CPU, the offline ones included."""
+        self.rates: dict[int, tuple[float, ...]] = {}
+        """Interrupts a second in the same form, between the last two measures."""
+        self._measured: tuple[float, dict[int, tuple[int, ...]]] = (0.0, {})
 
     def watch(self, irqs: Iterable[int]) -> None:
         """Look at these interrupts from now on."""
@@ -79,10 +82,38 @@ class VisibleCounts:
             self.counts = counts
         return bool(fresh)
 
+    def measure(self, now: float) -> bool:
+        """Make the rates since the last measure (monotonic seconds); whether they are others.
+
+        An interrupt that has not come is no news.
+        """
+        at, before = self._measured
+        self._measured = now, self.counts
+        rates = {
+            irq: _rates(before[irq], counts, now - at)
+            for irq, counts in self.counts.items()
+            if irq in before and len(before[irq]) == len(counts) and now > at
+        }
+        earlier, self.rates = self.rates, rates
+        return _of_those_that_came(rates) != _of_those_that_came(earlier)
+
     def close(self) -> None:
         """Give the descriptors back."""
         if self._files is not None:
             self._files.close()
+
+
+def _of_those_that_came(rates: dict[int, tuple[float, ...]]) -> dict[int, tuple[float, ...]]:
+    return {irq: each for irq, each in rates.items() if any(each)}
+
+
+def _rates(before: tuple[int, ...], now: tuple[int, ...], seconds: float) -> tuple[float, ...]:
+    """A count that is less than before began anew: it has no rate yet."""
+    if before is now:
+        return (0.0,) * len(now)
+    return tuple(
+        (new - old) / seconds if new >= old else 0.0 for old, new in zip(before, now, strict=True)
+    )
 
 
 def _per_cpu(data: bytes | OSError) -> tuple[int, ...]:

@@ -22,6 +22,7 @@ from sdmtop.model import (
     IommuGroup,
     IommuUnit,
     MdevType,
+    NumaNode,
     Owner,
     Pasid,
     Process,
@@ -55,6 +56,7 @@ from sdmtop.readers.iommu_units import read_iommu_units
 from sdmtop.readers.kernel_log import boot_time
 from sdmtop.readers.mdev import read_mdev_types, read_mdevs
 from sdmtop.readers.names import Names
+from sdmtop.readers.numa import read_numa_nodes
 from sdmtop.readers.pasids import infer_processes, read_pasids
 from sdmtop.readers.sdmdev import parent_paths, read_sdmdev_parents
 from sdmtop.readers.sysfs import natural, number, target
@@ -94,6 +96,7 @@ class Reading:
             name=None, kernel=None, backend=host.backend, cpus=None, read_only=True
         )
         self.units: tuple[IommuUnit, ...] = ()
+        self.numa_nodes: tuple[NumaNode, ...] = ()
         self.paths: dict[str, str] = {}
         self.pci: frozenset[str] = frozenset()
         self.devices: dict[str, Device] = {}
@@ -135,6 +138,7 @@ class Reading:
         read_only = self.host.refusal() is not None
         self.info = HostInfo(**host_facts(self.host, unknowns), read_only=read_only)
         self.units = read_iommu_units(self.host, unknowns)
+        self.numa_nodes = read_numa_nodes(self.host, unknowns)
 
     def read_topology(self) -> None:
         """Which groups and devices there are, and who is in which group; no facts of devices.

@@ -21,7 +21,6 @@ from sdmtop.backends.base import open_host
 from sdmtop.collector import Focus, Sample
 from sdmtop.commands import Command, Now, footer, help_lines, with_keys
 from sdmtop.errors import sentence
-from sdmtop.facts import FIELDS
 from sdmtop.glance import Glance
 from sdmtop.headline import HELP_ROWS, headline, iommu_kind, is_without_iommu, no_iommu_help
 from sdmtop.layout import EVENT_ROWS, LEAST, TALL, WIDE, tree_columns
@@ -33,9 +32,12 @@ from sdmtop.text import printable
 from sdmtop.tour import HOST, STEPS
 from sdmtop.tui.bars import Bar, FooterBar, Scrubber, TourPanel
 from sdmtop.tui.bindings import bindings
+from sdmtop.tui.domains import Domains
+from sdmtop.tui.events import Events
 from sdmtop.tui.field import QueryField
+from sdmtop.tui.interrupts import Interrupts
 from sdmtop.tui.lines import LinesPane
-from sdmtop.tui.panes import Events, Inspector, Interrupts, Pasids
+from sdmtop.tui.panes import Inspector, Pasids, SamplePane
 from sdmtop.tui.themes import DARK, LIGHT, OTHER
 from sdmtop.tui.tree import TreePane
 
@@ -48,7 +50,7 @@ if TYPE_CHECKING:
     # It brings SQLite, which the live console does without.
     from sdmtop.replay import Replayer
 
-PANES = ("tree", "inspector", "pasids", "interrupts", "events")
+PANES = ("tree", "inspector", "pasids", "interrupts", "events", "domains")
 
 _PATIENCE = 0.15
 """Seconds that leaving may take: a lost terminal can block the thread that writes to it."""
@@ -94,6 +96,9 @@ class Console(App[None]):
     .-narrow.-side #side .-front {{ display: block; }}
     .-alone #body {{ display: none; }}
     .-alone #events {{ display: block; height: 1fr; }}
+    #domains {{ display: none; height: 1fr; }}
+    .-domains #body, .-domains #events {{ display: none; }}
+    .-domains #domains {{ display: block; }}
     ModalScreen, CommandPalette {{ background: transparent; }}
     #room {{ display: none; }}
     .-tiny > * {{ display: none; }}
@@ -144,6 +149,8 @@ class Console(App[None]):
         self._shown_target: str | None = None
         self._without_iommu = False
         self._room = (0, 0)
+        self._zoomed = False
+        self._asked_pane: TreePane | Events | None = None
         self._force = force
         self._settings = settings = settings or Settings()
         self._commands = {command.id: command for command in with_keys(settings.keys)}
@@ -175,6 +182,7 @@ class Console(App[None]):
                 yield Pasids(id="pasids")
                 yield Interrupts(id="interrupts")
         yield Events(id="events")
+        yield Domains(id="domains")
         yield QueryField(id="filter")
         yield TourPanel(id="tour")
         yield FooterBar(id="footer")
@@ -189,6 +197,7 @@ class Console(App[None]):
         self._veil.close()
         if self._stands:
             self.screen_stack[0].refresh(layout=True)
+            self.call_after_refresh(self._look)
 
     @property
     def _stands(self) -> bool:
@@ -227,7 +236,7 @@ class Console(App[None]):
         self._room = (columns, rows)
         screen = self.screen_stack[0]
         tiny = columns < LEAST[0] or rows < LEAST[1]
-        narrow = columns < WIDE
+        narrow = columns < WIDE or self._zoomed
         screen.set_class(tiny, "-tiny")
         screen.set_class(narrow, "-narrow")
         screen.set_class(rows < TALL, "-low")
@@ -235,12 +244,13 @@ class Console(App[None]):
         screen.query_one("#room", Bar).show(room)
         if not narrow:
             screen.query_one("#tree").styles.width = tree_columns(columns)
-            screen.remove_class("-side", "-alone")
+            screen.remove_class("-side", "-alone", "-domains")
         else:
             screen.query_one("#tree").styles.width = "1fr"
         self._show_help(missing=self._without_iommu)
         self._show_footer()
         self._show_header()
+        self.call_after_refresh(self._look)
 
     # -- samples -------------------------------------------------------------------------------
 
@@ -293,12 +303,15 @@ class Console(App[None]):
         """What decides which commands can be given."""
         screen = self.screen_stack[0]
         focused = screen.focused
+        pane = focused.id if focused is not None and focused.id in PANES else "tree"
         return Now(
-            pane=focused.id if focused is not None and focused.id in PANES else "tree",
+            pane=pane,
             typing=self._filter_is_open,
             page=(self.screen.id or "page") if len(self.screen_stack) > 1 else "",
             foldable=self._tree.foldable,
-            filtered=bool(self._tree.filter),
+            filtered=bool((screen.query_one(Events) if pane == "events" else self._tree).filter),
+            zoomed=self._zoomed,
+            mapped=screen.query_one(Interrupts).as_map,
             paused=self.sampler.playhead.paused,
             replay=self._replayer is not None,
             tour=self._tour is not None,
@@ -330,10 +343,17 @@ class Console(App[None]):
 
     def _show_sides(self, sample: Sample) -> None:
         target = self._shown_target = self._tree.cursor
-        for kind in (Inspector, Pasids, Interrupts, Events):
-            self.screen_stack[0].query_one(kind).show(sample, target)
-        irqs = self.screen_stack[0].query_one(Interrupts).visible_irqs()
-        self.sampler.look_at(Focus(target, tuple(irqs)))
+        screen = self.screen_stack[0]
+        screen.query_one(Events).live = not self.sampler.playhead.paused and not self._replayer
+        for kind in (Inspector, Pasids, Interrupts, Events, Domains):
+            screen.query_one(kind).show(sample, target)
+        self._look()
+
+    def _look(self) -> None:
+        """Have read what is looked at: the selected object, the interrupts on the screen."""
+        if self.sample is not None and self._stands:
+            irqs = self.screen_stack[0].query_one(Interrupts).visible_irqs()
+            self.sampler.look_at(Focus(self._tree.cursor, tuple(irqs)))
 
     def _show_header(self) -> None:
         sample = self.sample
@@ -370,6 +390,7 @@ class Console(App[None]):
         self._stall = self.sampler.watch()
         if self._stands:
             self._show_header()
+            self.screen_stack[0].query_one(Events).pass_time()
 
     def on_lines_pane_selected(self, message: LinesPane.Selected) -> None:
         """Show what is selected in the tree, once the selection itself is on the screen."""
@@ -438,9 +459,19 @@ class Console(App[None]):
 
     def action_filter(self) -> None:
         """Ask for a text to find."""
-        self._bring_forward(self._tree)  # It is the tree that is filtered.
-        self._field.open(self._tree.filter, FIELDS, self._tree.values)
+        self._asked_pane = asked = self.query_one(Events) if self._is_in_events else self._tree
+        self._bring_forward(asked)
+        self._field.open(asked.filter, asked.fields, asked.values)
         self._show_footer()
+
+    @property
+    def _asked(self) -> TreePane | Events:
+        """The pane that a query is for."""
+        return self._asked_pane or self._tree
+
+    @property
+    def _is_in_events(self) -> bool:
+        return isinstance(self.focused, Events)
 
     def on_input_changed(self, event: QueryField.Changed) -> None:
         """Find while it is typed; what makes no sense yet changes nothing."""
@@ -448,7 +479,7 @@ class Console(App[None]):
             return  # Closed meanwhile.
         error = None
         try:
-            self._tree.find(event.value)
+            self._asked.find(event.value)
         except QueryError as wrong:
             error = wrong
         hint = self._field.hint(error, self._room[0])
@@ -457,15 +488,17 @@ class Console(App[None]):
     def on_input_submitted(self, _event: QueryField.Submitted) -> None:
         """Keep the filter and go back to the tree, unless it makes no sense."""
         try:
-            self._tree.find(self._field.value)
+            self._asked.find(self._field.value)
         except QueryError:
             return  # It stands below the field what is wrong.
         self._close_filter()
 
     def action_clear(self) -> None:
-        """Show all lines again."""
-        if self._tree.filter or self._filter_is_open:
-            self._tree.find("")
+        """Show all lines again, of the pane that was asked."""
+        if not self._filter_is_open:
+            self._asked_pane = self.query_one(Events) if self._is_in_events else self._tree
+        if self._asked.filter or self._filter_is_open:
+            self._asked.find("")
             self._close_filter()
 
     @property
@@ -479,17 +512,46 @@ class Console(App[None]):
     def _close_filter(self) -> None:
         self._field.display = False
         self.say("")
-        self.screen.set_focus(self._tree)
+        self.screen.set_focus(self._asked)
         self._show_footer()
 
     def action_sort(self) -> None:
-        """Sort the pane that has the focus, or the tree."""
+        """Sort the pane that has the focus, or the tree; of events, show more or less of time."""
         interrupts = self.query_one(Interrupts)
-        if self.focused is interrupts and self.sample is not None:
+        events_ = self.query_one(Events)
+        if self.focused is events_:
+            events_.next_span()
+            self._show_footer()
+        elif self.focused is interrupts and self.sample is not None:
             interrupts.toggle_order()
             interrupts.show(self.sample, self._tree.cursor)
         else:
             self._tree.next_order()
+
+    def action_map(self) -> None:
+        """Show which CPUs take the interrupts, or how many there are."""
+        self.action_pane("interrupts")
+        self.query_one(Interrupts).toggle_map()
+        self._show_footer()
+
+    def action_zoom(self) -> None:
+        """Give the pane with the focus the whole screen, or give it back."""
+        self._zoomed = not self._zoomed
+        pane = self.focused if isinstance(self.focused, LinesPane) else self._tree
+        self._arrange(*self._room)
+        self._bring_forward(pane)
+        self._show_footer()
+
+    def action_enter(self) -> None:
+        """Fold or unfold in the tree; elsewhere, go to what the line is about."""
+        pane = self.focused
+        if not isinstance(pane, SamplePane):
+            self._tree.fold()
+        elif pane.cursor is not None and (target := pane.target_of(pane.cursor)) is not None:
+            if self._tree.select(target):
+                self.action_pane("tree")
+            else:
+                self.say(f"{target} is not among the lines of the tree")
 
     def action_turn(self) -> None:
         """Sort the tree the other way round."""
@@ -501,10 +563,6 @@ class Console(App[None]):
 
         self.push_screen(ColumnsScreen(self._tree.columns, self._tree.choose))
         self._show_footer()
-
-    def action_fold(self) -> None:
-        """Fold or unfold in the tree."""
-        self._tree.fold()
 
     def action_theme(self) -> None:
         """Take the colours for the other kind of background."""
@@ -629,16 +687,18 @@ class Console(App[None]):
         pane.focus()
 
     def _bring_forward(self, pane: LinesPane) -> None:
-        """Have a pane on the screen; on a narrow terminal it takes the place of the others."""
+        """Have a pane on the screen; where there is room for one only, instead of the others."""
         screen = self.screen
-        if screen.has_class("-narrow") or (screen.has_class("-low") and pane.id == "events"):
-            screen.set_class(pane.id not in ("tree", "events"), "-side")
-            screen.set_class(pane.id == "events", "-alone")
-            for other in screen.query("#side LinesPane"):
-                other.set_class(other is pane, "-front")
-        else:
-            screen.remove_class("-alone")
+        one = screen.has_class("-narrow")
+        screen.set_class(pane.id == "domains", "-domains")
+        if isinstance(pane, Domains) and self.sample is not None:
+            pane.show(self.sample, self._tree.cursor)
+        screen.set_class(pane.id == "events" and (one or screen.has_class("-low")), "-alone")
+        screen.set_class(one and pane.id in ("inspector", "pasids", "interrupts"), "-side")
+        for other in screen.query("#side LinesPane"):
+            other.set_class(other is pane, "-front")
         pane.call_after_refresh(pane.redraw)
+        self.call_after_refresh(self._look)
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """The palette: the registry, and nothing else."""

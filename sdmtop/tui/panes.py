@@ -1,4 +1,4 @@
-"""The panes beside the tree: inspector, PASIDs, interrupts, events."""
+"""What the panes beside the tree have in common; the inspector and the PASIDs."""
 
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,26 +8,13 @@ from textual import events
 from sdmtop.collector import Sample
 from sdmtop.columns import middle
 from sdmtop.inspection import inspect
-from sdmtop.model import Detail, Interrupt, Pasid, Unknown
+from sdmtop.model import Detail, Pasid, Unknown
 from sdmtop.text import cell, printable
-from sdmtop.timeline import Happening, clock
+from sdmtop.timeline import clock
 from sdmtop.tui.lines import Content, LinesPane
-
-SPARK = " ▁▂▃▄▅▆▇█"
-
-_ROOMY = 60
-"""Columns of the interrupts pane from which it shows affinity and longer columns."""
 
 _NAME = 14
 """Columns of the inspector before the value."""
-
-_KIND_STYLES = {
-    "added": ("+", "good"),
-    "removed": ("-", "warn"),
-    "changed": ("~", "accent"),
-    "fault": ("!", "bad"),
-    "trouble": ("!", "warn"),
-}
 
 
 class SamplePane(LinesPane):
@@ -44,6 +31,11 @@ class SamplePane(LinesPane):
     def make_keys(self, sample: Sample) -> Sequence[str]:
         """The lines that this sample has here."""
         raise NotImplementedError
+
+    def target_of(self, key: str) -> str | None:
+        """The TARGET that a line is about, if it is about one."""
+        del key
+        return None
 
 
 class Inspector(SamplePane):
@@ -215,6 +207,11 @@ class Pasids(SamplePane):
             (cell(pasid.source, max(self.line_width - 32, 0)), "dim"),
         )
 
+    def target_of(self, key: str) -> str | None:
+        """The device that it is live on."""
+        pasid = self._pasids.get(key)
+        return pasid.device if pasid is not None else None
+
 
 def _hides_pasids(entry: Unknown) -> bool:
     """Whether this is a reason why live PASIDs are not known; capabilities are another matter."""
@@ -225,164 +222,3 @@ def _reason(entry: Unknown) -> str:
     """The errno and the reason itself, which must not be cut off."""
     what, _, why = entry.what.split(" (and ")[0].partition(": ")
     return f"{entry.errno}: {why} ({what})" if why else f"{entry.errno}: {what}"
-
-
-class Interrupts(SamplePane):
-    """Counts, rates and sparklines of interrupts; those of the selected device first."""
-
-    by_rate = False
-    _interrupts: dict[str, Interrupt]
-    _irq_cells = 4
-
-    def title(self) -> str:
-        """The columns, and how they are sorted."""
-        order = "rate" if self.by_rate else "number"
-        spark, count = self._spark_cells, self._count_cells
-        affinity = f" {'AFFINITY':<8}" if self._roomy else ""
-        total = f"{'HISTORY' if self._roomy else 'HIST':<{spark}} {'TOTAL':>{count}}"
-        return (
-            f"4 {cell('IRQ', self._irq_cells - 1)} {'/S':>5} {total} CPU{affinity} WHO (by {order})"
-        )
-
-    def make_keys(self, sample: Sample) -> Sequence[str]:
-        """A line an interrupt."""
-        rows = sample.snapshot.interrupts
-        self._interrupts = {row.irq: row for row in rows}
-        self._irq_cells = min(max(4, *(len(row.irq) for row in rows), 0), 6)
-        if self.by_rate:
-            rows = tuple(sorted(rows, key=lambda row: -(self._rate(row) or 0.0)))
-        mine = [row.irq for row in rows if self.target and row.device == self.target]
-        if not mine:
-            return [row.irq for row in rows]
-        return [*mine, *(row.irq for row in rows if row.device != self.target)]
-
-    def content(self, key: str) -> Content:
-        """Number, rate, sparkline, total, affinity, device and actions."""
-        row = self._interrupts[key]
-        rate = self._rate(row)
-        mark = "▸" if self.target and row.device == self.target else " "
-        who = f"{', '.join(row.actions)} {row.device or ''}".strip()
-        affinity = f" {cell(row.affinity or '', 8)}" if self._roomy else ""
-        count = self._count_cells
-        left = self.line_width - 14 - self._irq_cells - self._spark_cells - count - len(affinity)
-        return (
-            (f"{mark}{cell(row.irq, self._irq_cells)} ", "accent"),
-            (f"{rate_text(rate):>5} ", "plain" if rate else "dim"),
-            (f"{self._spark(row)} ", "good"),
-            (f"{count_text(self._total(row), count):>{count}} ", "plain"),
-            (f"{self._busiest_cpu(row):>3}{affinity} ", "dim"),
-            (cell(who, max(left, 0)), "plain"),
-        )
-
-    def visible_irqs(self) -> list[int]:
-        """The interrupt numbers that stand on the screen."""
-        first = self.scroll_offset.y
-        keys = self.keys[first : first + max(self.size.height - 1, 0)]
-        return [int(key) for key in keys if key.isdecimal()]
-
-    @property
-    def _roomy(self) -> bool:
-        return self.line_width >= _ROOMY
-
-    @property
-    def _spark_cells(self) -> int:
-        return 16 if self._roomy else 6
-
-    @property
-    def _count_cells(self) -> int:
-        return 8 if self._roomy else 5
-
-    def _busiest_cpu(self, row: Interrupt) -> str:
-        """The CPU that has taken most of them."""
-        if self.sample is None or not row.irq.isdecimal():
-            return ""
-        counts = self.sample.per_cpu.get(int(row.irq), ())
-        return str(counts.index(max(counts))) if any(counts) else ""
-
-    def toggle_order(self) -> None:
-        """Sort by rate, or by number again."""
-        self.by_rate = not self.by_rate
-
-    def _rate(self, row: Interrupt) -> float | None:
-        if self.sample is None or not row.irq.isdecimal():
-            return None
-        return self.sample.counters.rate(int(row.irq))
-
-    def _total(self, row: Interrupt) -> int:
-        if self.sample is None or not row.irq.isdecimal():
-            return row.total
-        total = self.sample.counters.total(int(row.irq))
-        return row.total if total is None else total
-
-    def _spark(self, row: Interrupt) -> str:
-        if self.sample is None or not row.irq.isdecimal():
-            return " " * self._spark_cells
-        history = self.sample.counters.history(int(row.irq), self._spark_cells)
-        return sparkline(history, self._spark_cells)
-
-
-class Events(SamplePane):
-    """What happened, newest last; follows the newest unless an older line is selected."""
-
-    _shown: dict[str, Happening]
-
-    def title(self) -> str:
-        """How many."""
-        count = len(self.sample.happenings) if self.sample else 0
-        return f"5 Events ({count})"
-
-    def make_keys(self, sample: Sample) -> Sequence[str]:
-        """A line a happening."""
-        happenings = sample.happenings
-        self._shown = {f"{happening.at} {happening.text}": happening for happening in happenings}
-        return list(self._shown)
-
-    def show(self, sample: Sample, target: str | None) -> None:
-        """Show a newer sample, and its newest line if the newest was in view."""
-        following = not self.keys or self.cursor == self.keys[-1]
-        super().show(sample, target)
-        if following and self.keys:
-            self.select(self.keys[-1])
-
-    def content(self, key: str) -> Content:
-        """Time, glyph, text."""
-        happening = self._shown[key]
-        glyph, style = _KIND_STYLES[happening.kind]
-        return (
-            (f"{clock(happening.at)} ", "dim"),
-            (f"{glyph} ", style),
-            (cell(happening.text, max(self.line_width - 11, 0)), "plain"),
-        )
-
-
-def rate_text(rate: float | None) -> str:
-    """A rate in at most seven cells; blank where there is none yet."""
-    if rate is None:
-        return ""
-    if rate < 10:
-        return f"{rate:.1f}" if rate else "0"
-    for unit in ("", "k", "M"):
-        if rate < 10_000:
-            return f"{rate:.0f}{unit}"
-        rate /= 1000
-    return f"{rate:.0f}G"
-
-
-def count_text(count: int, cells: int = 8) -> str:
-    """A count in at most so many cells, five at least."""
-    for unit in ("", "k", "M", "G"):
-        text = f"{count}{unit}"
-        if len(text) <= cells:
-            return text
-        count //= 1000
-    return f"{count}T"
-
-
-def sparkline(rates: Sequence[float], cells: int) -> str:
-    """The rates as blocks, scaled to the highest, right-aligned in so many cells."""
-    top = max(rates, default=0.0)
-    if top <= 0:
-        return ("▁" * len(rates)).rjust(cells)
-    steps = len(SPARK) - 1
-    bars = (SPARK[max(round(rate / top * steps), 1)] for rate in rates)
-    return "".join(bars).rjust(cells)

@@ -9,6 +9,7 @@ from sdmtop import report
 from sdmtop.collector import Sample
 from sdmtop.columns import DEFAULT, NAME
 from sdmtop.facts import FIELDS, RATE
+from sdmtop.graphs import rate_text
 from sdmtop.layout import line_columns
 from sdmtop.model import Device
 from sdmtop.outline import Line, Outline
@@ -17,7 +18,6 @@ from sdmtop.search import Search
 from sdmtop.text import printable
 from sdmtop.tui.bindings import bindings
 from sdmtop.tui.lines import Content, LinesPane
-from sdmtop.tui.panes import rate_text
 
 RATES = "irq/s"
 """The column whose values change all the time."""
@@ -36,6 +36,7 @@ class TreePane(LinesPane):
     """The lines of the newest sample, as far as they are unfolded and match the filter."""
 
     marks_always = True
+    fields = FIELDS
 
     BINDINGS: ClassVar[list[BindingType]] = bindings("tree")
 

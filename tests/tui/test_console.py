@@ -16,7 +16,7 @@ from sdmtop.tui.app import Console
 from sdmtop.tui.bars import Bar
 from sdmtop.tui.field import QueryField
 from sdmtop.tui.lines import Content, LinesPane
-from sdmtop.tui.panes import Inspector, Pasids, count_text, rate_text, sparkline
+from sdmtop.tui.panes import Inspector, Pasids
 from sdmtop.tui.tree import TreePane
 from tests.hosts import NIC, PARENT, UUID, box, plug, stat, unplug
 from tests.tui.still import StillSampler, console
@@ -628,24 +628,6 @@ def test_help_and_palette_say_why_a_command_cannot_be_given() -> None:
         assert "not now: nothing to" in text
 
     play(scene)
-
-
-def test_numbers_fit_into_their_columns() -> None:
-    assert [rate_text(rate) for rate in (None, 0.0, 3.14, 250.0, 123456.0, 9.9e9)] == [
-        "", "0", "3.1", "250", "123k", "9900M"
-    ]  # fmt: skip
-    assert [count_text(count) for count in (0, 99_999_999, 4_294_967_295)] == [
-        "0", "99999999", "4294967k"
-    ]  # fmt: skip
-    assert [count_text(count, 5) for count in (0, 99_999, 100_000, 4_294_967_295)] == [
-        "0", "99999", "100k", "4294M"
-    ]  # fmt: skip
-
-
-def test_a_sparkline_is_scaled_to_its_highest_value() -> None:
-    assert sparkline([0.0, 5.0, 10.0], 5) == "  ▁▄█"
-    assert sparkline([0.0, 0.0], 4) == "  ▁▁"
-    assert sparkline([], 4) == "    "
 
 
 def test_unknown_facts_of_the_selection_are_in_the_inspector() -> None:

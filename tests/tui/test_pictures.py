@@ -19,6 +19,7 @@ def noon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have it be noon, always."""
     monkeypatch.setattr("sdmtop.tui.app.clock", lambda: "12:00")
     monkeypatch.setattr("sdmtop.tui.panes.clock", lambda _at: "12:00:00")
+    monkeypatch.setattr("sdmtop.tui.events.clock", lambda _at: "12:00:00")
 
 
 def capture(name: str) -> Host:

@@ -95,7 +95,12 @@ def _system(kernel: Kernel) -> Directory:
     cpus = {f"cpu{number}": cpu(number) for number in range(interrupts.possible)}
     nodes = {
         f"node{number}": Directory(
-            Fixed(cpulist=File(lambda number=number: f"{_cpus_of_node(kernel, number)}\n"))  # type: ignore[misc]
+            Fixed(
+                cpulist=File(lambda number=number: f"{_cpus_of_node(kernel, number)}\n"),  # type: ignore[misc]
+                distance=File(
+                    lambda number=number: f"{_distances(scenario.numa_nodes, number)}\n"  # type: ignore[misc]
+                ),
+            )
         )
         for number in range(scenario.numa_nodes)
     }
@@ -114,6 +119,11 @@ def _system(kernel: Kernel) -> Directory:
             ),
         )
     )
+
+
+def _distances(nodes: int, number: int) -> str:
+    """How far a node is from each, as firmware tells it of two sockets."""
+    return " ".join("10" if node == number else "21" for node in range(nodes))
 
 
 def _cpus_of_node(kernel: Kernel, node: int) -> str:

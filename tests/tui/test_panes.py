@@ -1,0 +1,253 @@
+"""Interrupts as a map, the picture of domains, the timeline: through Textual's pilot."""
+
+import time
+
+import pytest
+from textual.pilot import Pilot
+
+from sdmtop.backends.tree import TreeHost
+from sdmtop.timeline import Kind
+from sdmtop.tui.domains import Domains
+from sdmtop.tui.events import Events
+from sdmtop.tui.lines import LinesPane
+from tests.hosts import NIC, PARENT, UUID, box
+from tests.tui.test_console import app_of, go_to, play, sampler_of, text_of, tree_of
+
+_NODE = "/sys/devices/system/node/node"
+
+
+def two_nodes() -> TreeHost:
+    """The box with a node for each CPU; the network card is near to the first."""
+    host = box(
+        **{
+            f"{_NODE}0/cpulist": "0\n",
+            f"{_NODE}0/distance": "10 21\n",
+            f"{_NODE}1/cpulist": "1\n",
+            f"{_NODE}1/distance": "21 10\n",
+            "/sys/kernel/irq/2/per_cpu_count": "1,20\n",
+            "/sys/kernel/irq/3/per_cpu_count": "30,0\n",
+        }
+    )
+    host.put(f"/sys/devices/pci0000:00/{NIC}/numa_node", "0\n")
+    return host
+
+
+async def tick_with(pilot: Pilot[None], counts: str) -> None:
+    """Let a second pass, in which interrupt 2 comes so often on each CPU."""
+    host = sampler_of(pilot).host
+    assert isinstance(host, TreeHost)
+    host.put("/sys/kernel/irq/2/per_cpu_count", counts)
+    sampler_of(pilot).tick()
+    await pilot.pause()
+
+
+def line_of(pilot: Pilot[None], pane: str, start: str) -> str:
+    return next(line for line in text_of(pilot, pane).splitlines() if line[1:].startswith(start))
+
+
+def test_the_map_has_a_shade_for_each_cpu_and_a_border_between_nodes() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await pilot.press("m")
+        await tick_with(pilot, "1,20\n")
+        await tick_with(pilot, "1,520\n")
+        assert "0│1 DIST WHO" in text_of(pilot, "interrupts").splitlines()[0]
+        assert "·│▅   21 eth0-rx" in line_of(pilot, "interrupts", "2 ")
+        await pilot.press("m")
+        await pilot.pause()
+        assert "HIST" in text_of(pilot, "interrupts").splitlines()[0]
+
+    play(scene, two_nodes())
+
+
+def test_an_interrupt_that_is_taken_far_from_its_device_is_marked() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        assert " 1! " in line_of(pilot, "interrupts", "2 ")
+        assert " 0 " in line_of(pilot, "interrupts", "3 ")
+        assert "0!" not in line_of(pilot, "interrupts", "3 ")
+
+    play(scene, two_nodes())
+
+
+def test_the_inspector_says_in_words_where_an_interrupt_is_taken() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await go_to(pilot, NIC)
+        await pilot.pause()
+        text = text_of(pilot, "inspector")
+        assert "IRQ 2         CPU 1, node 1: 21 from node 0" in text
+        assert "IRQ 3         CPU 0, node 0: near" in text
+
+    play(scene, two_nodes(), size=(160, 70))
+
+
+@pytest.mark.parametrize("cpus", [64, 256, 1000])
+def test_many_cpus_share_cells_so_that_the_owner_is_still_seen(cpus: int) -> None:
+    counts = ",".join(["0"] * (cpus - 1) + ["{}"])
+    host = two_nodes()
+    host.put(f"{_NODE}0/cpulist", f"0-{cpus // 2 - 1}\n")
+    host.put(f"{_NODE}1/cpulist", f"{cpus // 2}-{cpus - 1}\n")
+
+    async def scene(pilot: Pilot[None]) -> None:
+        await pilot.press("m")
+        await tick_with(pilot, counts.format(0))
+        await tick_with(pilot, counts.format(500))
+        heading = text_of(pilot, "interrupts").splitlines()[0]
+        assert "CPUs each" in heading
+        line = line_of(pilot, "interrupts", "2 ")
+        assert line.count("▅") == 1
+        assert "eth0-rx" in line
+
+    play(scene, host)
+
+
+def test_the_selected_sdmdevs_interrupt_is_its_parents() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await go_to(pilot, UUID)
+        first = text_of(pilot, "interrupts").splitlines()[1]
+        assert first.startswith("▸1")
+        assert "wakes 1" in first
+
+    play(scene, sdmdev_host())
+
+
+def sdmdev_host() -> TreeHost:
+    """The box, whose mdev runs in its parent's domain."""
+    host = box()
+    host.put("/sys/kernel/iommu_groups/21/name", "sdmdev\n")
+    return host
+
+
+def test_domains_show_the_selections_first_and_who_is_in_each() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await go_to(pilot, NIC)
+        await pilot.press("6")
+        await pilot.pause()
+        lines = text_of(pilot, "domains").splitlines()
+        assert lines[1].startswith("▸ group 2  DMA")
+        assert lines[2].startswith(f"  └─ ▸{NIC}")
+        assert "e1000e" in lines[2]
+
+    play(scene)
+
+
+def test_the_picture_is_not_made_while_nobody_sees_it() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        domains = pilot.app.query_one(Domains)
+        assert list(domains.keys) == []
+        await pilot.press("6")
+        await pilot.pause()
+        assert len(domains.keys) > 2
+        await pilot.press("1", "down")
+        await pilot.pause()
+        assert domains.size.height == 0
+
+    play(scene)
+
+
+@pytest.mark.parametrize("size", [(120, 40), (80, 24), (60, 15)])
+def test_each_pane_has_a_key_whatever_was_shown_before(size: tuple[int, int]) -> None:
+    panes = {"1": "tree", "2": "inspector", "3": "pasids", "4": "interrupts", "5": "events",
+             "6": "domains"}  # fmt: skip
+
+    async def scene(pilot: Pilot[None]) -> None:
+        for before in panes:
+            for key, pane in panes.items():
+                await pilot.press(before, key)
+                await pilot.pause()
+                shown = pilot.app.query_one(f"#{pane}")
+                assert shown.size.height > 1, (before, key)
+                assert shown.has_focus
+
+    play(scene, size=size)
+
+
+def test_enter_goes_to_what_a_line_is_about() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await pilot.press("4", "G")
+        interrupts = pilot.app.query_one("#interrupts", LinesPane)
+        assert interrupts.select("3")
+        await pilot.press("enter")
+        await pilot.pause()
+        assert tree_of(pilot).cursor == NIC
+        assert tree_of(pilot).has_focus
+        await pilot.press("6", "g", "j", "enter")
+        await pilot.pause()
+        assert tree_of(pilot).cursor == NIC
+
+    play(scene)
+
+
+def test_a_pane_can_have_the_whole_screen_and_give_it_back() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await pilot.press("2", "z")
+        await pilot.pause()
+        inspector = pilot.app.query_one("#inspector")
+        assert inspector.size.width == 120
+        assert "z Back" in text_of(pilot, "footer")
+        assert "the group's default domain, not what is attached now" in text_of(pilot, "inspector")
+        await pilot.press("z")
+        await pilot.pause()
+        assert inspector.size.width < 60
+        assert tree_of(pilot).size.height > 0
+
+    play(scene)
+
+
+async def remember(pilot: Pilot[None], *happenings: tuple[float, Kind, str]) -> None:
+    """Have these (seconds ago, kind, text) happened to the network card."""
+    app = app_of(pilot)
+    for ago, kind, text in happenings:
+        app.sampler.timeline.add(kind, NIC, text, time.time() - ago)
+    app.on_console_fresh(app.Fresh(app.sampler, sampler_of(pilot).collector.sample()))
+    await pilot.pause()
+
+
+THREE: tuple[tuple[float, Kind, str], ...] = (
+    (500.0, "added", "old one"),
+    (30.0, "fault", "a fault"),
+    (1.0, "changed", "a change"),
+)
+
+
+def test_the_timeline_can_be_cut_down_to_the_last_minute() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await remember(pilot, *THREE)
+        await pilot.press("e", "s")
+        await pilot.pause()
+        text = text_of(pilot, "events")
+        assert "5 Events (2 of 3, last minute)" in text
+        assert "old one" not in text
+        await pilot.press("s", "s")
+        await pilot.pause()
+        assert "old one" in text_of(pilot, "events")
+
+    play(scene)
+
+
+def test_the_timeline_can_be_asked() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await remember(pilot, *THREE)
+        await pilot.press("e", "slash", *"kind:fa")
+        await pilot.pause()
+        assert "a fault" in text_of(pilot, "events")
+        assert "a change" not in text_of(pilot, "events")
+        assert len(tree_of(pilot).keys) == 5
+        await pilot.press("enter")
+        await pilot.pause()
+        assert pilot.app.query_one(Events).has_focus
+        assert "/kind:fa" in text_of(pilot, "events")
+        await pilot.press("escape")
+        await pilot.pause()
+        assert "a change" in text_of(pilot, "events")
+
+    play(scene)
+
+
+def test_enter_on_an_event_goes_to_what_it_happened_to() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await remember(pilot, *THREE)
+        await pilot.press("e", "G", "enter")
+        await pilot.pause()
+        assert tree_of(pilot).cursor == NIC
+        assert PARENT in tree_of(pilot).keys
+
+    play(scene)
