@@ -139,6 +139,10 @@ class Collector:
         changed |= self._sweep()
         return changed
 
+    def hurry(self) -> None:
+        """Have the next tick read all that is polled."""
+        self._due = dict.fromkeys(self._due, 0.0)
+
     def answer(self, events: Sequence[Event], focus: Focus | None = None) -> bool:
         """What cannot wait for the next beat; returns whether anything is different."""
         focus = focus or Focus()

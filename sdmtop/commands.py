@@ -6,6 +6,7 @@ It knows nothing of Textual, so that the configuration can be checked without th
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
+from sdmtop import reasons
 from sdmtop.keys import shown
 from sdmtop.model import Snapshot
 
@@ -29,7 +30,8 @@ class Now(NamedTuple):
     `typing` a filter, or on a `page` above the panes (its id); `pane` has the focus; `foldable` is
     the selected line of the tree; a filter may be kept after it was typed (`filtered`). It is a
     `replay`, or live; time may be `paused`. There may be a `tour`, or no IOMMU. `target`
-    is what is selected in the tree, and `snapshot` what is shown. `refusal` says why nothing can
+    is what is selected in the tree, `marked` what operations are for instead, and `snapshot` what
+    is shown. `refusal` says why nothing can
     be changed on this host, and is None where the program is armed.
     """
 
@@ -46,6 +48,7 @@ class Now(NamedTuple):
     mapped: bool = False
     zoomed: bool = False
     target: str | None = None
+    marked: tuple[str, ...] = ()
     snapshot: Snapshot | None = None
     refusal: str | None = None
 
@@ -110,6 +113,38 @@ def _escape(now: Now) -> str:
 def _not_to_be_tested(now: Now) -> str | None:
     """Tests take devices and give them back: that is a change, too."""
     return now.refusal if now.target else "select a device, a group or a queue first"
+
+
+def _change(word: str, why_not: Callable[[Snapshot, str], str | None]) -> Callable[[Now], str]:
+    """The footer's word for an operation: only where it would do something, or nearly."""
+
+    def shown_word(now: Now) -> str:
+        on_something = now.target is not None and now.snapshot is not None
+        return in_panes(word)(now) if on_something and _reason(now, why_not) is None else ""
+
+    return shown_word
+
+
+def _no_change(why_not: Callable[[Snapshot, str], str | None]) -> Callable[[Now], str | None]:
+    """Why an operation cannot be begun: first what is so on this host, then on the selection."""
+
+    def reason(now: Now) -> str | None:
+        if now.replay:
+            return "a recording cannot be changed"
+        return now.refusal or _reason(now, why_not)
+
+    return reason
+
+
+def _reason(now: Now, why_not: Callable[[Snapshot, str], str | None]) -> str | None:
+    targets = now.marked or ((now.target,) if now.target else ())
+    if not targets or now.snapshot is None:
+        return "select a device, a group or a queue first"
+    return next((why for one in targets if (why := why_not(now.snapshot, one))), None)
+
+
+def _no_undo(now: Now) -> str | None:
+    return "a recording cannot be changed" if now.replay else now.refusal
 
 
 def _tour(now: Now) -> str:
@@ -199,6 +234,20 @@ COMMANDS = (
     Command("selftest", "t", "selftest", "Self-test",
             "known-answer tests of the selected device, group or queue",
             lambda now: in_panes("Test")(now) if now.target else "", _not_to_be_tested),
+    Command("attach", "a", "attach", "Attach",
+            "give what is selected or marked to VFIO; open and hold a queue",
+            _change("Attach", reasons.not_to_attach), _no_change(reasons.not_to_attach)),
+    Command("detach", "d", "detach", "Detach", "give it back to the driver that it had",
+            _change("Detach", reasons.not_to_detach), _no_change(reasons.not_to_detach)),
+    Command("create", "c", "create", "Create", "make a mediated device of the selected parent",
+            _change("Create", reasons.not_to_create), _no_change(reasons.not_to_create)),
+    Command("remove", "x", "remove", "Remove", "remove the selected or marked mediated devices",
+            _change("Remove", reasons.not_to_remove), _no_change(reasons.not_to_remove)),
+    Command("mark", "v", "mark", "Mark",
+            "mark the selected line, or no longer: operations are for all that are marked"),
+    Command("undo", "u", "undo", "Undo", "undo the last plan of the journal",
+            why_not=_no_undo),
+    Command("journal", "J", "journal", "Journal", "what was done, and what became of it"),
     Command("origin", "o", "origin", "Origin",
             "where and when each value was read, instead of what it means",
             lambda now: in_panes("Meaning" if now.origins else "Origin")(now)),

@@ -60,6 +60,7 @@ class Sampler:
         self._names = names or Names()
         self._generation = 0
         self._focus = Focus()
+        self._hurried = False
         self._busy = False
         self._suspect = ("", 0.0)
         self._hung: dict[int, tuple[str, float]] = {}
@@ -93,6 +94,11 @@ class Sampler:
         if focus != self._focus:
             self._focus = focus
             self._wake()
+
+    def hurry(self) -> None:
+        """Read everything that is polled at once: something was changed."""
+        self._hurried = True
+        self._wake()
 
     def watch(self) -> Stall | None:
         """The watchdog, to be called every second or two; the reads that hang now, if any."""
@@ -171,6 +177,10 @@ class Sampler:
             now = time.monotonic()
             fresh = events.drain() if events is not None and arrived else ()
             self._busy = True
+            if self._hurried:
+                self._hurried = False
+                collector.hurry()
+                due = now
             if now < due:
                 changed = collector.answer(fresh, self._focus)
             else:

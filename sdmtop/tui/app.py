@@ -44,11 +44,14 @@ from sdmtop.tui.tree import TreePane
 if TYPE_CHECKING:
     from textual.timer import Timer
 
+    from sdmtop.backends.base import Host
     from sdmtop.backends.simulator.control import Request
     from sdmtop.backends.simulator.host import SimulatorHost
+    from sdmtop.operations.session import Session as OperationSession
 
     # It brings SQLite, which the live console does without.
     from sdmtop.replay import Replayer
+    from sdmtop.tui.operations import Maker
 
 PANES = ("tree", "inspector", "pasids", "interrupts", "events", "domains")
 
@@ -127,17 +130,20 @@ class Console(App[None]):
         settings: Settings | None = None,
         glance: Glance | None = None,
         tour: bool = False,
+        has_journal: bool = False,
         force: Callable[[int], None] | None = None,
         **options: Any,
     ) -> None:
         """Make the app for a sampler, or a recording in its place, which it starts.
 
-        `glance` is what stands on the screen already; `tour` begins with the tour; `force` ends
-        the program when leaving in good order takes too long.
+        `glance` is what stands on the screen already; `tour` begins with the tour; with
+        `has_journal` an earlier run may have left something half-done; `force` ends the program
+        when leaving in good order takes too long.
         """
         super().__init__(**options)
         self._glance = glance
         self._begins_tour = tour
+        self._has_journal = has_journal
         self._tour: int | None = None
         self._home: Sampler | Replayer = sampler
         self.greeting = ""
@@ -160,6 +166,7 @@ class Console(App[None]):
         self.theme = DARK.name
         if not settings.animation:
             self.animation_level = "none"
+        self._sessions: dict[Host, OperationSession] = {}
         self._refusal = sampler.host.refusal()
         self._silence: Timer | None = None
         self._veil = ExitStack()
@@ -271,6 +278,9 @@ class Console(App[None]):
         if first and self._glance is None:
             self.call_after_refresh(self._unveil)
         self._glance = None  # It has served, and holds what it has read.
+        if self._has_journal and message.sample.complete:
+            self._has_journal = False
+            threading.Thread(target=self._look_back, daemon=True).start()
         if first or not self.sampler.playhead.frozen:
             self._show(message.sample)
         else:
@@ -318,6 +328,7 @@ class Console(App[None]):
             without_iommu=self._without_iommu,
             origins=screen.query_one(Inspector).origins,
             target=self._tree.cursor,
+            marked=self._tree.marked,
             snapshot=self.sample.snapshot if self.sample is not None else None,
             refusal=self._refusal,
         )
@@ -431,6 +442,143 @@ class Console(App[None]):
         if target is not None:
             self.push_screen(SelftestScreen(self.sampler.host, target))
             self._show_footer()
+
+    # -- operations --
+
+    @property
+    def _session(self) -> "OperationSession":
+        """The operations on the host that is looked at; made when first needed."""
+        from sdmtop.operations.session import Session
+
+        host = self.sampler.host
+        if host not in self._sessions:
+            self._sessions[host] = Session(host)
+        return self._sessions[host]
+
+    def _look_back(self) -> None:
+        """Tell what an earlier run has left half-done; in a thread, for it takes a while."""
+        try:
+            left = self._session.look_back()
+        except OSError as error:
+            left = [sentence("the journal", error)]
+        for text in left:
+            self.sampler.timeline.add("trouble", None, text)
+        if left:
+            self.call_from_thread(self.say, left[-1])
+
+    def _operate(self, title: str, make: "Maker", *, siblings: bool = False) -> None:
+        """Show a plan, and have it carried out if the operator says so."""
+        from sdmtop.tui.operations import PlanScreen
+
+        screen = PlanScreen(self._session, title, make, siblings=siblings)
+
+        def closed(done: bool | None) -> None:
+            if done and isinstance(self.sampler, Sampler):
+                self._tree.unmark()
+                for text in screen.happened:
+                    self.sampler.timeline.add("changed", self._tree.cursor, text.strip())
+                self.sampler.hurry()
+
+        self.push_screen(screen, closed)
+        self._show_footer()
+
+    @property
+    def _targets(self) -> tuple[str, ...]:
+        """What operations are for: all that is marked, else what is selected."""
+        cursor = self._tree.cursor
+        return self._tree.marked or ((cursor,) if cursor is not None else ())
+
+    def action_mark(self) -> None:
+        """Mark the selected line, or no longer."""
+        self._tree.mark()
+        self._show_footer()
+
+    def action_attach(self) -> None:
+        """Plan to attach what is selected."""
+        from sdmtop.operations.attach import plan_attach
+
+        targets = self._targets
+        self._operate(
+            "Attach",
+            lambda means, only: plan_attach(means.host, means.snapshot, targets, only=only),
+            siblings=True,
+        )
+
+    def action_detach(self) -> None:
+        """Plan to detach what is selected."""
+        from sdmtop.operations.undo import plan_detach
+
+        targets = self._targets
+        self._operate(
+            "Detach",
+            lambda means, only: plan_detach(
+                means.host, means.snapshot, targets, entries=means.entries, kept=means.kept,
+                only=only,
+            ),
+            siblings=True,
+        )  # fmt: skip
+
+    def action_create(self) -> None:
+        """Plan to make a mediated device; ask of which type where there are several."""
+        from sdmtop.tui.operations import TypeScreen
+
+        types = self.sample.snapshot.mdev_types if self.sample is not None else ()
+        offered = [
+            (f"{one.parent}/{one.id}", f"{one.name or ''}, {one.available_instances} left")
+            for one in types
+            if one.parent == self._tree.cursor
+        ]
+        if len(offered) == 1:
+            self._create(offered[0][0])
+        elif offered:
+            self.push_screen(TypeScreen(offered), self._create)
+
+    def _create(self, name: str | None) -> None:
+        from sdmtop.operations.mdevs import plan_create
+
+        if name is not None:
+            self._operate("Create", lambda means, _: plan_create(means.host, means.snapshot, name))
+
+    def action_remove(self) -> None:
+        """Plan to remove what is selected."""
+        from sdmtop.operations.mdevs import plan_remove
+
+        targets = self._targets
+        self._operate("Remove", lambda means, _: plan_remove(means.host, means.snapshot, targets))
+
+    def action_undo(self) -> None:
+        """Plan to undo the last plan."""
+        self._undo(None)
+
+    def _undo(self, number: int | None) -> None:
+        from sdmtop.operations.undo import plan_undo
+
+        self._operate(
+            "Undo",
+            lambda means, _: plan_undo(
+                means.host, means.snapshot, means.entries, kept=means.kept, number=number
+            ),
+        )
+
+    def action_journal(self) -> None:
+        """Show the journal."""
+        from sdmtop.tui.operations import JournalScreen
+
+        try:
+            entries = self._session.entries()
+        except OSError as error:
+            self.say(sentence("Journal", error))
+            return
+
+        def chosen(number: int | None) -> None:
+            if number is not None:
+                self._undo(number)
+
+        if entries:
+            self.push_screen(JournalScreen(self._session, entries), chosen)
+            self._show_footer()
+        else:
+            self.say("the journal has no plans")
 
     def action_command_palette(self) -> None:
         """Find a command by its name."""

@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from sdmtop.glance import Glance
+from sdmtop.places import state_directory
 from sdmtop.settings import Settings
 from sdmtop.terminal import Terminal
 from sdmtop.tui.app import Console
@@ -41,6 +42,8 @@ def run_console(
         settings=settings,
         glance=glance,
         tour=tour,
+        has_journal=sampler.host.backend == "linux"
+        and os.path.exists(os.path.join(state_directory(), "journal")),
         force=terminal.abandon,
         driver_class=ConsoleDriver,
         ansi_color=theme.startswith("ansi") or None,

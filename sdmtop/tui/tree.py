@@ -57,6 +57,7 @@ class TreePane(LinesPane):
         self.turned = False
         """Whether they are sorted the other way round."""
         self._folded: set[str] = set()
+        self._marked: set[str] = set()
         self._sample: Sample | None = None
         self._before_filter: str | None = None
         self._settled: str | None = None
@@ -81,6 +82,8 @@ class TreePane(LinesPane):
         line = self._lines[key]
         core = self._outline.core(line, rate_text(self._rate(key)))
         fold = "▸" if self._is_folded(key) else "▾" if key in self._parents else " "
+        if key in self._marked:
+            fold = "*"
         cells = self._outline.cells(line, core)
         text = self._outline.columns.render(cells, line.depth, self._widths)
         return ((f"{fold} ", "dim"), (text, _STYLES.get(core[2], "plain")))
@@ -148,6 +151,23 @@ class TreePane(LinesPane):
         if self.foldable and self.cursor is not None:
             self._folded ^= {self.cursor}
             self.rearrange()
+
+    def mark(self) -> None:
+        """Mark the selected line, or no longer, and go on to the next."""
+        if self.cursor is not None:
+            self._marked ^= {self.cursor}
+            self.redraw()
+            self.action_move(1)
+
+    def unmark(self) -> None:
+        """Mark nothing."""
+        self._marked.clear()
+        self.redraw()
+
+    @property
+    def marked(self) -> tuple[str, ...]:
+        """What is marked and still there, in the order of the host."""
+        return tuple(key for key in self._lines if key in self._marked)
 
     def action_outwards(self) -> None:
         """Fold the selected line, or go to the one that it hangs below."""

@@ -19,6 +19,7 @@ class StillSampler(Sampler):
         self.collector.read_rest(0.0)
         self.stall: Stall | None = None
         self.now = 0.0
+        self._events = host.events()
         self.stopped = False
 
     def start(self) -> None:
@@ -35,8 +36,14 @@ class StillSampler(Sampler):
     def tick(self, seconds: float = 1.0) -> None:
         """Let time pass, and read what is due."""
         self.now += seconds
-        if self.collector.tick(self.now, (), self._focus):
+        events = self._events.drain() if self._events is not None else ()
+        if self.collector.tick(self.now, events, self._focus):
             self._publish(self.collector.sample())
+
+    def hurry(self) -> None:
+        """Read at once."""
+        self.collector.hurry()
+        self.tick()
 
     def watch(self) -> Stall | None:
         """The stall that the test has set."""

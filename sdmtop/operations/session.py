@@ -1,0 +1,123 @@
+"""Operations that somebody watches: planned and carried out in a thread, and told of as they go."""
+
+from __future__ import annotations
+
+import threading
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
+
+from sdmtop.backends.base import Host, open_host
+from sdmtop.errors import NothingToDoError, RefusedError, sentence
+from sdmtop.operations.execute import Consent, Progress, Result, execute, follow
+from sdmtop.operations.kept import Kept
+from sdmtop.operations.plan import Plan
+from sdmtop.operations.recovery import half_done, settle
+from sdmtop.operations.store import Store, open_journal, open_store
+from sdmtop.readers.snapshot import read_snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sdmtop.model import Snapshot
+    from sdmtop.operations.journal import Entry
+
+
+class Means(NamedTuple):
+    """What a plan is made from."""
+
+    host: Host
+    snapshot: Snapshot
+    entries: tuple[Entry, ...]
+    kept: Kept
+
+
+class Failed(NamedTuple):
+    """Why there is no plan, or why it was not begun."""
+
+    why: str
+
+
+class Late(NamedTuple):
+    """A step that had hung has returned."""
+
+    what: str
+
+
+Update = Plan | Progress | Result | Failed | Late
+
+
+class Session:
+    """All operations of a console. What it tells comes from threads of its own."""
+
+    def __init__(self, host: Host) -> None:
+        # The sampler's watchdog follows what its own host reads: of a kernel we take another.
+        self.host = open_host(host.url) if host.backend == "linux" else host
+        self.host.disarmed = host.disarmed
+        self.kept = Kept(self.host)
+        self._stopped = False
+
+    @cached_property
+    def store(self) -> Store:
+        """The journal and the locks. Raises `OSError` where they cannot be made."""
+        store = open_store(self.host)
+        settle(self.host, store.journal)
+        return store
+
+    def entries(self) -> tuple[Entry, ...]:
+        """The journal, whether or not it may be written. Raises `OSError`."""
+        if self.host.refusal() is not None:
+            return open_journal(self.host).entries()
+        return self.store.journal.entries()
+
+    def look_back(self) -> list[str]:
+        """What an earlier run has left half-done, in sentences. Raises `OSError`."""
+        return half_done(self.host, self.entries())
+
+    def plan(self, make: Callable[[Means], Plan], tell: Callable[[Update], None]) -> None:
+        """Make a plan; ends with it, or with `Failed`."""
+
+        def work() -> None:
+            means = Means(self.host, read_snapshot(self.host), self.entries(), self.kept)
+            tell(make(means))
+
+        self._start(work, tell)
+
+    def carry_out(self, plan: Plan, consent: Consent, tell: Callable[[Update], None]) -> None:
+        """Do what a plan says; ends with a `Result`, or with `Failed` if it was not begun.
+
+        If a step hangs, `Late` tells of its return, whenever that is.
+        """
+        self._stopped = False
+
+        def work() -> None:
+            result = execute(
+                self.host,
+                plan,
+                store=self.store,
+                kept=self.kept,
+                consent=consent,
+                tell=tell,
+                stop=lambda: self._stopped,
+            )
+            tell(result)
+            late = follow(self.host, result, self.store, plan)
+            if late is not None:
+                tell(Late(late))
+
+        self._start(work, tell)
+
+    def stop(self) -> None:
+        """Undo what was done, from the step on that is under way."""
+        self._stopped = True
+
+    @staticmethod
+    def _start(work: Callable[[], None], tell: Callable[[Update], None]) -> None:
+        def run() -> None:
+            try:
+                work()
+            except (RefusedError, NothingToDoError) as error:
+                tell(Failed(str(error)))
+            except (OSError, ValueError) as error:
+                tell(Failed(sentence("it failed", error)))
+
+        threading.Thread(target=run, name="sdmtop-operation", daemon=True).start()

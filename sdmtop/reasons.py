@@ -1,0 +1,77 @@
+"""Why an operation cannot be begun on what is selected, as far as a snapshot tells.
+
+This is what dims a key. What else stands against an operation, its plan says.
+"""
+
+from sdmtop.conclusions import holders
+from sdmtop.model import Device, Sdmdev, Snapshot
+from sdmtop.readers.groups import is_vfio
+
+_MDEVS = ("sdmdev", "mdev")
+
+
+def not_to_attach(snapshot: Snapshot, target: str) -> str | None:
+    """Why a target cannot be attached."""
+    queue = _queue(snapshot, target)
+    if queue is not None:
+        return _held(snapshot, queue) if queue.kind in _MDEVS else None
+    devices = _devices(snapshot, target)
+    if not devices:
+        return f"{target} is no device, group or queue"
+    groups = {one.id: one for one in snapshot.groups}
+    if all(
+        device.driver is not None
+        and is_vfio(device.driver)
+        and (device.group not in groups or groups[device.group].viable is not False)
+        for device in devices
+    ):
+        return f"{target} is attached already"
+    return None
+
+
+def not_to_detach(snapshot: Snapshot, target: str) -> str | None:
+    """Why a target cannot be detached."""
+    queue = _queue(snapshot, target)
+    if queue is not None:
+        return f"{target} is held by nobody" if queue.holders == () else None
+    devices = _devices(snapshot, target)
+    if not devices:
+        return f"{target} is no device, group or queue"
+    if len(devices) == 1 and devices[0].driver is None:
+        return f"{target} has no driver"
+    return None
+
+
+def not_to_create(snapshot: Snapshot, target: str) -> str | None:
+    """Why nothing can be created on a target."""
+    types = [one for one in snapshot.mdev_types if one.parent == target]
+    if not types:
+        return f"{target} offers no type of mediated device"
+    if all(one.available_instances == 0 for one in types):
+        return f"{target} has no instance left"
+    return None
+
+
+def not_to_remove(snapshot: Snapshot, target: str) -> str | None:
+    """Why a target cannot be removed."""
+    queue = _queue(snapshot, target)
+    if queue is None or queue.kind not in _MDEVS:
+        return f"{target} is no mediated device"
+    return _held(snapshot, queue)
+
+
+def _held(snapshot: Snapshot, queue: Sdmdev) -> str | None:
+    pids = queue.holders or holders(snapshot).get(f"group/{queue.group}", ())
+    names = {process.pid: process.name for process in snapshot.processes}
+    return f"{names.get(pids[0]) or 'process'} {pids[0]} holds it" if pids else None
+
+
+def _queue(snapshot: Snapshot, target: str) -> Sdmdev | None:
+    return next((one for one in snapshot.sdmdevs if one.id == target), None)
+
+
+def _devices(snapshot: Snapshot, target: str) -> list[Device]:
+    kind, _, number = target.partition("/")
+    if kind == "group":
+        return [one for one in snapshot.devices if str(one.group) == number]
+    return [one for one in snapshot.devices if one.address == target]

@@ -1,0 +1,353 @@
+"""Operations in the console: the plan before anything is done, its steps, the journal."""
+
+from collections.abc import Callable, Iterable, Sequence
+from textwrap import wrap
+from typing import ClassVar
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical
+from textual.content import Content as Text
+from textual.message import Message
+from textual.screen import ModalScreen
+from textual.widgets import Button, Input, OptionList
+from textual.widgets.option_list import Option
+
+from sdmtop.operations.execute import Consent, Progress, Result, gate
+from sdmtop.operations.journal import Entry
+from sdmtop.operations.plan import Plan
+from sdmtop.operations.session import Failed, Late, Means, Session, Update
+from sdmtop.operations.words import demand, entry_lines, plan_lines, result_lines, state_of
+from sdmtop.text import cell, printable
+from sdmtop.tui.bars import Bar
+from sdmtop.tui.lines import Content, LinesPane
+
+Maker = Callable[[Means, bool], Plan]
+"""Makes a plan; True: for the targets only, not for what else is in their groups."""
+
+_STYLES = {"+": "good", "!": "warn", "?": "warn", "x": "bad"}
+"""By the sign that begins a verdict."""
+
+
+class Lines(LinesPane):
+    """Lines of text, whole: what does not fit goes on in the next; verdicts in their colour."""
+
+    def __init__(self, *, id: str) -> None:  # noqa: A002 (Textual's own word)
+        super().__init__(id=id)
+        self._heading = ""
+        self._told: Sequence[str] = ()
+        self._lines: dict[str, tuple[str, str]] = {}
+        """(text, style) by key."""
+
+    def tell(self, heading: str, lines: Iterable[str], *, end: bool = False) -> None:
+        """Show these lines; with `end`, the last of them."""
+        self._heading = heading
+        self._told = [printable(line) for line in lines]
+        self._wrap()
+        if end:
+            self.action_edge(1)
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Wrap anew."""
+        super().on_resize(event)
+        self._wrap()
+
+    def _wrap(self) -> None:
+        self._lines = {}
+        for number, line in enumerate(self._told):
+            style = _STYLES.get(line[2:3], "plain") if line[3:4] == " " else "plain"
+            indent = " " * (len(line) - len(line.lstrip()) + 7)
+            wrapped = wrap(
+                line,
+                # Room for the scrollbar, whether it is there yet or not.
+                max(self.size.width - 2, 20),
+                subsequent_indent=indent,
+                break_on_hyphens=False,
+                drop_whitespace=False,
+            )
+            for part, text in enumerate(wrapped or [""]):
+                # The first part has the number of the line itself.
+                self._lines[f"{number}.{part}" if part else f"{number}"] = (text, style)
+        self.show_keys(list(self._lines))
+
+    def title(self) -> str:
+        """The heading."""
+        return cell(self._heading, self.line_width)
+
+    def content(self, key: str) -> Content:
+        """One line."""
+        text, style = self._lines[key]
+        return ((cell(text, self.line_width), style),)
+
+
+class PlanScreen(ModalScreen[bool]):
+    """One operation: shown, confirmed, carried out. Its result is whether anything was done."""
+
+    CSS = """
+    PlanScreen { align: center middle; }
+    PlanScreen > Vertical {
+        width: 110; max-width: 100%; height: 90%; border: round $primary; background: $surface;
+    }
+    PlanScreen Lines { height: 1fr; }
+    PlanScreen Bar { height: 1; }
+    PlanScreen Input { visibility: hidden; width: 1fr; height: 1; border: none; }
+    PlanScreen Input.-asked { visibility: visible; background: $boost; }
+    PlanScreen Horizontal { height: 1; }
+    PlanScreen Button { height: 1; min-width: 12; border: none; margin: 0 1; }
+    PlanScreen Button:focus { text-style: bold reverse; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        ("escape", "cancel", "Cancel"),
+        ("o", "only", "Only"),
+    ]
+
+    class Told(Message):
+        """The session has something to say."""
+
+        def __init__(self, update: Update) -> None:
+            super().__init__()
+            self.update = update
+
+    def __init__(self, session: Session, title: str, make: Maker, *, siblings: bool) -> None:
+        """Of the plan that `make` makes; `siblings`: it may be for the targets only."""
+        super().__init__()
+        self._session = session
+        self._title = title
+        self._make = make
+        self._siblings = siblings
+        self._only = False
+        self._plan: Plan | None = None
+        self._begun = False
+        self._ended = False
+        self._told: list[str] = []
+        self.happened: list[str] = []
+        """What came of it, for the events."""
+
+    def compose(self) -> ComposeResult:
+        """The plan, what it asks for, and two buttons."""
+        with Vertical():
+            yield Lines(id="plan")
+            yield Bar(id="demand")
+            with Horizontal():
+                yield Button("Cancel", id="cancel")
+                yield Input(id="typed", placeholder="tab, and type it here")
+                yield Button("Go on", id="go", disabled=True)
+
+    def on_mount(self) -> None:
+        """Begin to plan. Whoever presses enter without reading has done nothing."""
+        self.query_one("#cancel", Button).focus()
+        self._begin_to_plan()
+
+    def _begin_to_plan(self) -> None:
+        self._plan = None
+        self.query_one("#go", Button).disabled = True
+        self.query_one(Lines).tell(f" {self._title}", ["", "  looking at what it would cost"])
+        only = self._only
+        self._session.plan(lambda means: self._make(means, only), self._tell)
+
+    def _tell(self, update: Update) -> None:
+        """Called in the session's thread."""
+        self.post_message(self.Told(update))
+
+    # -- what comes of it --
+
+    def on_plan_screen_told(self, message: Told) -> None:
+        """Take an update, and show it."""
+        match message.update:
+            case Plan() as plan:
+                self._show_plan(plan)
+            case Progress() as progress:
+                self._show_progress(progress)
+            case Result() as result:
+                self._show_result(result)
+            case Failed(why=why):
+                self._finish([f"  not done: {why}"])
+            case Late(what=what):
+                self._finish([*self._told, f"  {what}"])
+
+    def _show_plan(self, plan: Plan) -> None:
+        self._plan = plan
+        why = gate(self._session.host, plan)
+        lines = [f" {line}" for line in plan_lines(plan)]
+        self.query_one(Lines).tell(f" {self._title}: the plan", lines)
+        hint = "   (o: only the targets)" if self._siblings else ""
+        hint = "   (o: all of the group)" if self._siblings and self._only else hint
+        self._demand(f"{why or demand(plan)}{hint}")
+        self._ask(typed=bool(plan.doubts) and why is None)
+        self.query_one("#go", Button).disabled = why is not None or bool(plan.doubts)
+
+    def _show_progress(self, progress: Progress) -> None:
+        if self._plan is None:
+            return
+        steps = self._plan.steps
+        text = f" {progress.text}" if progress.text else ""
+        line = f"  {progress.step + 1}/{len(steps)} {steps[progress.step].title}: {progress.phase}"
+        if progress.phase in ("begins", "waits"):
+            self._demand(f"{line.strip()}{text}   (esc: stop, and take back what was done)")
+        else:
+            self._told.append(line + text)
+            self.query_one(Lines).tell(f" {self._title}: under way", self._told, end=True)
+
+    def _show_result(self, result: Result) -> None:
+        assert self._plan is not None  # noqa: S101 - a result is that of a plan
+        lines = [*result_lines(self._plan, result)]
+        self.happened += lines[:2]
+        self._finish([*self._told, "", *(f"  {line}" for line in lines)])
+
+    def _finish(self, lines: Sequence[str]) -> None:
+        self._told = list(lines)
+        self._ended = True
+        self.query_one(Lines).tell(f" {self._title}", lines, end=True)
+        self._demand("")
+        self._ask(typed=False)
+        self.query_one("#go", Button).display = False
+        button = self.query_one("#cancel", Button)
+        button.label = "Close"
+        button.focus()
+
+    def _ask(self, *, typed: bool) -> None:
+        """Have the field for what is typed in full, or not."""
+        field = self.query_one(Input)
+        field.set_class(typed, "-asked")
+        field.disabled = not typed
+
+    def _demand(self, text: str) -> None:
+        self.query_one("#demand", Bar).show(f" {printable(text)}")
+
+    # -- what the operator says --
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """What is in doubt goes on only when it is typed in full."""
+        event.stop()  # It is not the filter.
+        self.query_one("#go", Button).disabled = not self._plan or event.value != self._plan.phrase
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Enter goes to the button, and not on."""
+        event.stop()
+        go = self.query_one("#go", Button)
+        if not go.disabled:
+            go.focus()
+
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        """One of the two."""
+        if event.button.id == "cancel":
+            self.action_cancel()
+        elif self._plan is not None and not self._begun:
+            self._begun = True
+            self.query_one("#go", Button).disabled = True
+            consent = Consent(confirmed=True, typed=self.query_one(Input).value)
+            self._ask(typed=False)
+            self._session.carry_out(self._plan, consent, self._tell)
+
+    def action_cancel(self) -> None:
+        """Close; while steps are done, have them taken back instead."""
+        if self._begun and not self._ended:
+            self._session.stop()
+            self._demand("stopping: what was done is taken back")
+        else:
+            self.dismiss(self._begun)
+
+    def action_only(self) -> None:
+        """Plan for the targets only, or for all that is in their groups."""
+        if self._siblings and self._plan is not None and not self._begun:
+            self._only = not self._only
+            self._begin_to_plan()
+
+
+class JournalScreen(ModalScreen[int | None]):
+    """The plans of the journal; its result is the number of one to undo."""
+
+    CSS = """
+    JournalScreen { align: center middle; }
+    JournalScreen > Vertical {
+        width: 110; max-width: 100%; height: 90%; border: round $primary; background: $surface;
+    }
+    JournalScreen #plans { height: 1fr; }
+    JournalScreen #entry { height: 2fr; border-top: solid $primary; }
+    JournalScreen Bar { height: 1; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        ("escape,q,J", "leave", "Close"),
+        ("u", "undo", "Undo"),
+    ]
+
+    def __init__(self, session: Session, entries: Sequence[Entry]) -> None:
+        """Of these plans."""
+        super().__init__()
+        self._session = session
+        self._entries = {f"{index}": entry for index, entry in enumerate(entries)}
+
+    def compose(self) -> ComposeResult:
+        """The plans, and all of the one that is selected."""
+        with Vertical():
+            yield Lines(id="plans")
+            yield Lines(id="entry")
+            yield Bar(id="keys")
+
+    def on_mount(self) -> None:
+        """The newest is selected."""
+        host = self._session.host
+        lines = [
+            f" {entry.begun.number:>4}  {state_of(host, entry):<18}  {entry.begun.plan.command}"
+            for entry in self._entries.values()
+        ]
+        plans = self.query_one("#plans", Lines)
+        plans.tell(" Journal", lines, end=True)
+        plans.focus()
+        self.query_one("#keys", Bar).show(" u Undo the selected plan   esc Close")
+
+    def on_lines_pane_selected(self, message: LinesPane.Selected) -> None:
+        """Show what is selected."""
+        if message.pane.id == "plans":
+            lines = entry_lines(self._session.host, self._entries[message.key.partition(".")[0]])
+            self.query_one("#entry", Lines).tell("", [f" {line}" for line in lines])
+
+    def action_undo(self) -> None:
+        """Undo the selected plan."""
+        key = self.query_one("#plans", Lines).cursor
+        if key is not None:
+            self.dismiss(self._entries[key.partition(".")[0]].begun.number)
+
+    def action_leave(self) -> None:
+        """Close."""
+        self.dismiss(None)
+
+
+class TypeScreen(ModalScreen[str | None]):
+    """Which type of mediated device to make; its result is `PARENT/TYPE`."""
+
+    CSS = """
+    TypeScreen { align: center middle; }
+    TypeScreen OptionList {
+        width: 78; max-width: 100%; height: auto; max-height: 100%;
+        border: round $primary; background: $surface; padding: 0 1;
+    }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [("escape,q", "leave", "Close")]
+
+    def __init__(self, types: Sequence[tuple[str, str]]) -> None:
+        """Of these: (`PARENT/TYPE`, what it is)."""
+        super().__init__()
+        self._types = types
+
+    def compose(self) -> ComposeResult:
+        """One list."""
+        yield OptionList(
+            *(Option(Text(printable(f"{name}  {what}"))) for name, what in self._types),
+            markup=False,
+        )
+
+    def on_mount(self) -> None:
+        """It has the keys."""
+        menu = self.query_one(OptionList)
+        menu.border_title = "Create"
+        menu.focus()
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        """Take what was chosen."""
+        self.dismiss(self._types[event.option_index][0])
+
+    def action_leave(self) -> None:
+        """Close."""
+        self.dismiss(None)

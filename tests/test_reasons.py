@@ -1,0 +1,86 @@
+"""Why a key is dimmed: the sentence, told from the snapshot alone."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+
+from sdmtop.model import MdevType, Process, Snapshot
+from sdmtop.reasons import not_to_attach, not_to_create, not_to_detach, not_to_remove
+from tests.records import device, group, queue, snapshot
+
+KERNEL, VFIO, BARE = "0000:00:01.0", "0000:00:02.0", "0000:00:03.0"
+FREE, HELD, UACCE = "5d3de000-0000-4000-8000-000000000001", "held", "hisi_zip-0"
+
+
+def types(left: int | None) -> MdevType:
+    return MdevType(parent=KERNEL, id="zip", name=None, device_api=None,
+                    available_instances=left, flags=None, instances=())  # fmt: skip
+
+
+@pytest.fixture
+def host() -> Snapshot:
+    return snapshot(
+        groups=[group(1, KERNEL), group(2, VFIO, viable=True), group(3, BARE, viable=True)],
+        devices=[
+            device(KERNEL, driver="hisi_zip", group=1),
+            device(VFIO, driver="vfio-pci", group=2),
+            device(BARE, group=3),
+        ],
+        sdmdevs=[queue(FREE), queue(HELD, holders=(7,)), queue(UACCE, kind="uacce", group=None)],
+        processes=[Process(pid=7, name="qemu", user="root", holds=("/dev/vfio/21",))],
+        mdev_types=(types(1),),
+    )
+
+
+@pytest.mark.parametrize(
+    ("target", "reason"),
+    [
+        (KERNEL, None),
+        (BARE, None),
+        (VFIO, f"{VFIO} is attached already"),
+        ("group/2", "group/2 is attached already"),
+        ("group/1", None),
+        ("group/99", "group/99 is no device, group or queue"),
+        (UACCE, None),
+        (HELD, "qemu 7 holds it"),
+    ],
+)
+def test_to_attach(host: Snapshot, target: str, reason: str | None) -> None:
+    assert not_to_attach(host, target) == reason
+
+
+def test_what_is_attached_in_a_group_that_is_not_viable_can_be_attached_whole(
+    host: Snapshot,
+) -> None:
+    groups = tuple(replace(one, viable=False) for one in host.groups)
+    assert not_to_attach(replace(host, groups=groups), VFIO) is None
+
+
+@pytest.mark.parametrize(
+    ("target", "reason"),
+    [
+        (VFIO, None),
+        (BARE, f"{BARE} has no driver"),
+        (HELD, None),
+        (FREE, f"{FREE} is held by nobody"),
+        ("nothing", "nothing is no device, group or queue"),
+    ],
+)
+def test_to_detach(host: Snapshot, target: str, reason: str | None) -> None:
+    assert not_to_detach(host, target) == reason
+
+
+def test_to_create(host: Snapshot) -> None:
+    assert not_to_create(host, KERNEL) is None
+    assert not_to_create(host, VFIO) == f"{VFIO} offers no type of mediated device"
+    used_up = replace(host, mdev_types=(types(0),))
+    assert not_to_create(used_up, KERNEL) == f"{KERNEL} has no instance left"
+    untold = replace(host, mdev_types=(types(None),))
+    assert not_to_create(untold, KERNEL) is None
+
+
+def test_to_remove(host: Snapshot) -> None:
+    assert not_to_remove(host, HELD) == "qemu 7 holds it"
+    assert not_to_remove(host, UACCE) == f"{UACCE} is no mediated device"
+    assert not_to_remove(host, VFIO) == f"{VFIO} is no mediated device"

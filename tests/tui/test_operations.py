@@ -1,0 +1,260 @@
+"""The keys a d c x v u J: the plan first, confirmed, carried out, taken back."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Button, Input
+
+from sdmtop.backends.simulator.host import SimulatorHost
+from sdmtop.backends.simulator.scenario import read_scenario
+from sdmtop.readers.snapshot import read_snapshot
+from sdmtop.tui.bars import Bar, FooterBar
+from sdmtop.tui.lines import LinesPane
+from sdmtop.tui.operations import JournalScreen, Lines, PlanScreen
+from tests.operations.bench import EDU, NIC, SCENARIO, TWIN, UUID, ZIP
+from tests.tui.still import console
+
+Scene = Callable[[Pilot[None]], Awaitable[None]]
+
+
+def play(host: SimulatorHost, scene: Scene) -> None:
+    async def run() -> None:
+        app = console(host)
+        async with app.run_test(size=(120, 40)) as pilot:
+            await pilot.pause()
+            await scene(pilot)
+
+    asyncio.run(run())
+
+
+@pytest.fixture
+def host() -> SimulatorHost:
+    return SimulatorHost(read_scenario(SCENARIO, "bench.toml"))
+
+
+async def until(pilot: Pilot[None], come: Callable[[], bool]) -> None:
+    """Let the session's thread work; the runner of the tests ends what never comes."""
+    while not come():
+        await pilot.pause(0.01)
+
+
+async def plan(pilot: Pilot[None], key: str, target: str) -> None:
+    """Press a key on a target, and wait for the plan."""
+    assert pilot.app.query_one("#tree", LinesPane).select(target)
+    await pilot.pause()
+    await pilot.press(key)
+    assert isinstance(pilot.app.screen, PlanScreen)
+    await until(pilot, lambda: "looking at" not in shown(pilot))
+    await pilot.pause()
+
+
+def shown(pilot: Pilot[None], pane: str = "plan") -> str:
+    lines = pilot.app.screen.query_one(f"#{pane}", Lines)
+    return "\n".join(lines.content(key)[0][0].rstrip() for key in lines.keys)
+
+
+def demand(pilot: Pilot[None]) -> str:
+    return pilot.app.screen.query_one("#demand", Bar).render_line(0).text.strip()
+
+
+def driver(host: SimulatorHost, address: str) -> str | None:
+    return next(one.driver for one in read_snapshot(host).devices if one.address == address)
+
+
+def go(pilot: Pilot[None]) -> Button:
+    return pilot.app.screen.query_one("#go", Button)
+
+
+def is_over(pilot: Pilot[None]) -> bool:
+    return str(pilot.app.screen.query_one("#cancel", Button).label) == "Close"
+
+
+def test_the_plan_is_shown_and_cancel_has_the_focus(host: SimulatorHost) -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await plan(pilot, "a", EDU)
+        assert f"sdmtop attach {EDU}" in shown(pilot)
+        assert "write 'vfio-pci' to" in shown(pilot)
+        assert pilot.app.focused is pilot.app.screen.query_one("#cancel", Button)
+        await pilot.press("enter")
+        await until(pilot, lambda: not isinstance(pilot.app.screen, PlanScreen))
+        assert driver(host, EDU) is None
+
+    play(host, scene)
+
+
+def test_go_on_does_it_and_the_result_is_told(host: SimulatorHost) -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await plan(pilot, "a", EDU)
+        go(pilot).press()
+        await until(pilot, lambda: is_over(pilot))
+        assert "done: plan 1" in shown(pilot)
+        assert driver(host, EDU) == "vfio-pci"
+        await pilot.press("enter")
+        await until(pilot, lambda: not isinstance(pilot.app.screen, PlanScreen))
+        await plan(pilot, "d", EDU)
+        go(pilot).press()
+        await until(pilot, lambda: is_over(pilot))
+        assert driver(host, EDU) is None
+
+    play(host, scene)
+
+
+def test_what_is_in_doubt_is_typed_in_full(host: SimulatorHost) -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await plan(pilot, "a", NIC)
+        assert f"type in full: {NIC}" in demand(pilot)
+        assert go(pilot).disabled
+        field = pilot.app.screen.query_one(Input)
+        assert field.has_class("-asked")
+        field.value = NIC[:-1]
+        await pilot.pause()
+        assert go(pilot).disabled
+        field.value = NIC
+        await pilot.pause()
+        assert not go(pilot).disabled
+        go(pilot).press()
+        await until(pilot, lambda: is_over(pilot))
+        assert (driver(host, NIC), driver(host, TWIN)) == ("vfio-pci", "vfio-pci")
+
+    play(host, scene)
+
+
+def test_what_is_written_is_shown_in_full_however_long_it_is(host: SimulatorHost) -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await pilot.resize_terminal(60, 30)
+        await pilot.pause()
+        await plan(pilot, "a", NIC)
+        path = f"/sys/devices/pci0000:00/0000:00:1c.0/{NIC}/driver_override"
+        assert path in "".join(shown(pilot).split())
+
+    play(host, scene)
+
+
+def test_tab_leads_from_cancel_to_what_is_typed_and_on_to_go_on(host: SimulatorHost) -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await plan(pilot, "a", NIC)
+        await pilot.press("tab", *NIC, "enter")
+        await pilot.pause()
+        assert pilot.app.focused is go(pilot)
+        assert driver(host, NIC) == "e1000e"
+        await pilot.press("enter")
+        await until(pilot, lambda: is_over(pilot))
+        assert driver(host, NIC) == "vfio-pci"
+
+    play(host, scene)
+
+
+def test_o_plans_for_the_targets_only(host: SimulatorHost) -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await plan(pilot, "a", NIC)
+        assert f"bind {TWIN} to vfio-pci" in shown(pilot)
+        await pilot.press("o")
+        await until(pilot, lambda: "--only" in shown(pilot))
+        assert f"bind {TWIN} to vfio-pci" not in shown(pilot)
+
+    play(host, scene)
+
+
+def test_what_is_refused_cannot_be_gone_on_with(host: SimulatorHost) -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await plan(pilot, "a", "0000:00:1c.0")
+        assert "it is a bridge" in demand(pilot)
+        assert go(pilot).disabled
+        assert not pilot.app.screen.query_one(Input).has_class("-asked")
+
+    play(host, scene)
+
+
+def test_a_host_that_may_not_be_changed_says_so_at_the_key(host: SimulatorHost) -> None:
+    host.disarmed = "not today"
+
+    async def scene(pilot: Pilot[None]) -> None:
+        pilot.app.query_one("#tree", LinesPane).select(EDU)
+        await pilot.pause()
+        await pilot.press("a")
+        await pilot.pause()
+        assert not isinstance(pilot.app.screen, PlanScreen)
+        footer = pilot.app.query_one(FooterBar).render_line(0).text
+        assert "Attach: not today" in footer
+
+    play(host, scene)
+
+
+def test_several_that_are_marked_are_one_plan(host: SimulatorHost) -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        tree = pilot.app.query_one("#tree", LinesPane)
+        for target in (EDU, "0000:03:00.1"):
+            tree.select(target)
+            await pilot.pause()
+            await pilot.press("v")
+        await plan(pilot, "a", ZIP)
+        assert f"sdmtop attach {EDU} 0000:03:00.1" in shown(pilot)
+
+    play(host, scene)
+
+
+def test_an_sdmdev_is_held_by_the_console_until_it_is_detached(host: SimulatorHost) -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        for key, state in (("a", "started"), ("d", "orphan")):
+            await plan(pilot, key, UUID)
+            go(pilot).press()
+            await until(pilot, lambda: is_over(pilot))
+            (queue,) = [one for one in read_snapshot(host).sdmdevs if one.id == UUID]
+            assert queue.state == state
+            await pilot.press("enter")
+            await until(pilot, lambda: not isinstance(pilot.app.screen, PlanScreen))
+
+    play(host, scene)
+
+
+def test_create_remove_and_undo(host: SimulatorHost) -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await plan(pilot, "c", ZIP)
+        go(pilot).press()
+        await until(pilot, lambda: is_over(pilot))
+        assert len(read_snapshot(host).sdmdevs) == 3
+        await pilot.press("enter")
+        await plan(pilot, "u", ZIP)
+        assert "sdmtop undo 1" in shown(pilot)
+        go(pilot).press()
+        await until(pilot, lambda: is_over(pilot))
+        assert len(read_snapshot(host).sdmdevs) == 2
+        await pilot.press("enter")
+        await plan(pilot, "x", UUID)
+        go(pilot).press()
+        await until(pilot, lambda: is_over(pilot))
+        assert len(read_snapshot(host).sdmdevs) == 1
+
+    play(host, scene)
+
+
+def test_the_journal_shows_what_was_done_and_undoes_it(host: SimulatorHost) -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await pilot.press("J")
+        assert not isinstance(pilot.app.screen, JournalScreen)
+        await plan(pilot, "a", EDU)
+        go(pilot).press()
+        await until(pilot, lambda: is_over(pilot))
+        await pilot.press("enter")
+        await until(pilot, lambda: not isinstance(pilot.app.screen, PlanScreen))
+        await pilot.press("J")
+        await pilot.pause()
+        assert isinstance(pilot.app.screen, JournalScreen)
+        assert f"sdmtop attach {EDU}" in shown(pilot, "plans")
+        await until(pilot, lambda: f"bind {EDU} to vfio-pci: done" in shown(pilot, "entry"))
+        await pilot.press("u")
+        await until(pilot, lambda: isinstance(pilot.app.screen, PlanScreen))
+        await until(pilot, lambda: "sdmtop undo 1" in shown(pilot))
+
+    play(host, scene)
+
+
+def test_what_fails_before_it_begins_is_told(host: SimulatorHost) -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await plan(pilot, "u", EDU)
+        await until(pilot, lambda: is_over(pilot))
+        assert "not done: the journal has nothing to undo" in shown(pilot)
+
+    play(host, scene)
