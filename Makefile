@@ -18,7 +18,7 @@ unexport PYTHONDONTWRITEBYTECODE
 run: $(VENV)/compiled
 	@$(BIN)/sdmtop $(ARGS)
 
-test: check tty guest
+test: check tty
 
 # Terminals and emulated machines wait for clocks that a busy machine holds up. What fails there
 # gets a second chance alone, and has failed if it fails twice.

@@ -1,4 +1,4 @@
-"""The keys a d c x v u J: the plan first, confirmed, carried out, taken back."""
+"""The keys a d c x m u J: the plan first, confirmed, carried out, taken back."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
