@@ -13,6 +13,7 @@ from sdmtop.text import in_ascii
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import FrameType
     from typing import NoReturn
 
@@ -26,6 +27,17 @@ _LEAVE = (
     "\x1b[<u\x1b[?7h\x1b[?1049l\x1b[?25h"
 )
 _SYNC = "\x1b[?2026h", "\x1b[?2026l"
+
+
+def way_of_a_copy(environment: "Mapping[str, str]") -> str:
+    """Which way a copied text goes, and what it may meet there: nobody answers for OSC 52."""
+    if environment.get("TERM") == "linux":
+        return "over OSC 52, which a text console does not know"
+    if "TMUX" in environment:
+        return "over OSC 52 to tmux, which passes it on with 'set-clipboard on'"
+    if "SSH_TTY" in environment:
+        return "over OSC 52 to the terminal at your end of ssh, if it allows that"
+    return "over OSC 52, if the terminal allows that"
 
 
 class Terminal:

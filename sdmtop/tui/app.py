@@ -1,9 +1,10 @@
 """The console. The app only wires: samples to panes, keys to panes, signals to a clean exit."""
 
 import asyncio
+import os
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from signal import SIGHUP
@@ -24,10 +25,12 @@ from sdmtop.errors import sentence
 from sdmtop.glance import Glance
 from sdmtop.headline import HELP_ROWS, headline, iommu_kind, is_without_iommu, no_iommu_help
 from sdmtop.layout import EVENT_ROWS, LEAST, TALL, WIDE, tree_columns
+from sdmtop.places import config_file, screens_directory
 from sdmtop.query import QueryError
 from sdmtop.sampler import Sampler, Stall
+from sdmtop.screens import save_screen
 from sdmtop.settings import Settings
-from sdmtop.terminal import SIGNALS
+from sdmtop.terminal import SIGNALS, way_of_a_copy
 from sdmtop.text import printable
 from sdmtop.tour import HOST, STEPS
 from sdmtop.tui.bars import Bar, FooterBar, Scrubber, TourPanel
@@ -709,8 +712,20 @@ class Console(App[None]):
         """Choose the columns of the tree."""
         from sdmtop.tui.choices import ColumnsScreen
 
-        self.push_screen(ColumnsScreen(self._tree.columns, self._tree.choose))
+        self.push_screen(ColumnsScreen(self._tree.columns, self._tree.choose, self._keep_columns))
         self._show_footer()
+
+    def _keep_columns(self, columns: Sequence[str]) -> None:
+        """Write the choice into the configuration."""
+        from sdmtop.config import save
+
+        path = config_file()
+        try:
+            save(path, "columns", columns)
+        except (OSError, ValueError) as error:
+            self.say(sentence(path, error))
+        else:
+            self.say(f"columns are kept in {path}")
 
     def action_theme(self) -> None:
         """Take the colours for the other kind of background."""
@@ -823,10 +838,26 @@ class Console(App[None]):
         self._show_footer()
 
     def action_copy(self) -> None:
-        """Copy the name of the selected line."""
-        if self._tree.cursor is not None:
-            self.copy_to_clipboard(self._tree.cursor)
-            self.say("copied over OSC 52")
+        """Copy what the selected line is about, and say which way it went."""
+        pane = self.focused if isinstance(self.focused, SamplePane) else None
+        text = pane.copied() if pane is not None else self._tree.cursor
+        if not text:
+            self.say("there is nothing to copy on this line")
+            return
+        self.copy_to_clipboard(text)
+        self.say(f"copied {way_of_a_copy(os.environ)}: {text}")
+
+    def action_save(self) -> None:
+        """Save the screen as a picture and as text."""
+        # Textual exports pictures only; this is where it makes their lines.
+        strips = self.screen._compositor.render_strips()
+        lines = [strip.text for strip in strips]
+        try:
+            saved = save_screen(screens_directory(), self.export_screenshot(), lines, time.time())
+        except OSError as error:
+            self.say(sentence("the screen cannot be saved", error))
+        else:
+            self.say(f"saved {saved}.svg and .txt")
 
     def action_pane(self, name: str) -> None:
         """Go to a pane."""

@@ -21,8 +21,14 @@ class Choices(LinesPane):
 
     BINDINGS: ClassVar[list[BindingType]] = bindings("columns")
 
-    def __init__(self, shown: Sequence[str], changed: Callable[[Sequence[str]], None]) -> None:
+    def __init__(
+        self,
+        shown: Sequence[str],
+        changed: Callable[[Sequence[str]], None],
+        keep: Callable[[Sequence[str]], None],
+    ) -> None:
         super().__init__(id="choices")
+        self._keep = keep
         self._shown = set(shown)
         self._order = [*shown, *(name for name in COLUMNS if name not in (*shown, NAME))]
         self._changed = changed
@@ -55,9 +61,17 @@ class Choices(LinesPane):
         self._order.insert(to, self._order.pop(at))
         self._tell()
 
+    def action_write(self) -> None:
+        """Keep the choice for the next time."""
+        self._keep(self._chosen)
+
+    @property
+    def _chosen(self) -> tuple[str, ...]:
+        return tuple(name for name in self._order if name in self._shown)
+
     def _tell(self) -> None:
         self.show_keys(list(self._order))
-        self._changed(tuple(name for name in self._order if name in self._shown))
+        self._changed(self._chosen)
 
 
 class ColumnsScreen(ModalScreen[None]):
@@ -69,9 +83,15 @@ class ColumnsScreen(ModalScreen[None]):
     """
     BINDINGS: ClassVar[list[BindingType]] = [("escape,enter,q,C", "dismiss", "Close")]
 
-    def __init__(self, shown: Sequence[str], changed: Callable[[Sequence[str]], None]) -> None:
+    def __init__(
+        self,
+        shown: Sequence[str],
+        changed: Callable[[Sequence[str]], None],
+        keep: Callable[[Sequence[str]], None],
+    ) -> None:
+        """Make the page: `changed` is told each choice, `keep` writes one down."""
         super().__init__(id="columns")
-        self._choices = Choices(shown, changed)
+        self._choices = Choices(shown, changed, keep)
 
     def compose(self) -> ComposeResult:
         """One list."""

@@ -117,6 +117,11 @@ class Events(SamplePane):
         happening = self._shown.get(key)
         return happening.key if happening is not None else None
 
+    def copied(self) -> str | None:
+        """What it says."""
+        happening = self._shown.get(self.cursor or "")
+        return printable(happening.text) if happening is not None else None
+
     def content(self, key: str) -> Content:
         """Time, glyph, text."""
         happening = self._shown[key]

@@ -37,6 +37,10 @@ class SamplePane(LinesPane):
         del key
         return None
 
+    def copied(self) -> str | None:
+        """What is copied of the selected line."""
+        return self.target_of(self.cursor) if self.cursor is not None else None
+
 
 class Inspector(SamplePane):
     """Every fact of the selection, with its meaning or (key `o`) its origin.
@@ -78,6 +82,13 @@ class Inspector(SamplePane):
             (f"{value}  ", style),
             (cell(detail.path if self.origins else detail.meaning, left), "dim"),
         )
+
+    def copied(self) -> str | None:
+        """The value; with origins, where it was read."""
+        if self.cursor is None:
+            return None
+        detail = self._details[int(self.cursor.partition(" ")[0])]
+        return printable(detail.path if self.origins else detail.value)
 
     def toggle_origins(self) -> None:
         """Show paths instead of meanings, or the other way round."""

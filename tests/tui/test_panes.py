@@ -1,16 +1,19 @@
 """Interrupts as a map, the picture of domains, the timeline: through Textual's pilot."""
 
 import time
+from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
 
 from sdmtop.backends.tree import TreeHost
+from sdmtop.text import width as cells
 from sdmtop.timeline import Kind
+from sdmtop.tui.app import Console
 from sdmtop.tui.domains import Domains
 from sdmtop.tui.events import Events
 from sdmtop.tui.lines import LinesPane
-from tests.hosts import NIC, PARENT, UUID, box
+from tests.hosts import NIC, PARENT, UUID, box, plug
 from tests.tui.test_console import app_of, go_to, play, sampler_of, text_of, tree_of
 
 _NODE = "/sys/devices/system/node/node"
@@ -251,3 +254,102 @@ def test_enter_on_an_event_goes_to_what_it_happened_to() -> None:
         assert PARENT in tree_of(pilot).keys
 
     play(scene)
+
+
+async def press_and_read(pilot: Pilot[None], *keys: str) -> str:
+    """What the footer says after these keys."""
+    await pilot.press(*keys)
+    await pilot.pause()
+    return text_of(pilot, "footer").strip()
+
+
+def copied_by(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    found: list[str] = []
+    monkeypatch.setattr(Console, "copy_to_clipboard", lambda _self, text: found.append(text))
+    for name in ("TMUX", "SSH_TTY"):
+        monkeypatch.delenv(name, raising=False)
+    return found
+
+
+def test_what_a_line_is_about_is_copied_and_the_way_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = copied_by(monkeypatch)
+
+    async def scene(pilot: Pilot[None]) -> None:
+        said = await press_and_read(pilot, "down", "y")
+        assert said == f"copied over OSC 52, if the terminal allows that: {PARENT}"
+        await press_and_read(pilot, "2", "y", "o", "y")
+        await press_and_read(pilot, "4", "y")
+
+    play(scene)
+    assert found == [PARENT, "-", f"/sys/devices/pci0000:00/{PARENT}/modalias", PARENT]
+
+
+def test_where_there_is_nothing_to_copy_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = copied_by(monkeypatch)
+
+    async def scene(pilot: Pilot[None]) -> None:
+        assert "nothing to copy" in await press_and_read(pilot, "5", "y")
+
+    play(scene)
+    assert found == []
+
+
+def test_the_screen_is_saved_where_the_footer_says(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("sdmtop.tui.app.screens_directory", lambda: str(tmp_path))
+
+    async def scene(pilot: Pilot[None]) -> None:
+        said = await press_and_read(pilot, "S")
+        assert said.startswith(f"saved {tmp_path}/sdmtop-")
+
+    play(scene)
+    (text,) = tmp_path.glob("*.txt")
+    assert f"Inspector  {'group/1'}" in text.read_text()
+    (picture,) = tmp_path.glob("*.svg")
+    assert "font-face" not in picture.read_text()
+
+
+def test_a_screen_that_cannot_be_saved_is_said(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr("sdmtop.tui.app.screens_directory", lambda: str(tmp_path / "file" / "x"))
+
+    async def scene(pilot: Pilot[None]) -> None:
+        assert "the screen cannot be saved: " in await press_and_read(pilot, "S")
+
+    play(scene)
+
+
+def test_a_choice_of_columns_is_kept_in_the_configuration(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = tmp_path / "config.toml"
+    monkeypatch.setattr("sdmtop.tui.app.config_file", lambda: str(path))
+
+    async def scene(pilot: Pilot[None]) -> None:
+        said = await press_and_read(pilot, "C", "x", "w")
+        assert said == f"columns are kept in {path}"
+
+    play(scene)
+    assert path.read_text() == 'columns = ["state", "holder", "irq/s", "what"]\n'
+
+
+@pytest.mark.parametrize(
+    "name", ["磁盘控制器", "e\u0301te\u0301", "\U0001f600\U0001f600 x", "\uff57\uff49\uff44\uff45"]
+)
+def test_wide_and_combining_characters_leave_the_columns_where_they_are(name: str) -> None:
+    host = box()
+    plug(host, NIC, group=2, driver=name)
+
+    async def scene(pilot: Pilot[None]) -> None:
+        heading, *lines = text_of(pilot, "tree").splitlines()
+        line = next(line for line in lines if NIC in line)
+        at = cells(heading[: heading.index("STATE")])
+        assert cells(line[: line.index("bound")]) == at
+        assert cells(line) == cells(heading)
+
+    play(scene, host)
