@@ -206,6 +206,7 @@ COMMANDS = (
     Command("clear", "escape", "clear", "Clear the filter", "clear the filter, close a page",
             _escape),
     Command("help", "question_mark", "help", "Help", "show this page", in_panes("Help")),
+    Command("quit", "q,ctrl+c", "leave", "Quit", "leave the console", in_panes("Quit")),
     Command("filter", "slash", "filter", "Filter", "show only lines that answer to a query",
             in_panes("Filter")),
     Command("sort", "s", "sort", "Sort",
@@ -283,7 +284,6 @@ COMMANDS = (
             lambda now: in_panes("Next")(now) if now.tour else "", _no_tour),
     Command("tour_back", "b", "tour_step(-1)", "Step before", "the step of the tour before",
             why_not=_no_tour),
-    Command("quit", "q,ctrl+c", "leave", "Quit", "leave the console", in_panes("Quit")),
     # These come and go: last in the footer, so that the others stay where they are.
     Command("fold", "enter,space", "enter", "Fold, go to",
             "in the tree fold or unfold; elsewhere go to what the line is about", _enter),

@@ -1,7 +1,7 @@
 """What the panes beside the tree have in common; the inspector and the PASIDs."""
 
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from textual import events
 
@@ -15,6 +15,10 @@ from sdmtop.tui.lines import Content, LinesPane
 
 _NAME = 14
 """Columns of the inspector before the value."""
+
+
+_IN_FULL = frozenset({"because"})
+"""Facts whose value is never cut."""
 
 
 class SamplePane(LinesPane):
@@ -45,13 +49,15 @@ class SamplePane(LinesPane):
 class Inspector(SamplePane):
     """Every fact of the selection, with its meaning or (key `o`) its origin.
 
-    While it has the focus, what is cut off the selected line stands in full below it.
+    While it has the focus, what is cut off the selected line stands in full below it. What stands
+    in the way of VFIO stands there always: who asks why must not have to look for the answer.
     """
 
     origins = False
     _details: tuple[Detail, ...] = ()
     _read_at: Mapping[str, float] = {}
-    _below: tuple[str, ...] = ()
+    _below: Mapping[str, str] = {}
+    """What stands on lines that are no fact of their own, by their keys."""
 
     def title(self) -> str:
         """What is inspected; with origins, also when it was read."""
@@ -70,10 +76,9 @@ class Inspector(SamplePane):
 
     def content(self, key: str) -> Content:
         """Name, value, and what it means or where it comes from; or a line of what was cut."""
-        number, _, below = key.partition("+")
-        if below:
-            return ((" " * _NAME + self._below[int(below)], "dim"),)
-        detail = self._details[int(number.partition(" ")[0])]
+        if key in self._below:
+            return ((" " * _NAME + self._below[key], "dim"),)
+        detail = self._details[int(key.partition(" ")[0])]
         style = "warn" if detail.name == "unknown" else "plain"
         value = self._value(detail)
         left = max(self.line_width - _NAME - len(value) - 2, 0)
@@ -115,36 +120,47 @@ class Inspector(SamplePane):
 
     def action_move(self, step: int) -> None:
         """Move from fact to fact."""
-        self.show_keys(self._lines(reading=False))
+        self.show_keys(self._facts())
         super().action_move(step)
         self.show_keys(self._lines())
 
     def _select(self, key: str | None) -> None:
         super()._select(key.partition("+")[0] if key is not None else None)
 
+    def _facts(self) -> list[str]:
+        """The keys of the facts."""
+        return [f"{index} {detail.name}" for index, detail in enumerate(self._details)]
+
     def _lines(self, *, reading: bool | None = None) -> list[str]:
-        """The keys: one a fact, and one for each line below the selected one."""
-        self._below = ()
-        keys = [f"{index} {detail.name}" for index, detail in enumerate(self._details)]
+        """The keys: one a fact, and one for each line below it."""
         reading = self.has_focus if reading is None else reading
-        if reading and self.cursor in keys:
-            row = keys.index(self.cursor)
-            self._below = tuple(self._rest_of(self._details[row]))
-            keys[row + 1 : row + 1] = [f"{self.cursor}+{n}" for n in range(len(self._below))]
+        keys = []
+        found: dict[str, str] = {}
+        for key, detail in zip(self._facts(), self._details, strict=True):
+            keys.append(key)
+            if reading and key == self.cursor:
+                rest = [*self._rest_of_value(detail), *self._rest_of_meaning(detail)]
+            else:
+                rest = self._rest_of_value(detail) if detail.name in _IN_FULL else []
+            for number, line in enumerate(rest):
+                found[f"{key}+{number}"] = line
+                keys.append(f"{key}+{number}")
+        self._below = found
         return keys
 
-    def _rest_of(self, detail: Detail) -> Iterator[str]:
-        """What does not fit on the line of a fact, wrapped."""
+    def _rest_of_value(self, detail: Detail) -> list[str]:
+        """The value once more, wrapped, where it does not fit on its line."""
         width = self.line_width - _NAME - 1
         if width <= 0:
-            return  # Not laid out yet.
-        value = self._value(detail)
-        left = self.line_width - _NAME - len(value) - 2
+            return []  # Not laid out yet.
+        return wrapped(detail.value, width) if len(detail.value) > len(self._value(detail)) else []
+
+    def _rest_of_meaning(self, detail: Detail) -> list[str]:
+        """The meaning or the origin, wrapped, where it does not fit beside the value."""
+        width = self.line_width - _NAME - 1
+        left = self.line_width - _NAME - len(self._value(detail)) - 2
         rest = detail.path + self._when(_part_of(detail.path)) if self.origins else detail.meaning
-        if len(detail.value) > len(value):
-            yield from wrapped(detail.value, width)
-        if len(rest) > left:
-            yield from wrapped(rest, width)
+        return wrapped(rest, width) if width > 0 and len(rest) > left else []
 
     def _value(self, detail: Detail) -> str:
         """The value, cut only where it leaves no room for anything else."""

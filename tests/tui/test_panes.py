@@ -256,6 +256,23 @@ def test_enter_on_an_event_goes_to_what_it_happened_to() -> None:
     play(scene)
 
 
+def test_what_stands_in_the_way_of_vfio_is_never_cut() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        inspector = pilot.app.query_one("#inspector", LinesPane)
+        shown = text_of(pilot, "inspector")
+        assert "0000:00:01.0 is bound to a_driver_with_a_long_name" in " ".join(shown.split())
+        await pilot.press("2")
+        seen = []
+        for _ in range(6):
+            await pilot.press("j")
+            seen.append(int((inspector.cursor or "").split()[0]))
+        assert seen == [1, 2, 3, 4, 5, 6]
+
+    host = box()
+    plug(host, PARENT, group=1, driver="a_driver_with_a_long_name")
+    play(scene, host)
+
+
 async def press_and_read(pilot: Pilot[None], *keys: str) -> str:
     """What the footer says after these keys."""
     await pilot.press(*keys)
