@@ -292,16 +292,16 @@ def configured(directory: Path, text: str) -> str:
 
 
 def test_settings_and_keys_come_from_the_configuration(root: str, tmp_path: Path) -> None:
-    text = 'columns = ["state", "iommu"]\ninterval = 7\n[keys]\nhelp = "f1"\nquit = ["x", "f10"]\n'
+    text = 'columns = ["state", "iommu"]\ninterval = 7\n[keys]\nhelp = "f1"\nquit = ["X", "f10"]\n'
     with Session("--host", root, XDG_CONFIG_HOME=configured(tmp_path, text)) as session:
         session.wait_for("every 7s")
         assert "f1 Help" in session.text
-        assert "x Quit" in session.text
+        assert "X Quit" in session.text
         assert re.search(r"STATE +IOMMU", session.text)
         session.type("q?")
         session.pump(0.3)
         assert "f1 Help" in session.text
-        session.type("x")
+        session.type("X")
         assert session.wait_for_exit() == 0
 
 
