@@ -25,7 +25,7 @@ from sdmtop.operations.trouble import what_the_kernel_says, where_it_hangs
 from sdmtop.readers.snapshot import read_snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from sdmtop.backends import base
     from sdmtop.backends.base import Host
@@ -178,6 +178,8 @@ class _Run:
         """What the devices should be by now."""
         self._first = dict(self._expected)
         """What they were before the first step."""
+        self._affinities: dict[tuple[str, tuple[str, ...]], str] = {}
+        """Of interrupts by number and handlers: a driver that was away has forgotten them."""
         self._pending: Pending | None = None
         self._mend: list[str] = []
 
@@ -204,7 +206,9 @@ class _Run:
         if moved is not None:
             raise RefusedError(f"it has changed since the plan was made: {say_difference(moved)}")
         shown = {(verdict.kind, verdict.subject) for verdict in self._plan.verdicts}
-        for verdict in judge(self._host, self._snapshot(), self._plan.steps):
+        snapshot = self._snapshot()
+        self._affinities = _affinities(snapshot)
+        for verdict in judge(self._host, snapshot, self._plan.steps):
             if verdict.kind != "safe" and (verdict.kind, verdict.subject) not in shown:
                 raise RefusedError(
                     f"{verdict.subject}: {verdict.sentence} (since the plan was made: make it anew)"
@@ -312,6 +316,7 @@ class _Run:
             for fact in self._first.values()
             if (found := difference(self._host, fact, self._kept)) is not None
         )
+        left += tuple(self._forgotten())
         ending: Ending = "stuck" if self._pending is not None else "left" if left else "rolled back"
         if ending == "stuck":
             self._mend.append(f"sdmtop undo {self._number}    # when it has returned")
@@ -332,6 +337,16 @@ class _Run:
                 self._mend += filter(None, [shell(step.inverse)])
                 return
         self._record(index, "undone")
+
+    def _forgotten(self) -> Iterator[str]:
+        """Affinities that are not as they were, which no step has changed."""
+        now_ = _affinities(self._snapshot())
+        for (irq, actions), affinity in self._affinities.items():
+            found = now_.get((irq, actions), affinity)
+            path = f"/proc/irq/{irq}/smp_affinity_list"
+            if found != affinity and ("cpus", path) not in self._first:
+                self._mend.append(f"echo {affinity} > {path}")
+                yield f"{path}: expected {affinity}, found {found}"
 
     # -- words --
 
@@ -357,6 +372,14 @@ class _Run:
                 self._kept.plans.setdefault(target, self._plan)
             else:
                 self._kept.plans.pop(target, None)
+
+
+def _affinities(snapshot: Snapshot) -> dict[tuple[str, tuple[str, ...]], str]:
+    return {
+        (one.irq, one.actions): one.affinity
+        for one in snapshot.interrupts
+        if one.affinity is not None
+    }
 
 
 def _patience(action: Action) -> float:

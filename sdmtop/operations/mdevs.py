@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from sdmtop.errors import NothingToDoError, RefusedError, UsageError
 from sdmtop.operations import equivalents
 from sdmtop.operations.draft import Draft
-from sdmtop.operations.facts import now
 from sdmtop.operations.plan import Fact, Write
 from sdmtop.operations.targets import MDEVS, find_device, find_queue, find_type
 
@@ -78,15 +77,12 @@ def removal_steps(draft: Draft, queue: Sdmdev) -> None:
     if type_ is None:
         draft.refuse(queue.id, "its type cannot be told, so it could not be made again", path)
         return
-    kind = now(draft.host, "link", f"{path}/mdev_type")
-    there = (Fact("exists", f"{BUS}/{queue.id}", "yes"), kind)
-    gone = (Fact("exists", f"{BUS}/{queue.id}", None), Fact("exists", path, None))
     draft.step(
         parent.address,
         f"remove {queue.id} of {parent.address}",
         Write(f"{path}/remove", "1"),
-        before=there,
-        after=gone,
+        before=_facts(path, queue.id, type_.id),
+        after=_facts(path, queue.id, None),
         inverse=Write(f"{_directory(parent, type_.id)}/create", queue.id),
         inverse_title=f"make {queue.id} of type {type_.id} again",
     )
@@ -99,15 +95,22 @@ def _create_step(draft: Draft, parent: Device, type_: MdevType, uuid: str) -> No
         parent.address,
         f"make {uuid} of type {type_.id} on {parent.address}",
         Write(f"{_directory(parent, type_.id)}/create", uuid),
-        before=(Fact("exists", f"{BUS}/{uuid}", None), Fact("exists", path, None)),
-        after=(
-            Fact("exists", f"{BUS}/{uuid}", "yes"),
-            Fact("link", f"{path}/mdev_type", type_.id),
-        ),
+        before=_facts(path, uuid, None),
+        after=_facts(path, uuid, type_.id),
         inverse=Write(f"{path}/remove", "1"),
         inverse_title=f"remove {uuid}",
     )
     draft.equivalent(equivalents.create(uuid, parent.address, type_.id))
+
+
+def _facts(path: str, uuid: str, type_id: str | None) -> tuple[Fact, ...]:
+    """An mdev of this type, on its bus and below its parent; None: there is none at all."""
+    there = None if type_id is None else "yes"
+    return (
+        Fact("exists", f"{BUS}/{uuid}", there),
+        Fact("exists", path, there),
+        Fact("link", f"{path}/mdev_type", type_id),
+    )
 
 
 def _directory(parent: Device, type_id: str) -> str:

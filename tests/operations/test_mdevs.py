@@ -74,6 +74,7 @@ def test_remove_is_checked_in_both_places_where_an_mdev_shows() -> None:
     assert step.after == (
         Fact("exists", f"/sys/bus/mdev/devices/{THERE}", None),
         Fact("exists", f"{PARENT}/{THERE}", None),
+        Fact("link", f"{PARENT}/{THERE}/mdev_type", None),
     )
     assert plan.equivalents == (f"mdevctl stop --uuid {THERE}",)
 

@@ -13,7 +13,7 @@ from sdmtop.operations.execute import follow
 from sdmtop.operations.kept import Kept
 from sdmtop.operations.plan import Plan, Write
 from sdmtop.operations.recovery import half_done
-from sdmtop.operations.settings import plan_domain_type
+from sdmtop.operations.settings import plan_affinity, plan_domain_type
 from sdmtop.operations.undo import plan_detach, plan_finish, plan_undo, steps_done
 from tests.operations.bench import (
     EDU,
@@ -74,6 +74,16 @@ def test_a_plan_does_what_it_says_and_its_undo_restores_the_snapshot(name: str) 
         undo = plan_undo(*bench.now, bench.store.journal.entries(), kept=bench.kept)
         assert bench.run(undo).ending == "done"
     assert bench.snapshot() == before
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_a_step_ends_with_the_facts_that_it_begins_with(name: str) -> None:
+    """Else undoing it would leave one unchecked."""
+    for step in OPERATIONS[name](Bench()).steps:
+        if isinstance(step.action, Write) and step.inverse is not None:
+            before, after = ({(one.kind, one.path) for one in facts}
+                             for facts in (step.before, step.after))  # fmt: skip
+            assert before == after
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
@@ -146,6 +156,16 @@ def test_after_a_rollback_all_is_as_before_or_each_difference_is_named(
     else:
         assert named(before, after, result.left)
         assert result.trouble
+
+
+def test_an_affinity_that_a_driver_has_forgotten_is_named_with_what_would_set_it() -> None:
+    bench, _ = faulty(2, "errno")  # The affinity, the unbind, then the override.
+    bench.run(plan_affinity(*bench.now, NIC, "1"))
+    result = bench.run(plan_attach(*bench.now, [NIC]))
+    (irq,) = [one.irq for one in bench.snapshot().interrupts if one.device == NIC]
+    assert result.left == (f"/proc/irq/{irq}/smp_affinity_list: expected 1, found 0-3",)
+    assert result.mend == (f"echo 1 > /proc/irq/{irq}/smp_affinity_list",)
+    assert result.ending == "left"
 
 
 @pytest.mark.parametrize("wrong", ["errno", "without effect"])
