@@ -153,7 +153,8 @@ def unbind_steps(draft: Draft, device: Device) -> None:
         return
     if device.sriov is not None and device.sriov.vfs:
         sriov_steps(draft, device, device.sriov.vfs, 0)
-    for queue in draft.snapshot.sdmdevs:
+    # Undone, they are made again from the first to the last, and find the groups that they had.
+    for queue in reversed(draft.snapshot.sdmdevs):
         if queue.parent == device.address and queue.kind in MDEVS:
             removal_steps(draft, queue)
     drivers = f"/sys/bus/{device.bus}/drivers"

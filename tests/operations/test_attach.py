@@ -86,7 +86,7 @@ def test_vfs_go_first_and_come_back_last() -> None:
 
 def test_mediated_devices_of_a_parent_go_first_and_come_back_last() -> None:
     plan = plan_attach(*captured(BUSY), ["0000:01:00.0"])
-    uuids = [f"5d3de000-0000-4000-8000-00000000000{number}" for number in (1, 2)]
+    uuids = [f"5d3de000-0000-4000-8000-00000000000{number}" for number in (2, 1)]
     assert writes(plan)[:3] == [
         (f"{uuids[0]}/remove", "1"),
         (f"{uuids[1]}/remove", "1"),

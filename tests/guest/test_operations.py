@@ -1,0 +1,179 @@
+"""Operations on real kernels: done and undone, held, stuck, killed, and two hundred times over."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.guest.conftest import EVERY_KERNEL, group_with, queue_of, snapshot_of
+from tests.guest.scenes import QUEUE, VIRTUAL, create_queues, holding, load_sdmdev
+from tests.guest.topologies import BRIDGED_NIC, EDU, NIC, NVME
+
+if TYPE_CHECKING:
+    from tests.guest.guest import Guest
+
+pytestmark = [
+    pytest.mark.guest,
+    pytest.mark.parametrize("guest", EVERY_KERNEL, indirect=True, ids="-".join),
+]
+
+NEW = "5d3de000-0000-4000-8000-0000000000aa"
+
+
+@pytest.fixture
+def ready(guest: Guest) -> Guest:
+    """The machine with parents of sdmdevs, and queues of theirs."""
+    load_sdmdev(guest)
+    create_queues(guest)
+    guest.run("modprobe", "vfio-pci")
+    return guest
+
+
+def state(guest: Guest) -> dict[str, Any]:
+    """What operations change, and nothing that time alone does."""
+    snapshot = snapshot_of(guest)
+    return {
+        "devices": [
+            {key: device[key] for key in ("address", "driver", "driver_override", "group", "sriov")}
+            for device in snapshot["devices"]
+        ],
+        "groups": {
+            group["id"]: (group["domain_type"], group["owner"], group["devices"])
+            for group in snapshot["groups"]
+        },
+        "queues": sorted((one["id"], one["state"]) for one in snapshot["sdmdevs"]),
+    }
+
+
+def drivers(guest: Guest) -> dict[str, str | None]:
+    return {one["address"]: one["driver"] for one in snapshot_of(guest)["devices"]}
+
+
+def operate(guest: Guest, *arguments: str, confirm: str, status: int = 0) -> str:
+    done = guest.sdmtop(*arguments, "--confirm", confirm, check=False)
+    assert done.status == status, done.text + done.err.decode()
+    return done.text
+
+
+@pytest.mark.parametrize("target", [NIC, BRIDGED_NIC, EDU, NVME])
+def test_what_is_attached_is_on_vfio_and_undone_all_is_as_before(ready: Guest, target: str) -> None:
+    before = state(ready)
+    operate(ready, "attach", target, confirm=target)
+    assert drivers(ready)[target] == "vfio-pci"
+    assert group_with(snapshot_of(ready), target)["viable"] is True
+    operate(ready, "undo", confirm=target)
+    assert state(ready) == before
+
+
+def test_a_detach_finds_the_driver_in_the_journal(ready: Guest) -> None:
+    before = state(ready)
+    operate(ready, "attach", NIC, confirm=NIC)
+    operate(ready, "detach", NIC, confirm=NIC)
+    assert state(ready) == before
+
+
+def test_vfs_go_and_come_back_with_their_pf(ready: Guest) -> None:
+    before = state(ready)
+    operate(ready, "sriov", NVME, "2", confirm=NVME)
+    with_vfs = state(ready)
+    assert with_vfs != before
+    operate(ready, "attach", NVME, confirm=NVME)
+    assert drivers(ready)[NVME] == "vfio-pci"
+    operate(ready, "undo", confirm=NVME)
+    assert len(state(ready)["devices"]) == len(with_vfs["devices"])
+    operate(ready, "sriov", NVME, "0", confirm=NVME)
+    assert state(ready) == before
+
+
+def test_a_mediated_device_is_made_and_removed(ready: Guest) -> None:
+    before = state(ready)
+    kind = f"{VIRTUAL}/sdmdev_virtual-fact"
+    operate(ready, "create", kind, "--uuid", NEW, confirm=kind)
+    assert queue_of(snapshot_of(ready), NEW)["parent"] == VIRTUAL
+    operate(ready, "remove", NEW, confirm=NEW)
+    assert state(ready) == before
+
+
+def test_a_dry_run_leaves_no_trace(ready: Guest) -> None:
+    before = state(ready)
+    ready.run("rm", "-rf", "/var/lib/sdmtop")
+    assert "Steps" in ready.sdmtop("attach", NIC, "--dry-run").text
+    assert state(ready) == before
+    assert ready.run("test", "-e", "/var/lib/sdmtop", check=False).status == 1
+
+
+def test_an_ordinary_user_is_refused_before_the_first_step(ready: Guest) -> None:
+    done = ready.sdmtop("attach", NIC, "--confirm", NIC, check=False, ordinary=True)
+    assert done.status == 3
+    assert drivers(ready)[NIC] != "vfio-pci"
+
+
+def test_the_kernels_rule_for_domain_types_is_named(ready: Guest) -> None:
+    group = f"group/{group_with(snapshot_of(ready), NIC)['id']}"
+    done = ready.sdmtop("domain-type", group, "identity", "--dry-run", check=False)
+    assert done.status == 3
+    assert f"{NIC} is bound to e1000e" in done.text
+
+
+def test_a_queue_is_held_in_the_foreground_and_let_go_by_a_signal(ready: Guest) -> None:
+    job = ready.start(ready.program, "attach", QUEUE, "--yes")
+    job.wait_for_output("holding")
+    queue = queue_of(snapshot_of(ready), QUEUE)
+    assert (queue["state"], queue["holders"]) == ("started", [job.pid])
+    refused = ready.sdmtop("remove", QUEUE, "--confirm", QUEUE, check=False)
+    assert refused.status == 3
+    assert "holds it" in refused.text
+    job.kill(2)
+    assert job.wait().status == 0
+    assert queue_of(snapshot_of(ready), QUEUE)["state"] == "orphan"
+
+
+@pytest.mark.parametrize("how", [(), ("--only-mmap",)], ids=["descriptor", "mapping"])
+def test_a_stuck_unbind_is_told_with_its_holder_and_undone_when_it_returns(
+    ready: Guest, how: tuple[str, ...]
+) -> None:
+    before = state(ready)
+    operate(ready, "attach", NIC, confirm=NIC)
+    id_ = group_with(snapshot_of(ready), NIC)["id"]
+    with holding(ready, id_, "--device", NIC, *how) as holder:
+        told = operate(ready, "detach", NIC, confirm=NIC, status=1)
+        assert "stuck" in told
+        assert "it does not return" in told
+        assert f"{holder.pid}" in told
+        # Somebody else sees it too, and begins nothing that would hang.
+        again = ready.sdmtop("attach", NIC, "--confirm", NIC, check=False)
+        assert again.status == 3
+        assert "under way" in again.text
+    assert ready.wait_until(lambda: drivers(ready)[NIC] is None, 30)
+    entries = json.loads(ready.sdmtop("journal", "--format", "json").out)["plans"]
+    attach = next(one for one in reversed(entries) if one["begun"]["plan"]["operation"] == "attach")
+    operate(ready, "undo", str(attach["begun"]["number"]), confirm=NIC)
+    assert state(ready) == before
+
+
+def test_killed_at_any_moment_the_journal_takes_it_back(ready: Guest) -> None:
+    before = state(ready)
+    for pause in (0.0, 0.05, 0.1, 0.2, 0.4, 0.8):
+        job = ready.start(ready.program, "attach", NIC, "--confirm", NIC)
+        job.wait_for_output("begins")
+        time.sleep(pause)
+        job.kill()
+        job.wait()
+        time.sleep(1.0)  # The write that was under way has a process of its own, and ends.
+        done = ready.sdmtop("undo", "--confirm", NIC, check=False)
+        assert done.status in (0, 4), done.text
+        assert state(ready) == before
+
+
+def test_two_hundred_cycles_leave_nothing_behind(ready: Guest) -> None:
+    before = state(ready)
+    job = ready.start(sys.executable, "-m", "tests.guest.inside.cycles", "200", NIC, QUEUE)
+    done = job.wait(3600)
+    told = json.loads(done.text.splitlines()[-1])
+    assert told["endings"] == ["done"]
+    assert told["after"] == told["before"]
+    assert state(ready) == before
