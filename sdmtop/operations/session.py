@@ -11,7 +11,7 @@ from sdmtop.errors import NothingToDoError, RefusedError, sentence
 from sdmtop.operations.execute import Consent, Progress, Result, execute, follow
 from sdmtop.operations.kept import Kept
 from sdmtop.operations.plan import Plan
-from sdmtop.operations.recovery import half_done, settle
+from sdmtop.operations.recovery import look_back, settle
 from sdmtop.operations.store import Store, open_journal, open_store
 from sdmtop.readers.snapshot import read_snapshot
 
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sdmtop.model import Snapshot
-    from sdmtop.operations.journal import Entry
+    from sdmtop.operations.journal import Entry, Journal
+    from sdmtop.timeline import Kind
 
 
 class Means(NamedTuple):
@@ -63,15 +64,18 @@ class Session:
         settle(self.host, store.journal)
         return store
 
-    def entries(self) -> tuple[Entry, ...]:
+    @property
+    def journal(self) -> Journal:
         """The journal, whether or not it may be written. Raises `OSError`."""
-        if self.host.refusal() is not None:
-            return open_journal(self.host).entries()
-        return self.store.journal.entries()
+        return self.store.journal if self.host.refusal() is None else open_journal(self.host)
 
-    def look_back(self) -> list[str]:
-        """What an earlier run has left half-done, in sentences. Raises `OSError`."""
-        return half_done(self.host, self.entries())
+    def entries(self) -> tuple[Entry, ...]:
+        """All that it says. Raises `OSError`."""
+        return self.journal.entries()
+
+    def look_back(self) -> list[tuple[Kind, str]]:
+        """What an earlier run has left, and what was done about it. Raises `OSError`."""
+        return [*look_back(self.host, self.journal, lambda: self.store)]
 
     def plan(self, make: Callable[[Means], Plan], tell: Callable[[Update], None]) -> None:
         """Make a plan; ends with it, or with `Failed`."""

@@ -129,6 +129,15 @@ def steps_done(host: Host, entry: Entry) -> tuple[Step, ...]:
     return tuple(found)
 
 
+def in_force(host: Host, entry: Entry) -> tuple[Step, ...]:
+    """The steps of a plan that are done, and have an inverse that would change something."""
+    return tuple(
+        step
+        for step in steps_done(host, entry)
+        if step.inverse is not None and not (step.before and all_hold(host, step.before))
+    )
+
+
 def _choose(host: Host, entries: Sequence[Entry], number: int | None) -> Entry:
     """The plan to undo. A hint of the reason where it cannot be."""
     if number is not None:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from sdmtop.backends.base import Host
 from sdmtop.errors import NothingToDoError, RefusedError, sentence
 from sdmtop.model import Snapshot
+from sdmtop.operations import recovery
 from sdmtop.operations.attach import plan_attach
 from sdmtop.operations.execute import Consent, Progress, execute, gate
 from sdmtop.operations.journal import Entry
@@ -13,7 +14,7 @@ from sdmtop.operations.kept import Kept
 from sdmtop.operations.mdevs import plan_create, plan_remove
 from sdmtop.operations.plan import Plan
 from sdmtop.operations.recovery import settle
-from sdmtop.operations.store import Store, open_store
+from sdmtop.operations.store import Store, open_journal, open_store
 from sdmtop.operations.undo import plan_detach, plan_undo
 from sdmtop.operations.words import demand, journal_lines, plan_lines, result_lines
 from sdmtop.plain.session import Session, UnansweredError
@@ -82,6 +83,16 @@ def journal(session: Session, _rest: str) -> Iterator[str]:
     """What was done, and what became of it."""
     found = _doing(session).store.journal
     return map(printable, journal_lines(session.source.host, found.entries(), found.damaged))
+
+
+def look_back(session: Session) -> Iterator[str]:
+    """What an earlier run has left, and what was done about it."""
+    host = session.source.host
+    try:
+        for _, text in recovery.look_back(host, open_journal(host), lambda: _doing(session).store):
+            yield printable(text)
+    except OSError as error:
+        yield sentence("the journal", error)
 
 
 def let_go(session: Session) -> Iterator[str]:

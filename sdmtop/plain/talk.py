@@ -41,6 +41,11 @@ class Talk:
         yield sentences.of_host(snapshot)
         if is_without_iommu(snapshot.iommu_units, snapshot.groups):
             yield from no_iommu_help(200, 100)
+        source = self.session.source
+        if isinstance(source, Sampler) and source.host.backend == "linux":
+            from sdmtop.plain.actions import look_back
+
+            yield from look_back(self.session)
         yield "say list, or help"
 
     def answer(self, said: str) -> Iterator[str]:

@@ -1,11 +1,10 @@
 """What tests need and others have: taken by plans, given back, and in the journal all the while.
 
-So a self-test that is killed leaves in the journal what it had taken, and the next one gives that
-back before it begins.
+So a self-test that is killed leaves in the journal what it had taken, and the next start gives
+that back (`operations.recovery`).
 """
 
 import uuid
-from collections.abc import Iterable
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -18,14 +17,10 @@ from sdmtop.operations.execute import Consent, execute, gate
 from sdmtop.operations.kept import Kept
 from sdmtop.operations.mdevs import plan_create
 from sdmtop.operations.plan import Plan, Write
+from sdmtop.operations.recovery import SELFTEST, give_back
 from sdmtop.operations.store import Store, open_store
-from sdmtop.operations.undo import is_of_this_boot, plan_undo
-from sdmtop.readers.snapshot import read_snapshot
 from sdmtop.selftests.runner import Need
 from sdmtop.selftests.sdmdev import spare_type
-
-COMMAND = "sdmtop selftest"
-"""Begins the command of every plan that is made here."""
 
 
 class Loan(NamedTuple):
@@ -70,7 +65,7 @@ class Lender:
                 plan_create(self._host, snapshot, f"{target}/{type_.id}", str(uuid.uuid4()))
                 for _ in range(need.queues)
             ]
-        plans = tuple(replace(plan, command=f"{COMMAND} {target}") for plan in made)
+        plans = tuple(replace(plan, command=f"{SELFTEST} {target}") for plan in made)
         self._shown[target, need] = plans
         return plans
 
@@ -107,39 +102,9 @@ class Lender:
 
     def give_back(self, loan: Loan) -> str | None:
         """Undo what was done for a loan; what went wrong, if anything did."""
-        troubles = [self._undo(number) for number in reversed(loan.numbers)]
-        return "; ".join(trouble for trouble in troubles if trouble is not None) or None
-
-    def _undo(self, number: int) -> str | None:
-        snapshot, entries = read_snapshot(self._host), self.store.journal.entries()
-        try:
-            plan = plan_undo(self._host, snapshot, entries, kept=self._kept, number=number)
-            # What is in use now, the tests use: they have let it go, and the rest is as it was.
-            consent = Consent(confirmed=True, typed=plan.phrase)
-            result = execute(self._host, plan, store=self.store, kept=self._kept, consent=consent)
-        except NothingToDoError:
-            return None
-        except (OSError, RefusedError) as error:
-            return f"plan {number} of the journal could not be undone: {error}"
-        return None if result.ending == "done" else f"{plan.command}: {result.trouble}"
-
-    def leftovers(self) -> list[tuple[int, str]]:
-        """Plans of self-tests that were killed: number in the journal, and command."""
-        return [
-            (entry.begun.number, entry.begun.plan.command)
-            for entry in self.store.journal.entries()
-            if entry.begun.plan.command.startswith(COMMAND)
-            and entry.undone_by is None
-            and entry.begun.host == self._host.url
-            and (entry.ended is None or entry.ended.ending == "done")
-            and not entry.is_running
-            and is_of_this_boot(self._host, entry)
+        troubles = [
+            f"plan {number} of the journal could not be undone: {trouble}"
+            for number in reversed(loan.numbers)
+            if (trouble := give_back(self._host, self.store, number, ours=True)) is not None
         ]
-
-    def give_back_leftovers(self) -> Iterable[str]:
-        """Undo them, the last first; a sentence for each."""
-        for number, command in reversed(self.leftovers()):
-            trouble = self._undo(number)
-            yield f"plan {number} ({command}), left by a self-test that was killed: " + (
-                trouble or "given back"
-            )
+        return "; ".join(troubles) or None

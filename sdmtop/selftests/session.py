@@ -4,10 +4,11 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from sdmtop.backends.base import Host, open_host
 from sdmtop.errors import RefusedError
 from sdmtop.model import Snapshot
+from sdmtop.operations import session as operations
 from sdmtop.operations.plan import Plan
+from sdmtop.operations.recovery import give_back_leftovers
 from sdmtop.operations.words import plan_lines
 from sdmtop.readers.snapshot import read_snapshot
 from sdmtop.selftests import registry
@@ -47,15 +48,16 @@ def plans_for(lender: Lender, jobs: Iterable[Job], snapshot: Snapshot) -> list[P
 
 
 class Session:
-    """The tests of one target. `tell` is called in the session's thread."""
+    """The tests of one target, with the console's journal. `tell` is called in a thread of ours."""
 
-    def __init__(self, host: Host, target: str, tell: Callable[[Update], None]) -> None:
-        # The sampler's watchdog follows what its own host reads: of a kernel we take another.
-        self._host = open_host(host.url) if host.backend == "linux" else host
-        self._host.disarmed = host.disarmed
+    def __init__(
+        self, console: operations.Session, target: str, tell: Callable[[Update], None]
+    ) -> None:
+        self._console = console
+        self._host = console.host
         self._target = target
         self._tell = tell
-        self._lender = Lender(self._host)
+        self._lender: Lender | None = None
         self._jobs: list[Job] = []
         self._snapshot: Snapshot | None = None
         self._run: Run | None = None
@@ -66,7 +68,7 @@ class Session:
 
     def run(self) -> None:
         """Run what was `Ready`: the operator has seen what is taken."""
-        if self._snapshot is not None:
+        if self._snapshot is not None and self._lender is not None:
             self._lender.confirmed = True
             run = Run(self._host, self._snapshot, self._jobs, self._tell, self._lender)
             self._run = run
@@ -93,13 +95,15 @@ class Session:
             self._tell(Ended(f"{type(error).__name__}: {error}"))
 
     def _prepare(self) -> None:
-        said = tuple(self._lender.give_back_leftovers()) if self._host.refusal() is None else ()
+        store = self._console.store
+        lender = self._lender = Lender(self._host, store=store)
+        said = tuple(text for _, text in give_back_leftovers(self._host, store))
         snapshot = self._snapshot = read_snapshot(self._host)
         self._jobs = registry.jobs(registry.TESTS, self._host, snapshot, self._target)
         if not self._jobs:
             self._tell(Ended(f"no test applies to {self._target}"))
             return
-        plans = plans_for(self._lender, self._jobs, snapshot)
+        plans = plans_for(lender, self._jobs, snapshot)
         lines = tuple(line for plan in plans for line in plan_lines(plan))
         self._tell(Ready(tuple(self._jobs), lines, said))
 

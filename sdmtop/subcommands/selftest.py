@@ -70,6 +70,8 @@ def run(options: argparse.Namespace) -> int:
 
 def _run(options: argparse.Namespace, tests: "Sequence[SelfTest | Benchmark]") -> int:
     from sdmtop.backends.base import open_host
+    from sdmtop.operations.recovery import give_back_leftovers, name_leftovers
+    from sdmtop.operations.store import open_journal
     from sdmtop.operations.words import plan_lines
     from sdmtop.readers.snapshot import read_snapshot
     from sdmtop.selftests import registry
@@ -81,8 +83,13 @@ def _run(options: argparse.Namespace, tests: "Sequence[SelfTest | Benchmark]") -
     if options.read_only:
         host.disarmed = DISARMED
     lender = Lender(host)
-    if not options.dry_run and host.refusal() is None:
-        _say(lender.give_back_leftovers())
+    refusal = "this is a dry run" if options.dry_run else host.refusal()
+    left = (
+        give_back_leftovers(host, lender.store)
+        if refusal is None
+        else name_leftovers(host, open_journal(host), refusal)
+    )
+    _say(text for _, text in left)
     snapshot = read_snapshot(host)
     jobs = registry.jobs(tests, host, snapshot, options.target)
     if not jobs:

@@ -443,7 +443,7 @@ class Console(App[None]):
 
         target = self._tree.cursor
         if target is not None:
-            self.push_screen(SelftestScreen(self.sampler.host, target))
+            self.push_screen(SelftestScreen(self._session, target))
             self._show_footer()
 
     # -- operations --
@@ -459,15 +459,15 @@ class Console(App[None]):
         return self._sessions[host]
 
     def _look_back(self) -> None:
-        """Tell what an earlier run has left half-done; in a thread, for it takes a while."""
+        """Tell what an earlier run has left; in a thread, for it takes a while."""
         try:
             left = self._session.look_back()
         except OSError as error:
-            left = [sentence("the journal", error)]
-        for text in left:
-            self.sampler.timeline.add("trouble", None, text)
+            left = [("trouble", sentence("the journal", error))]
+        for kind, text in left:
+            self.sampler.timeline.add(kind, None, text)
         if left:
-            self.call_from_thread(self.say, left[-1])
+            self.call_from_thread(self.say, left[-1][1])
 
     def _operate(self, title: str, make: "Maker", *, siblings: bool = False) -> None:
         """Show a plan, and have it carried out if the operator says so."""

@@ -8,7 +8,7 @@ from textual.binding import BindingType
 from textual.message import Message
 from textual.screen import Screen
 
-from sdmtop.backends.base import Host
+from sdmtop.operations import session as operations
 from sdmtop.selftests.records import Result
 from sdmtop.selftests.reports import evidence_lines, summary
 from sdmtop.selftests.runner import Job, Step
@@ -111,11 +111,11 @@ class SelftestScreen(Screen[None]):
             super().__init__()
             self.update = update
 
-    def __init__(self, host: Host, target: str) -> None:
+    def __init__(self, console: operations.Session, target: str) -> None:
         """Of the tests of this target."""
         super().__init__()
         self._target = target
-        self._session = Session(host, target, self._told)
+        self._session = Session(console, target, self._told)
         self._is_ready = False
         self._is_running = False
         self._leaves = False

@@ -72,11 +72,12 @@ class LyingHost(SimulatorHost):
         device = f"/sys/bus/pci/devices/{address}"
         driver = self.kernel.pci.devices[address].driver
         if driver is not None:
-            self._do(f"/sys/bus/pci/drivers/{driver.name}/unbind", address)
-        self._do(f"{device}/driver_override", "vfio-pci")
-        self._do("/sys/bus/pci/drivers_probe", address)
+            self.do(f"/sys/bus/pci/drivers/{driver.name}/unbind", address)
+        self.do(f"{device}/driver_override", "vfio-pci")
+        self.do("/sys/bus/pci/drivers_probe", address)
 
-    def _do(self, path: str, text: str) -> None:
+    def do(self, path: str, text: str) -> None:
+        """What an operator writes by hand."""
         write = self.write(path, text.encode())
         write.wait(5)
         write.result()

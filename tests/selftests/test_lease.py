@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from functools import cache
+from typing import TYPE_CHECKING, cast
+
 import pytest
 
-from sdmtop.operations.journal import Entry
+from sdmtop.operations.recovery import look_back
+from sdmtop.operations.session import Session
 from sdmtop.readers.snapshot import read_snapshot
 from sdmtop.selftests.lease import Lender
 from sdmtop.selftests.records import Result
 from sdmtop.selftests.registry import chosen, jobs
 from sdmtop.selftests.runner import RESTORED, Need, Run
+from tests.operations.bench import Faulty, Killed, Wrong
 from tests.selftests.liar import LyingHost
+
+if TYPE_CHECKING:
+    from sdmtop.backends.base import Host
+    from sdmtop.model import Snapshot
+    from sdmtop.operations.store import Store
 
 EDU = "0000:01:00.0"
 DEVICE = Need(claims=True, queues=0)
@@ -88,29 +98,138 @@ def test_a_cancelled_run_gives_back_what_it_had_taken() -> None:
     assert read_snapshot(host).devices == snapshot.devices
 
 
-@pytest.mark.parametrize("need", [DEVICE, QUEUES])
-def test_what_a_killed_run_had_taken_is_given_back_at_the_next_start(
-    need: Need, monkeypatch: pytest.MonkeyPatch
-) -> None:
+# -- killed: what the next start makes of it --
+
+
+@pytest.fixture
+def mortal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process that the journal names is one that has ended."""
+    monkeypatch.setattr("sdmtop.operations.journal.os.getpid", lambda: 1 << 23)
+
+
+@cache
+def moments(need: Need) -> int:
+    """How many actions it takes to lend, and to give back."""
+    broken, lender, _ = faulty(1 << 30, "killed before")
+    lender.give_back(lender.lend(read_snapshot(cast("Host", broken)), EDU, need))
+    return broken.count
+
+
+def faulty(at: int, wrong: Wrong) -> tuple[Faulty, Lender, LyingHost]:
     host = LyingHost("edu")
+    broken = Faulty(host, at, wrong)
+    return broken, Lender(cast("Host", broken), confirmed=True), host
+
+
+def each_moment() -> list[tuple[Need, int]]:
+    return [(need, at) for need in (DEVICE, QUEUES) for at in range(moments(need))]
+
+
+def start(host: Host, store: Store) -> list[tuple[str, str]]:
+    """A console is started on this host; what it tells of earlier runs."""
+    session = Session(host)
+    vars(session)["store"] = store
+    return [*session.look_back()]
+
+
+@pytest.mark.usefixtures("mortal")
+@pytest.mark.parametrize("wrong", ["killed before", "killed after"])
+@pytest.mark.parametrize(("need", "at"), each_moment())
+def test_killed_at_any_moment_the_next_start_gives_back_and_says_so_once(
+    need: Need, at: int, wrong: Wrong
+) -> None:
+    _, lender, host = faulty(at, wrong)
     before = read_snapshot(host)
+    with pytest.raises(Killed):
+        lender.give_back(lender.lend(before, EDU, need))
+    changed = facts(host) != facts_of(before)
+    told = start(host, lender.store)
+    assert facts(host) == facts_of(before)
+    assert bool(told) == changed
+    assert all(kind == "changed" and text.endswith(": given back") for kind, text in told)
+    assert start(host, lender.store) == []
+
+
+@pytest.mark.usefixtures("mortal")
+@pytest.mark.parametrize("need", [DEVICE, QUEUES])
+def test_a_start_that_is_killed_while_it_gives_back_leaves_the_rest_to_the_next(
+    need: Need,
+) -> None:
+    at, killed = 0, True
+    while killed:
+        host = LyingHost("edu")
+        before = read_snapshot(host)
+        lender = Lender(host, confirmed=True)
+        lender.lend(before, EDU, need)
+        try:
+            start(cast("Host", Faulty(host, at, "killed after")), lender.store)
+            killed = False
+        except Killed:
+            start(host, lender.store)
+        assert facts(host) == facts_of(before)
+        assert start(host, lender.store) == []
+        at += 1
+    assert at > 2
+
+
+@pytest.mark.usefixtures("mortal")
+def test_where_nothing_may_be_changed_it_is_told_and_left() -> None:
+    host = LyingHost("edu")
     lender = Lender(host, confirmed=True)
-    lender.lend(before, EDU, need)
-    assert driver(host) == ("vfio-pci" if need.claims else "sdmdev_edu")
-    monkeypatch.setattr(Entry, "is_running", property(lambda _entry: False))
-    told = [*Lender(host, store=lender.store).give_back_leftovers()]
-    after = read_snapshot(host)
-    assert (after.devices, after.sdmdevs) == (before.devices, before.sdmdevs)
-    assert all("given back" in line for line in told)
-    assert told
-    assert Lender(host, store=lender.store).leftovers() == []
+    lender.lend(read_snapshot(host), EDU, DEVICE)
+    host.disarmed = "this is only looked at"
+    found = [*look_back(host, lender.store.journal, lambda: pytest.fail("nothing is to be done"))]
+    assert found == [
+        (
+            "trouble",
+            f"plan 1 (sdmtop selftest {EDU}), left by a self-test that was killed: not given "
+            "back: this is only looked at; 'sdmtop undo 1' does it",
+        )
+    ]
+    assert driver(host) == "vfio-pci"
+
+
+@pytest.mark.usefixtures("mortal")
+def test_what_somebody_uses_by_now_is_not_taken_from_him() -> None:
+    host = LyingHost("edu")
+    lender = Lender(host, confirmed=True)
+    lender.lend(read_snapshot(host), EDU, DEVICE)
+    (one,) = (one for one in read_snapshot(host).devices if one.address == EDU)
+    holder = host.open(f"/dev/vfio/{one.group}")
+    ((kind, text),) = start(host, lender.store)
+    assert kind == "trouble"
+    assert "not given back" in text
+    assert driver(host) == "vfio-pci"
+    holder.close()
+    ((kind, _),) = start(host, lender.store)
+    assert (kind, driver(host)) == ("changed", "sdmdev_edu")
+
+
+@pytest.mark.usefixtures("mortal")
+def test_what_was_given_back_by_hand_is_not_told() -> None:
+    host = LyingHost("edu")
+    lender = Lender(host, confirmed=True)
+    lender.lend(read_snapshot(host), EDU, QUEUES)
+    for name in queues(host):
+        host.do(f"/sys/bus/mdev/devices/{name}/remove", "1")
+    assert start(host, lender.store) == []
 
 
 def test_what_another_run_has_taken_is_left_alone() -> None:
     host = LyingHost("edu")
     lender = Lender(host, confirmed=True)
     lender.lend(read_snapshot(host), EDU, DEVICE)
-    assert lender.leftovers() == []  # This process is alive.
+    assert start(host, lender.store) == []  # This process is alive.
+    assert driver(host) == "vfio-pci"
+
+
+def facts(host: LyingHost) -> tuple[object, ...]:
+    return facts_of(read_snapshot(host))
+
+
+def facts_of(snapshot: Snapshot) -> tuple[object, ...]:
+    """What a self-test may not change."""
+    return snapshot.devices, snapshot.groups, snapshot.mdev_types, snapshot.sdmdevs
 
 
 def test_what_cannot_be_given_back_is_a_result(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,15 +3,19 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import pytest
 from textual.pilot import Pilot
 
 from sdmtop.readers.snapshot import read_snapshot
+from sdmtop.selftests.lease import Lender
+from sdmtop.selftests.runner import Need
+from sdmtop.tui.app import Console
 from sdmtop.tui.bars import Bar
 from sdmtop.tui.lines import LinesPane
 from sdmtop.tui.selftests import Detail, Matrix, SelftestScreen
 from tests.hosts import box
 from tests.selftests.liar import LyingHost
-from tests.tui.still import console
+from tests.tui.still import StillSampler, console
 
 EDU = "0000:01:00.0"
 Scene = Callable[[Pilot[None]], Awaitable[None]]
@@ -111,6 +115,29 @@ def test_closing_while_it_runs_cancels_and_gives_back_first() -> None:
         await until(pilot, lambda: not isinstance(pilot.app.screen, SelftestScreen))
 
     play(host, scene)
+    assert read_snapshot(host).devices == before
+
+
+def test_a_start_of_the_console_gives_back_what_a_killed_run_had_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    host = LyingHost("edu")
+    before = read_snapshot(host).devices
+    lender = Lender(host, confirmed=True)
+    with monkeypatch.context() as killed:
+        killed.setattr("sdmtop.operations.journal.os.getpid", lambda: 1 << 23)
+        lender.lend(read_snapshot(host), EDU, Need(claims=True, queues=0))
+    monkeypatch.setattr("sdmtop.operations.session.open_store", lambda _host: lender.store)
+
+    async def run() -> None:
+        app = Console(StillSampler(host), has_journal=True)
+        async with app.run_test(size=(120, 40)) as pilot:
+            await until(pilot, lambda: bool(app.sampler.timeline.all()))
+            (told,) = app.sampler.timeline.all()
+            assert told.kind == "changed"
+            assert told.text.endswith("left by a self-test that was killed: given back")
+
+    asyncio.run(run())
     assert read_snapshot(host).devices == before
 
 
