@@ -1,8 +1,8 @@
-"""The journal: what was planned, what was done, and how it ended. It is only ever added to.
+"""The journal: what was planned, what was done, how it ended, and what came of self-tests.
 
-Each record is a line: its checksum, a blank, JSON. A record is on the disk before the next step
-begins, so that after a kill or a power cut the plan is known, and all steps but the last one too;
-of that one, reading its facts again tells.
+It is only ever added to. Each record is a line: its checksum, a blank, JSON. A record is on the
+disk before the next step begins, so that after a kill or a power cut the plan is known, and all
+steps but the last one too; of that one, reading its facts again tells.
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ StepState = Literal["done", "failed", "stuck", "undone", "left"]
 
 Ending = Literal["done", "rolled back", "left", "stuck", "reboot"]
 """`left`: failed, and not all of it could be undone; `reboot`: cut off, and undone by that."""
+
+Verdict = Literal["pass", "fail", "skip"]
+"""What came of a self-test."""
 
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
@@ -70,7 +73,20 @@ class Ended(Record, frozen=True, tag="end", kw_only=True):
     left: tuple[str, ...] = ()
 
 
-_Line = Begun | Stepped | Ended
+class Judged(Record, frozen=True, tag="test", kw_only=True):
+    """What came of a self-test on a target, under which kernel. `at` is when it had ended."""
+
+    at: float
+    host: str
+    kernel: str | None
+    test: str
+    target: str
+    result: Verdict
+    reason: str | None
+    seconds: float
+
+
+_Line = Begun | Stepped | Ended | Judged
 _decoder = msgspec.json.Decoder(_Line)
 
 
@@ -107,7 +123,8 @@ class Journal:
         """Write down a plan before its first step; its number. Raises `OSError`."""
         with self._open() as fd:
             lines = self._read(fd)
-            number = max((line.number for line in lines), default=0) + 1
+            numbers = (line.number for line in lines if not isinstance(line, Judged))
+            number = max(numbers, default=0) + 1
             pid = os.getpid()
             begun = Begun(
                 number=number,
@@ -135,17 +152,24 @@ class Journal:
         with self._open() as fd:
             _append(fd, Ended(number=number, at=time.time(), ending=ending, left=left))
 
+    def test(self, line: Judged) -> None:
+        """Write down what came of a self-test."""
+        with self._open() as fd:
+            _append(fd, line)
+
+    def tests(self) -> tuple[Judged, ...]:
+        """What came of every self-test, oldest first. Damaged lines are as for `entries`."""
+        return tuple(line for line in self._lines() if isinstance(line, Judged))
+
     def entries(self) -> tuple[Entry, ...]:
         """Every plan, oldest first; none where there is no journal yet.
 
         Damaged lines, as a power cut leaves them, are passed over and counted.
         """
-        if self.path is not None and not os.path.exists(self.path):
-            return ()
-        with self._open(os.O_RDONLY) as fd:
-            lines = self._read(fd)
         entries: dict[int, Entry] = {}
-        for line in lines:
+        for line in self._lines():
+            if isinstance(line, Judged):
+                continue
             if isinstance(line, Begun):
                 entries[line.number] = Entry(line, {})
             elif (entry := entries.get(line.number)) is None:
@@ -170,6 +194,12 @@ class Journal:
             yield fd
         finally:
             os.close(fd)
+
+    def _lines(self) -> list[_Line]:
+        if self.path is not None and not os.path.exists(self.path):
+            return []
+        with self._open(os.O_RDONLY) as fd:
+            return self._read(fd)
 
     def _read(self, fd: int) -> list[_Line]:
         self.damaged = 0

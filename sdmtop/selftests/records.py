@@ -1,15 +1,14 @@
 """What a self-test is, and what comes of it."""
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from sdmtop.backends.base import Host
 from sdmtop.model import Record, Snapshot
+from sdmtop.operations.journal import Verdict
 
 if TYPE_CHECKING:
     from sdmtop.selftests.trial import Trial
-
-Verdict = Literal["pass", "fail", "skip"]
 
 HOST = "host"
 """The target of tests that are about the box as a whole."""

@@ -64,7 +64,7 @@ def jobs(
     `target` is a TARGET. None is everything but the box itself, and takes no device away from
     its driver.
     """
-    named = None if target is None else _members(snapshot, target)
+    named = None if target is None else members(snapshot, target)
     given = {device.address for device in snapshot.devices if is_vfio(device.driver or "")}
 
     def is_wanted(test: SelfTest | Benchmark, one: str) -> bool:
@@ -95,7 +95,7 @@ def exists(snapshot: Snapshot, target: str) -> bool:
     return target in names
 
 
-def _members(snapshot: Snapshot, target: str) -> frozenset[str]:
+def members(snapshot: Snapshot, target: str) -> frozenset[str]:
     """What a TARGET stands for: itself; a group's devices; a parent's queues as well."""
     kind, _, number = target.partition("/")
     devices = {target}

@@ -1,11 +1,13 @@
 """What came of a run, for a person, for a script, and for a build server."""
 
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from xml.etree import ElementTree as Xml
 
 import msgspec
 
+from sdmtop.operations.journal import Judged
 from sdmtop.selftests.records import Benchmark, Measurement, Result, SelfTest
 from sdmtop.text import printable
 
@@ -21,6 +23,21 @@ def result_line(result: Result) -> str:
         f"{_MARKS[result.result]}  {result.test:<26} {result.target:<14} {result.seconds:6.2f} s"
         f"{reason}"
     )
+
+
+def history_line(line: Judged) -> str:
+    """One line of the history: when, verdict, test, target, seconds, reason."""
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(line.at))
+    result = Result(line.test, line.target, line.result, line.reason, (), line.seconds)
+    return f"{when}  {result_line(result)}"
+
+
+def age(seconds: float) -> str:
+    """How long ago something was, roughly: `5 s ago`, `3 h ago`, `12 d ago`."""
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= size:
+            return f"{seconds // size:.0f} {unit} ago"
+    return f"{max(seconds, 0):.0f} s ago"
 
 
 def evidence_lines(result: Result) -> Iterator[str]:

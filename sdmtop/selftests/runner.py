@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol
 from sdmtop.backends.base import Host
 from sdmtop.errors import RefusedError
 from sdmtop.model import Snapshot
+from sdmtop.operations.journal import Verdict
 from sdmtop.readers.snapshot import read_snapshot
 from sdmtop.selftests.records import (
     Benchmark,
@@ -23,7 +24,6 @@ from sdmtop.selftests.records import (
     Result,
     SelfTest,
     Skipped,
-    Verdict,
 )
 from sdmtop.selftests.trial import Trial, because
 

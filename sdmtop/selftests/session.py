@@ -7,11 +7,13 @@ from typing import NamedTuple
 from sdmtop.errors import RefusedError
 from sdmtop.model import Snapshot
 from sdmtop.operations import session as operations
+from sdmtop.operations.journal import Judged
 from sdmtop.operations.plan import Plan
 from sdmtop.operations.recovery import give_back_leftovers
 from sdmtop.operations.words import plan_lines
 from sdmtop.readers.snapshot import read_snapshot
 from sdmtop.selftests import registry
+from sdmtop.selftests.history import History, history, last
 from sdmtop.selftests.lease import Lender
 from sdmtop.selftests.records import Result
 from sdmtop.selftests.runner import NOTHING, Job, Run, Step, wants
@@ -19,15 +21,19 @@ from sdmtop.selftests.trial import because
 
 
 class Ready(NamedTuple):
-    """What would be run, and in words what has to be taken first; `said` are leftovers."""
+    """What would be run, and in words what has to be taken first; `said` are leftovers.
+
+    `before` is what came of earlier runs, by test and target.
+    """
 
     jobs: tuple[Job, ...]
     lines: tuple[str, ...]
     said: tuple[str, ...]
+    before: dict[tuple[str, str], Judged]
 
 
 class Ended(NamedTuple):
-    """The run is over; `trouble` is why it could not be made."""
+    """The run is over; `trouble` is why it could not be made, or not be kept."""
 
     trouble: str | None = None
 
@@ -57,9 +63,8 @@ class Session:
         self._host = console.host
         self._target = target
         self._tell = tell
-        self._lender: Lender | None = None
         self._jobs: list[Job] = []
-        self._snapshot: Snapshot | None = None
+        self._means: tuple[Snapshot, Lender] | None = None
         self._run: Run | None = None
 
     def prepare(self) -> None:
@@ -68,11 +73,12 @@ class Session:
 
     def run(self) -> None:
         """Run what was `Ready`: the operator has seen what is taken."""
-        if self._snapshot is not None and self._lender is not None:
-            self._lender.confirmed = True
-            run = Run(self._host, self._snapshot, self._jobs, self._tell, self._lender)
-            self._run = run
-            self._start(lambda: self._follow(run))
+        if self._means is not None:
+            snapshot, lender = self._means
+            lender.confirmed = True
+            run = self._run = Run(self._host, snapshot, self._jobs, self._tell, lender)
+            kept = History(self._host, snapshot.host.kernel, lambda: lender.store.journal)
+            self._start(lambda: self._follow(run, kept))
 
     def cancel(self) -> None:
         """End the test under way at its next step; all is given back before `Ended`."""
@@ -96,19 +102,22 @@ class Session:
 
     def _prepare(self) -> None:
         store = self._console.store
-        lender = self._lender = Lender(self._host, store=store)
+        lender = Lender(self._host, store=store)
         said = tuple(text for _, text in give_back_leftovers(self._host, store))
-        snapshot = self._snapshot = read_snapshot(self._host)
+        snapshot = read_snapshot(self._host)
         self._jobs = registry.jobs(registry.TESTS, self._host, snapshot, self._target)
         if not self._jobs:
             self._tell(Ended(f"no test applies to {self._target}"))
             return
+        self._means = snapshot, lender
         plans = plans_for(lender, self._jobs, snapshot)
         lines = tuple(line for plan in plans for line in plan_lines(plan))
-        self._tell(Ready(tuple(self._jobs), lines, said))
+        before = last(history(self._host, store.journal))
+        self._tell(Ready(tuple(self._jobs), lines, said, before))
 
-    def _follow(self, run: Run) -> None:
+    def _follow(self, run: Run, kept: History) -> None:
         for outcome in run:
             if isinstance(outcome, Result):
+                kept.keep(outcome)
                 self._tell(outcome)
-        self._tell(Ended())
+        self._tell(Ended(kept.trouble))

@@ -15,6 +15,7 @@ from sdmtop.text import printable
 
 if TYPE_CHECKING:
     from sdmtop.operations.plan import Plan
+    from sdmtop.selftests.history import History
     from sdmtop.selftests.records import Benchmark, SelfTest
     from sdmtop.selftests.runner import Run, Step
 
@@ -40,6 +41,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bench", action="store_true", help="measure, and judge nothing")
     parser.add_argument("--list", action="store_true", help="what tests there are; run none")
     parser.add_argument(
+        "--history", action="store_true", help="what came of earlier runs; run none"
+    )
+    parser.add_argument(
         "--yes",
         action="store_true",
         help="take what the tests need, and give it back, without asking; never what is in use",
@@ -54,18 +58,42 @@ def run(options: argparse.Namespace) -> int:
     """Run what applies; exit status 1 if a test fails, 4 if there was nothing to test."""
     from sdmtop.selftests import registry, reports
 
-    if options.format == "junit" and (options.bench or options.list):
-        return complain("selftest", UsageError("--format junit is for results of tests only"))
+    if options.format == "junit" and (options.bench or options.list or options.history):
+        return complain("selftest", UsageError("--format junit is for the results of a run only"))
+    if options.history and (options.bench or options.list):
+        return complain("selftest", UsageError("--history is of tests, and goes with no --list"))
     try:
         tests = registry.chosen(options.test, bench=options.bench)
     except UsageError as error:
         return complain("selftest", error)
+    if options.history:
+        return _history(options, [test.name for test in tests] if options.test else None)
     if not options.list:
         return _run(options, tests)
     if options.format == "json":
         key = "benchmarks" if options.bench else "tests"
         return put_out(reports.as_json(key, map(reports.described, tests)))
     return put_out("".join(f"{line}\n" for line in reports.list_lines(tests)).encode())
+
+
+def _history(options: argparse.Namespace, tests: "list[str] | None") -> int:
+    """What came of earlier runs: of these tests, or of all."""
+    from sdmtop.backends.base import open_host
+    from sdmtop.operations.store import open_journal
+    from sdmtop.readers.snapshot import read_snapshot
+    from sdmtop.selftests import registry, reports
+    from sdmtop.selftests.history import history
+
+    host, target = open_host(options.host), options.target
+    journal = open_journal(host)
+    targets = None if target is None else registry.members(read_snapshot(host), target)
+    found = history(host, journal, targets=targets, tests=tests)
+    if options.format == "json":
+        return put_out(reports.as_json("history", found, damaged_lines=journal.damaged))
+    if not found:
+        why = "" if journal.path else ": that of a simulated or captured host ends with its process"
+        return _nothing(target or "selftest", f"the journal has no results of tests{why}")
+    return put_out("".join(f"{reports.history_line(line)}\n" for line in found).encode())
 
 
 def _run(options: argparse.Namespace, tests: "Sequence[SelfTest | Benchmark]") -> int:
@@ -75,6 +103,7 @@ def _run(options: argparse.Namespace, tests: "Sequence[SelfTest | Benchmark]") -
     from sdmtop.operations.words import plan_lines
     from sdmtop.readers.snapshot import read_snapshot
     from sdmtop.selftests import registry
+    from sdmtop.selftests.history import History
     from sdmtop.selftests.lease import Lender
     from sdmtop.selftests.runner import Run
     from sdmtop.selftests.session import plans_for
@@ -106,7 +135,8 @@ def _run(options: argparse.Namespace, tests: "Sequence[SelfTest | Benchmark]") -
         return put_out("".join(f"{printable(line)}\n" for line in lines).encode())
     lender.confirmed = options.yes or _confirm(plans)
     show = _show if _is_live(options) else _ignore
-    return _report(options, Run(host, snapshot, jobs, show, lender))
+    history = History(host, snapshot.host.kernel, lambda: lender.store.journal)
+    return _report(options, Run(host, snapshot, jobs, show, lender), history)
 
 
 def _confirm(plans: "Sequence[Plan]") -> bool:
@@ -127,7 +157,7 @@ def _say(lines: Iterable[str]) -> None:
         sys.stderr.write(f"{printable(line)}\n")
 
 
-def _report(options: argparse.Namespace, run: "Run") -> int:
+def _report(options: argparse.Namespace, run: "Run", history: "History") -> int:
     """Run, say what comes of it, and how it ends as an exit status."""
     from sdmtop.selftests import reports
     from sdmtop.selftests.records import Measurement, Result
@@ -142,12 +172,14 @@ def _report(options: argparse.Namespace, run: "Run") -> int:
                 lines = [reports.measurement_line(found)]
             else:
                 results.append(found)
+                history.keep(found)
                 lines = [reports.result_line(found)]
                 if found.result == "fail":
                     lines += reports.evidence_lines(found)
             if options.format == "text":
                 _clear(options)
                 status = status or put_out("".join(f"{line}\n" for line in lines).encode())
+    _say(filter(None, [history.trouble]))
     if options.format == "junit":
         status = put_out(reports.as_junit(results))
     elif options.format == "json":

@@ -1,5 +1,6 @@
 """Self-tests in the console: what would be taken, then tests beside targets, live."""
 
+import time
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -9,8 +10,9 @@ from textual.message import Message
 from textual.screen import Screen
 
 from sdmtop.operations import session as operations
+from sdmtop.operations.journal import Judged
 from sdmtop.selftests.records import Result
-from sdmtop.selftests.reports import evidence_lines, summary
+from sdmtop.selftests.reports import age, evidence_lines, history_line, summary
 from sdmtop.selftests.runner import Job, Step
 from sdmtop.selftests.session import Ended, Ready, Session, Update
 from sdmtop.text import cell, printable
@@ -33,10 +35,14 @@ class Matrix(LinesPane):
         self.targets: list[str] = []
         self.jobs: frozenset[tuple[str, str]] = frozenset()
         self.results: dict[tuple[str, str], Result] = {}
+        self.before: dict[tuple[str, str], Judged] = {}
+        """What came of earlier runs; it stands in the cells until one begins."""
+        self.has_begun = False
         self.running: tuple[str, str] | None = None
 
-    def take(self, jobs: Sequence[Job]) -> None:
+    def take(self, jobs: Sequence[Job], before: dict[tuple[str, str], Judged]) -> None:
         """Have a line for each of their tests."""
+        self.before = before
         self.targets = list(dict.fromkeys(job.target for job in jobs))
         self.jobs = frozenset((job.test.name, job.target) for job in jobs)
         self.show_keys(list(dict.fromkeys(job.test.name for job in jobs)))
@@ -53,7 +59,8 @@ class Matrix(LinesPane):
         for target in self.targets:
             text, style = self._cell(key, target)
             spans.append((f"{text:<{_CELL}} ", style))
-            result = self.results.get((key, target))
+            place = key, target
+            result = self.results.get(place) or (None if self.has_begun else self.before.get(place))
             reason = reason or (result.reason or "" if result else "")
         room = self.line_width - _NAME - 1 - len(self.targets) * (_CELL + 1)
         return (*spans, (cell(reason, max(room, 0)), "dim"))
@@ -64,6 +71,10 @@ class Matrix(LinesPane):
             return _MARKS[self.results[place].result]
         if place == self.running:
             return _RUNNING
+        if place in self.before and not self.has_begun:
+            earlier = self.before[place]
+            word = _MARKS[earlier.result][0].partition(" ")[2]
+            return f"{word} {age(time.time() - earlier.at)}", "dim"
         return _WAITING if place in self.jobs else ("", "plain")
 
 
@@ -159,7 +170,7 @@ class SelftestScreen(Screen[None]):
 
     def _take(self, ready: Ready) -> None:
         self._is_ready = True
-        self._matrix.take(ready.jobs)
+        self._matrix.take(ready.jobs, ready.before)
         self._ends = f"{len(ready.jobs)} tests: enter runs them"
         taken = ready.lines or ("nothing: all that is needed is free",)
         lines = [*ready.said, *taken]
@@ -195,6 +206,8 @@ class SelftestScreen(Screen[None]):
             reason = f": {result.reason}" if result.reason else ""
             lines.append(f"{result.target}: {result.result}{reason}")
             lines += evidence_lines(result)
+            if earlier := self._matrix.before.get((result.test, result.target)):
+                lines.append(f"before: {history_line(earlier)}")
         self.query_one(Detail).tell(f"Evidence of {test}", lines)
 
     @property
@@ -208,6 +221,7 @@ class SelftestScreen(Screen[None]):
         if self._is_ready and not self._is_running:
             self._is_running = True
             self._matrix.results.clear()
+            self._matrix.has_begun = True
             self._session.run()
             self._show()
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from sdmtop.operations.journal import Entry, Journal
+from sdmtop.operations.journal import Entry, Journal, Judged
 from tests.operations.box import BOOT, Box, plan, step
 
 PLAN = plan(step("/a", "new"))
@@ -54,6 +54,22 @@ def test_in_memory_it_is_the_same(box: Box) -> None:
 def test_numbers_go_on_in_another_process(box: Box, journal: Journal) -> None:
     assert journal.begin(PLAN, box) == 1
     assert Journal(journal.path).begin(PLAN, box) == 2
+
+
+def test_results_of_tests_stand_between_plans_and_have_no_number(
+    box: Box, journal: Journal
+) -> None:
+    line = Judged(
+        at=1.0, host="sim:", kernel="6.12", test="edu.dma", target="0000:01:00.0", result="fail",
+        reason="a byte is wrong", seconds=0.1,
+    )  # fmt: skip
+    journal.test(line)
+    assert journal.begin(PLAN, box) == 1
+    journal.test(line)
+    assert journal.begin(PLAN, box) == 2
+    assert journal.tests() == (line, line)
+    assert [entry.begun.number for entry in journal.entries()] == [1, 2]
+    assert journal.damaged == 0
 
 
 def test_only_its_owner_can_read_it(box: Box, journal: Journal) -> None:

@@ -1,4 +1,6 @@
 import json
+import os
+from pathlib import Path
 from xml.etree import ElementTree as Xml
 
 import pytest
@@ -29,6 +31,9 @@ def test_a_target_that_is_not_there(target: str, capfd: pytest.CaptureFixture[st
         ["selftest", "--test", "nothing"],
         ["selftest", "--bench", "--format", "junit"],
         ["selftest", "--list", "--format", "junit"],
+        ["selftest", "--history", "--format", "junit"],
+        ["selftest", "--history", "--bench"],
+        ["selftest", "--history", "--test", "nothing"],
     ],
 )
 def test_what_makes_no_sense_anywhere(line: list[str], capfd: pytest.CaptureFixture[str]) -> None:
@@ -79,3 +84,52 @@ def test_the_list_as_json(capfd: pytest.CaptureFixture[str]) -> None:
     assert run(["selftest", "--list", "--format", "json", "--test", "host.orphans"]) == 0
     (test,) = json.loads(capfd.readouterr().out)["tests"]
     assert test["name"] == "host.orphans"
+
+
+# -- what came of earlier runs --
+
+
+@pytest.fixture
+def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A machine with nothing in it, looked at by a user whose state is his own."""
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    for name in ("XDG_STATE_HOME", "XDG_RUNTIME_DIR"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+    for name in ("sys", "proc", "dev"):
+        (tmp_path / "root" / name).mkdir(parents=True)
+    return f"linux:{tmp_path / 'root'}"
+
+
+def test_results_are_kept_and_told_later(empty: str, capfd: pytest.CaptureFixture[str]) -> None:
+    for _ in range(2):
+        assert run(["selftest", "host", "--host", empty, "--test", "host.iommu"]) == 1
+    assert run(["selftest", "host", "--host", empty, "--test", "host.orphans"]) == 0
+    capfd.readouterr()
+    assert run(["selftest", "--history", "--host", empty]) == 0
+    lines = capfd.readouterr().out.splitlines()
+    assert [line.split()[2:4] for line in lines] == [
+        ["FAIL", "host.iommu"], ["FAIL", "host.iommu"], ["pass", "host.orphans"],
+    ]  # fmt: skip
+
+
+def test_the_history_of_a_test_as_json(empty: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(["selftest", "host", "--host", empty, "--format", "json"]) == 1
+    results = json.loads(capfd.readouterr().out)["results"]
+    line = ["selftest", "host", "--host", empty, "--history", "--format", "json"]
+    assert run(line) == 0
+    found = json.loads(capfd.readouterr().out)
+    assert found["damaged_lines"] == 0
+    told = [(one["test"], one["target"], one["result"]) for one in found["history"]]
+    assert told == [(one["test"], one["target"], one["result"]) for one in results]
+    assert run([*line, "--test", "host.iommu"]) == 0
+    (one,) = json.loads(capfd.readouterr().out)["history"]
+    assert one["test"] == "host.iommu"
+
+
+def test_where_there_is_no_history_it_says_so(
+    empty: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["selftest", "--history", "0000:01:00.0", "--host", empty]) == 4
+    assert capfd.readouterr().err == ("sdmtop: 0000:01:00.0: the journal has no results of tests\n")
+    assert run(["selftest", "--history", "--host", "sim:edu"]) == 4
+    assert "ends with its process" in capfd.readouterr().err

@@ -1,6 +1,7 @@
 """The key t: what would be taken, the matrix as it fills, cancel, and the way back."""
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -85,6 +86,29 @@ def test_enter_fills_the_matrix_and_all_is_as_before() -> None:
 
     play(host, scene)
     assert read_snapshot(host).devices == before
+
+
+def test_what_came_of_the_last_run_stands_there_before_the_next() -> None:
+    host = LyingHost("edu")
+
+    async def scene(pilot: Pilot[None]) -> None:
+        await pilot.press("enter")
+        await until(pilot, lambda: "passed" in head(pilot))
+        await pilot.press("escape")
+        await pilot.pause()
+        await pilot.press("t")
+        await until(pilot, lambda: "enter runs them" in head(pilot))
+        matrix = pilot.app.screen.query_one(Matrix)
+        lines = {line.split()[0]: line for line in text(matrix).splitlines()[1:] if line.strip()}
+        assert re.search(r"edu\.dma +pass \d+ s ago", lines["edu.dma"])
+        await pilot.press("enter")
+        await until(pilot, lambda: "passed" in head(pilot))
+        assert matrix.select("edu.dma")
+        await pilot.pause()
+        shown = pilot.app.screen.query_one(Detail)
+        assert any("before: 20" in shown.content(key)[0][0] for key in shown.keys)
+
+    play(host, scene)
 
 
 def test_a_failure_is_selected_with_its_evidence() -> None:
