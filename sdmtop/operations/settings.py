@@ -85,7 +85,7 @@ def plan_affinity(host: Host, snapshot: Snapshot, name: str, cpus: str) -> Plan:
         )
     if not draft.steps:
         raise NothingToDoError(f"{name}: its interrupts come to CPUs {wanted} already")
-    if balancer := _running(host, b"irqbalance"):
+    if balancer := running(host, b"irqbalance"):
         draft.note(f"irqbalance runs (process {balancer}) and may set it to something else")
     draft.note("where the kernel manages an interrupt (queues of NVMe) it takes no other affinity")
     return draft.finish(f"sdmtop affinity {name} {cpus}")
@@ -107,7 +107,7 @@ def _handlers(interrupt: Interrupt) -> str:
     return ", ".join(interrupt.actions) or "without a handler"
 
 
-def _running(host: Host, name: bytes) -> int | None:
+def running(host: Host, name: bytes) -> int | None:
     """The pid of a process of this name, if there is one that we see."""
     for entry in names(host, "/proc"):
         if entry.isdecimal():

@@ -25,6 +25,16 @@ def result_line(result: Result) -> str:
     )
 
 
+def outcome_lines(found: Result | Measurement) -> Iterator[str]:
+    """What came of a test or a benchmark; if it has failed, with all that it has seen."""
+    if isinstance(found, Measurement):
+        yield measurement_line(found)
+        return
+    yield result_line(found)
+    if found.result == "fail":
+        yield from evidence_lines(found)
+
+
 def history_line(line: Judged) -> str:
     """One line of the history: when, verdict, test, target, seconds, reason."""
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(line.at))
@@ -79,9 +89,8 @@ def summary(results: Sequence[Result]) -> str:
     return f"{counts['pass']} passed, {counts['fail']} failed, {counts['skip']} skipped"
 
 
-def as_json(key: str, records: Iterable[Any], **more: Any) -> bytes:
-    """`{"results": [...]}`, or another key, for a person to read as well."""
-    body = {key: list(records), **more}
+def as_json(**body: Any) -> bytes:
+    """`{"results": [...]}`, or whatever is given, for a person to read as well."""
     return msgspec.json.format(msgspec.json.encode(body), indent=2) + b"\n"
 
 

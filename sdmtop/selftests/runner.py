@@ -16,7 +16,9 @@ from sdmtop.errors import RefusedError
 from sdmtop.model import Snapshot
 from sdmtop.operations.journal import Verdict
 from sdmtop.readers.snapshot import read_snapshot
+from sdmtop.selftests.aftermath import in_reach, left_behind
 from sdmtop.selftests.records import (
+    HOST,
     Benchmark,
     Cancelled,
     Failed,
@@ -75,7 +77,7 @@ NOTHING = Need(claims=False, queues=0)
 _Numbered = Iterable[tuple[int, Job]]
 
 RESTORED = "selftest.restored"
-"""The name of a result that only comes when something could not be given back."""
+"""The name of a result that only comes when something is not as it was before the run."""
 
 _REFUSED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 """What a call answers who has no right to it; it tells nothing of the device."""
@@ -99,6 +101,7 @@ class Run:
         self._lender = lender
         self._stop = threading.Event()
         self._hanging: set[str] = set()
+        self._lent: set[str] = set()
 
     def cancel(self) -> None:
         """End the test under way at its next step, and begin no other. From any thread."""
@@ -112,6 +115,24 @@ class Run:
                 yield from self._run(group, self._snapshot, ())
             else:
                 yield from self._borrowed(self._lender, target, need, [*group])
+        if self._lender is not None:
+            yield from self._compared()
+
+    def _compared(self) -> Iterator[Result]:
+        """The host as it is now beside how it was before; nothing where it is the same."""
+        began = time.monotonic()
+        targets = {job.target for job in self._jobs} - {HOST}
+        if not targets:
+            return  # The checks of the box only look.
+        ours = in_reach(self._snapshot, targets) | self._lent
+        after = read_snapshot(self._host)
+        near, far = left_behind(self._host, self._snapshot, after, ours)
+        if near or far:
+            words = "; ".join(f"{one.what}: {one.expected} -> {one.got}" for one in near or far)
+            seconds = round(time.monotonic() - began, 3)
+            verdict: Verdict = "fail" if near else "skip"
+            who = "left behind" if near else "changed meanwhile, and not by a test"
+            yield Result(RESTORED, HOST, verdict, f"{who}: {words}", (*near, *far), seconds)
 
     def _borrowed(
         self, lender: Lender, target: str, need: Need, group: _Numbered
@@ -129,6 +150,7 @@ class Run:
                 outcome = _Outcome(self._trial(job, self._snapshot, ()), "skip", why)
                 yield _worded(job, outcome, 0.0)
             return
+        self._lent.update(loan.queues)
         try:
             yield from self._run(group, read_snapshot(self._host), loan.queues)
         finally:

@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
     tests = {check.name: check for check in checks}
     if options.format == "json":
         advised = [reports.with_advice(result, tests) for result in results]
-        output = reports.as_json("results", advised)
+        output = reports.as_json(results=advised)
     else:
         output = "".join(f"{line}\n" for line in _text(results, tests)).encode()
     failed = any(result.result == "fail" for result in results)

@@ -16,7 +16,7 @@ from sdmtop.text import printable
 if TYPE_CHECKING:
     from sdmtop.operations.plan import Plan
     from sdmtop.selftests.history import History
-    from sdmtop.selftests.records import Benchmark, SelfTest
+    from sdmtop.selftests.records import Benchmark, Measurement, Result, SelfTest
     from sdmtop.selftests.runner import Run, Step
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -72,8 +72,8 @@ def run(options: argparse.Namespace) -> int:
         return _run(options, tests)
     if options.format == "json":
         key = "benchmarks" if options.bench else "tests"
-        return put_out(reports.as_json(key, map(reports.described, tests)))
-    return put_out("".join(f"{line}\n" for line in reports.list_lines(tests)).encode())
+        return put_out(reports.as_json(**{key: [*map(reports.described, tests)]}))
+    return _print(reports.list_lines(tests))
 
 
 def _history(options: argparse.Namespace, tests: "list[str] | None") -> int:
@@ -89,11 +89,11 @@ def _history(options: argparse.Namespace, tests: "list[str] | None") -> int:
     targets = None if target is None else registry.members(read_snapshot(host), target)
     found = history(host, journal, targets=targets, tests=tests)
     if options.format == "json":
-        return put_out(reports.as_json("history", found, damaged_lines=journal.damaged))
+        return put_out(reports.as_json(history=found, damaged_lines=journal.damaged))
     if not found:
         why = "" if journal.path else ": that of a simulated or captured host ends with its process"
         return _nothing(target or "selftest", f"the journal has no results of tests{why}")
-    return put_out("".join(f"{reports.history_line(line)}\n" for line in found).encode())
+    return _print(map(reports.history_line, found))
 
 
 def _run(options: argparse.Namespace, tests: "Sequence[SelfTest | Benchmark]") -> int:
@@ -132,7 +132,7 @@ def _run(options: argparse.Namespace, tests: "Sequence[SelfTest | Benchmark]") -
     if options.dry_run:
         lines = [line for plan in plans for line in (*plan_lines(plan), "")]
         lines += [f"would run {job.test.name} on {job.target}" for job in jobs]
-        return put_out("".join(f"{printable(line)}\n" for line in lines).encode())
+        return _print(map(printable, lines))
     lender.confirmed = options.yes or _confirm(plans)
     show = _show if _is_live(options) else _ignore
     history = History(host, snapshot.host.kernel, lambda: lender.store.journal)
@@ -169,31 +169,37 @@ def _report(options: argparse.Namespace, run: "Run", history: "History") -> int:
         for found in run:
             if isinstance(found, Measurement):
                 measurements.append(found)
-                lines = [reports.measurement_line(found)]
             else:
                 results.append(found)
                 history.keep(found)
-                lines = [reports.result_line(found)]
-                if found.result == "fail":
-                    lines += reports.evidence_lines(found)
             if options.format == "text":
                 _clear(options)
-                status = status or put_out("".join(f"{line}\n" for line in lines).encode())
+                status = status or _print(reports.outcome_lines(found))
     _say(filter(None, [history.trouble]))
     if options.format == "junit":
         status = put_out(reports.as_junit(results))
     elif options.format == "json":
-        key = "benchmarks" if options.bench else "results"
-        status = put_out(reports.as_json(key, measurements or results))
+        records = {"benchmarks": measurements} if options.bench else {}
+        status = put_out(reports.as_json(**records, results=results))
     elif results:
-        status = status or put_out(f"{reports.summary(results)}\n".encode())
+        status = status or _print([reports.summary(results)])
     if signals:
         return 128 + signals[0]
-    if status or any(result.result == "fail" for result in results):
-        return status or FAILED
-    if measurements or any(result.result == "pass" for result in results):
+    return status or _verdict(results, measurements)
+
+
+def _verdict(results: "Sequence[Result]", measurements: "Sequence[Measurement]") -> int:
+    """The exit status."""
+    verdicts = [result.result for result in results]
+    if "fail" in verdicts:
+        return FAILED
+    if measurements or "pass" in verdicts:
         return 0
     return _nothing("selftest", f"every test was skipped: {results[0].reason}")
+
+
+def _print(lines: Iterable[str]) -> int:
+    return put_out("".join(f"{line}\n" for line in lines).encode())
 
 
 def _nothing(what: str, why: str) -> int:

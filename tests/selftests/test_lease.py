@@ -236,6 +236,7 @@ def test_what_cannot_be_given_back_is_a_result(monkeypatch: pytest.MonkeyPatch) 
     host = LyingHost("edu")
     lender = Lender(host, confirmed=True)
     monkeypatch.setattr(lender, "give_back", lambda _loan: "its driver is gone")
-    *_, last = results(host, lender, "edu.identity")
-    assert (last.test, last.result) == (RESTORED, "fail")
-    assert last.reason == "not as it was: its driver is gone"
+    _, told, found = results(host, lender, "edu.identity")
+    assert (told.test, told.target, told.result) == (RESTORED, EDU, "fail")
+    assert told.reason == "not as it was: its driver is gone"
+    assert (found.test, found.result) == (RESTORED, "fail")

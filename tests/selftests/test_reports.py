@@ -29,12 +29,12 @@ ALL = (PASS, FAIL, SKIP)
 
 
 def test_json_has_the_fields_of_the_contract() -> None:
-    (record, *_) = json.loads(as_json("results", ALL))["results"]
+    (record, *_) = json.loads(as_json(results=ALL))["results"]
     assert list(record) == ["test", "target", "result", "reason", "evidence", "seconds"]
 
 
 def test_evidence_has_expected_got_address_and_errno() -> None:
-    record = json.loads(as_json("results", [FAIL]))["results"][0]["evidence"][0]
+    record = json.loads(as_json(results=[FAIL]))["results"][0]["evidence"][0]
     assert record == {
         "what": "byte 0", "expected": "aa", "got": "ab", "address": "0x1000", "errno": None,
     }  # fmt: skip
