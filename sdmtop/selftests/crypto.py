@@ -91,14 +91,16 @@ def targets(host: Host, snapshot: Snapshot) -> Sequence[str]:
 def kernel_selftest(trial: Trial) -> str:
     """What the kernel's own tests have found when the driver registered."""
     found = _algorithms(trial.host, trial.snapshot, trial.target)
-    for one in found:
-        trial.note(one.driver, one.selftest)
     failures = _failures(trial.host, {_family(one.driver) for one in found})
+    for failure in failures:
+        trial.note("kernel log", failure)
     if failures:
         trial.fail(f"the kernel's own test has failed: {failures[0]}")
     untested = [one.driver for one in found if one.selftest != "passed"]
     if untested:
         trial.skip(f"not tested by the kernel (no CONFIG_CRYPTO_SELFTESTS?): {', '.join(untested)}")
+    for one in found:
+        trial.expect(one.driver, "passed", one.selftest)
     return f"{plural(len(found), 'algorithm')}, all passed"
 
 

@@ -131,7 +131,7 @@ class Run:
             words = "; ".join(f"{one.what}: {one.expected} -> {one.got}" for one in near or far)
             seconds = round(time.monotonic() - began, 3)
             verdict: Verdict = "fail" if near else "skip"
-            who = "left behind" if near else "changed meanwhile, and not by a test"
+            who = "left behind" if near else "changed meanwhile, outside of what the tests had"
             yield Result(RESTORED, HOST, verdict, f"{who}: {words}", (*near, *far), seconds)
 
     def _borrowed(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -29,6 +30,7 @@ class LyingHandle:
         def call() -> int:
             return self._handle.ioctl(request, argument)
 
+        self._host.count()
         lie = self._host.lies.get(request)
         return lie(call, argument) if lie is not None else call()
 
@@ -60,8 +62,18 @@ class LyingHost(SimulatorHost):
         self.lies: dict[int, Callable[[Callable[[], int], int | bytearray], int]] = {}
         self.texts: dict[str, bytes] = {}
         self.reads: Callable[[int, bytes], bytes] = lambda _offset, data: data
+        self.calls = 0
+        """Nodes that were opened, and ioctls, so far."""
+        self.fails_at: int | None = None
+
+    def count(self) -> None:
+        """One more call; that of this number fails."""
+        number, self.calls = self.calls, self.calls + 1
+        if number == self.fails_at:
+            raise OSError(errno.EIO, "it was made to fail")
 
     def open(self, path: str) -> Handle:
+        self.count()
         return LyingHandle(super().open(path), self)
 
     def read(self, path: str, limit: int = 65536) -> bytes:

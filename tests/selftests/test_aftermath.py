@@ -103,7 +103,7 @@ def test_what_has_changed_elsewhere_is_told_and_fails_nothing() -> None:
     assert result.result == "skip"
     assert result.reason is not None
     assert result.reason.startswith(
-        f"changed meanwhile, and not by a test: driver of {OTHER}: e1000e -> vfio-pci"
+        f"changed meanwhile, outside of what the tests had: driver of {OTHER}: e1000e -> vfio-pci"
     )
 
 
@@ -113,7 +113,10 @@ def test_a_queue_of_somebody_else_is_told_and_fails_nothing() -> None:
     create = f"/sys/class/mdev_bus/{EDU}/mdev_supported_types/{type_.id}/create"
     result = left(host, lambda: host.do(create, QUEUE))
     assert result.result == "skip"
-    assert result.reason == f"changed meanwhile, and not by a test: {QUEUE}: not there -> there"
+    assert (
+        result.reason
+        == f"changed meanwhile, outside of what the tests had: {QUEUE}: not there -> there"
+    )
 
 
 def test_a_queue_that_was_made_for_the_tests_and_is_still_there(

@@ -1,7 +1,7 @@
 """The doctor's checks: each passes on a box that is well, and fails for its own reason."""
 
 import errno
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -89,23 +89,6 @@ def test_a_guest_has_a_disk_on_one_node_and_its_interrupt_on_the_other() -> None
     assert "interrupts of 0000:41:00.0" in failing(captured("numa", "guest-6.1-intel"))
 
 
-def test_a_box_without_an_iommu_is_told_so() -> None:
-    assert "no IOMMU is active" in failing(captured("iommu", "no-iommu"))
-
-
-@pytest.mark.parametrize(
-    ("name", "words"),
-    [
-        ("orphans", "5d3de000-0000-4000-8000-000000000001: nobody"),
-        ("siblings", "0000:06:03.0 is bound to e1000"),
-        ("pasid", "0000:01:00.0: dmar0 has no PASIDs"),
-        ("shared-domains", "sdmdev_virtual.0: it is in none: ENODEV"),
-    ],
-)
-def test_a_busy_guest_has_these_faults(name: str, words: str) -> None:
-    assert words in failing(captured(name, "guest-6.12-intel-busy"))
-
-
 # -- isolation -------------------------------------------------------------------------------
 
 
@@ -176,22 +159,33 @@ def test_only_a_region_that_firmware_insists_on_is_a_fault(kind: str, verdict: s
     assert examine("reserved-regions", box).result == verdict
 
 
-def test_a_port_that_could_part_its_devices_is_a_fault() -> None:
-    port = "0000:00:01.0"
-    path = f"/sys/devices/pci0000:00/{port}"
-    space = bytearray(4096)
-    space[0x34], space[0x40], space[0x42] = 0x40, 0x10, 4 << 4
+PORT = "0000:00:01.0"
+
+
+def behind_a_port(config: bytes | Failure) -> Result:
+    """Two devices behind a port whose configuration space is this."""
+    path = f"/sys/devices/pci0000:00/{PORT}"
     box = snapshot(
         groups=[group(1, DEVICE, SIBLING)],
         devices=[
-            device(port, class_="0x060400"),
+            device(PORT, class_="0x060400"),
             *(device(one, path=f"{path}/{one}", group=1) for one in (DEVICE, SIBLING)),
         ],
     )
-    files: dict[str, Entry] = {f"{path}/power_state": "D0\n", f"{path}/config": bytes(space)}
-    assert f"port {port} lacks access control" in failing(examine("grouping", box, files))
-    files[f"{path}/config"] = Failure(errno.EACCES)  # Without the right, nothing is claimed.
-    assert examine("grouping", box, files).result == "pass"
+    files: dict[str, Entry] = {f"{path}/power_state": "D0\n", f"{path}/config": config}
+    return examine("grouping", box, files)
+
+
+def without_access_control() -> Result:
+    space = bytearray(4096)
+    space[0x34], space[0x40], space[0x42] = 0x40, 0x10, 4 << 4
+    return behind_a_port(bytes(space))
+
+
+def test_a_port_that_could_part_its_devices_is_a_fault() -> None:
+    assert f"port {PORT} lacks access control" in failing(without_access_control())
+    # Without the right to look, nothing is claimed.
+    assert behind_a_port(Failure(errno.EACCES)).result == "pass"
 
 
 # -- sharing ---------------------------------------------------------------------------------
@@ -476,3 +470,78 @@ def test_a_holder_that_may_only_run_far_from_its_queue_is_a_fault() -> None:
 
 def test_on_one_node_everything_is_near() -> None:
     assert near([line(affinity="0")], {}).result == "pass"
+
+
+# -- each check in a place that is well, and in one that is not ------------------------------
+
+Place = Callable[[str], Result]
+
+
+def simulated(scenario: str) -> Place:
+    """A simulated host, half a minute after it was booted."""
+
+    def look(name: str) -> Result:
+        host = open_host(f"sim:{scenario}?at=30")
+        (result,) = Run(host, read_snapshot(host), [Job(BY_NAME[name], HOST)])
+        assert isinstance(result, Result)
+        return result
+
+    return look
+
+
+def tree(archive: str) -> Place:
+    return lambda name: captured(name, archive)
+
+
+def files(entries: Mapping[str, Entry]) -> Place:
+    return lambda name: examine(name, files=entries)
+
+
+BUSY = "guest-6.12-intel-busy"
+WELL = {
+    "pasid": simulated("idxd"),
+    "shared-domains": simulated("edu"),
+    "orphans": simulated("edu"),
+    "faults": simulated("edu"),
+    "memlock": files(limits("unlimited")),
+}
+"""Where a check passes; it is `sim:default` for all others."""
+
+HALTED = {"device": "dsa0", "device_state": "halted"}
+FAULTS: dict[str, tuple[Place, str]] = {
+    "iommu": (simulated("empty"), "no IOMMU is active"),
+    "interrupt-remapping": (tree("guest-6.12-virtio"), "interrupt 24: PCI-MSIX"),
+    "unsafe-modes": (files({ALLOW: "Y\n"}), ALLOW),
+    "reserved-regions": (simulated("broken"), "firmware keeps memory mapped for devices"),
+    "grouping": (lambda _name: without_access_control(), f"port {PORT} lacks access control"),
+    "pasid": (tree(BUSY), "0000:01:00.0: dmar0 has no PASIDs"),
+    "shared-domains": (tree(BUSY), "sdmdev_virtual.0: it is in none: ENODEV"),
+    "orphans": (simulated("broken"), "0badc0de-0000-4000-8000-000000000001: nobody"),
+    "queues": (
+        lambda name: examine(name, snapshot(sdmdevs=[queue("wq0.0", kind="idxd", params=HALTED)])),
+        "dsa0 is halted",
+    ),
+    "siblings": (simulated("broken"), "group 2 of 0000:03:00.0: 0000:03:00.1"),
+    "stuck-unbinds": (simulated("broken"), "0000:04:00.0: its unbind waits"),
+    "overrides": (
+        lambda name: examine(name, snapshot(devices=[device(DEVICE, driver_override="vfio-pci")])),
+        f"not carried out: {DEVICE}",
+    ),
+    "faults": (simulated("broken"), "0000:07:00.0: 6 in the kernel log"),
+    "interrupt-storm": (simulated("broken"), "interrupt 25: "),
+    "memlock": (files(limits("8388608")), "8388608 bytes may be locked"),
+    "numa": (tree("guest-6.1-intel"), "interrupts of 0000:41:00.0"),
+}
+"""Where it fails, and for which reason."""
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_each_check_passes_where_all_is_well(name: str) -> None:
+    result = WELL.get(name, simulated("default"))(name)
+    assert result.result == "pass", result
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_each_check_fails_for_the_right_reason(name: str) -> None:
+    place, words = FAULTS[name]
+    assert words in failing(place(name))
