@@ -17,7 +17,8 @@ class QueryField(Input):
     """One line at the bottom of the screen. What it knows of fields is told when it is opened."""
 
     DEFAULT_CSS = """
-    QueryField { display: none; border: none; height: 1; padding: 0 1; }
+    QueryField { display: none; }
+    QueryField.-textual-compact { padding: 0 1; }
     """
     BINDINGS: ClassVar[list[BindingType]] = bindings("field")
 
@@ -25,6 +26,7 @@ class QueryField(Input):
         super().__init__(
             id=id,
             select_on_focus=False,
+            compact=True,
             placeholder="a text, or driver:vfio-pci !state:bound irq/s>100",
         )
         self._fields: Mapping[str, Field] = {}

@@ -91,7 +91,7 @@ class PlanScreen(ModalScreen[bool]):
     }
     PlanScreen Lines { height: 1fr; }
     PlanScreen Bar { height: 1; }
-    PlanScreen Input { visibility: hidden; width: 1fr; height: 1; border: none; }
+    PlanScreen Input { visibility: hidden; width: 1fr; }
     PlanScreen Input.-asked { visibility: visible; background: $boost; }
     PlanScreen Horizontal { height: 1; }
     PlanScreen Button { height: 1; min-width: 12; border: none; margin: 0 1; }
@@ -131,7 +131,7 @@ class PlanScreen(ModalScreen[bool]):
             yield Bar(id="demand")
             with Horizontal():
                 yield Button("Cancel", id="cancel")
-                yield Input(id="typed", placeholder="tab, and type it here")
+                yield Input(id="typed", placeholder="tab, and type it here", compact=True)
                 yield Button("Go on", id="go", disabled=True)
 
     def on_mount(self) -> None:

@@ -1,5 +1,9 @@
 """A console whose samples come when a test says so: no thread, no clock."""
 
+from typing import Any
+
+from textual.app import App
+
 from sdmtop.backends.base import Host
 from sdmtop.collector import Collector, Focus
 from sdmtop.readers.names import Names
@@ -62,3 +66,8 @@ def console(host: Host) -> Console:
 def timeline_of(app: Console) -> Timeline:
     """The events of the app's host."""
     return app.sampler.timeline
+
+
+def screen_lines(app: App[Any]) -> list[str]:
+    """What stands on the whole screen, borders and margins included."""
+    return [strip.text.rstrip() for strip in app.screen._compositor.render_strips()]

@@ -19,7 +19,7 @@ from sdmtop.tui.lines import Content, LinesPane
 from sdmtop.tui.panes import Inspector, Pasids
 from sdmtop.tui.tree import TreePane
 from tests.hosts import NIC, PARENT, UUID, box, plug, stat, unplug
-from tests.tui.still import StillSampler, console
+from tests.tui.still import StillSampler, console, screen_lines
 
 Play = Callable[[Pilot[None]], Awaitable[None]]
 
@@ -278,13 +278,25 @@ def test_while_a_query_makes_no_sense_the_lines_stay_as_they_were() -> None:
     play(scene)
 
 
+@pytest.mark.parametrize("theme", ["dark", "light", "ansi-dark"])
+def test_what_is_typed_stands_in_the_line_above_the_footer(theme: str) -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        pilot.app.theme = theme
+        await pilot.press("slash", *"driver:e1000e")
+        await pilot.pause()
+        assert screen_lines(pilot.app)[-2] == " driver:e1000e"
+
+    play(scene)
+
+
 def test_what_is_wrong_with_a_query_stands_below_its_column_and_is_not_kept() -> None:
     async def scene(pilot: Pilot[None]) -> None:
         await pilot.press("slash", *"driver:e1000e drivr:x")
         await pilot.pause()
-        field, footer = pilot.app.query_one("#filter"), text_of(pilot, "footer")
+        field = pilot.app.query_one("#filter")
+        text, footer = screen_lines(pilot.app)[-2:]
         assert "^ there is no field drivr; do you mean driver?" in footer
-        assert footer.index("^") == field.render_line(0).text.index("drivr:x") + 1
+        assert footer.index("^") == text.index("drivr:x")
         await pilot.press("enter")
         await pilot.pause()
         assert field.display

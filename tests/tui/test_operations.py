@@ -14,7 +14,7 @@ from sdmtop.tui.bars import Bar, FooterBar
 from sdmtop.tui.lines import LinesPane
 from sdmtop.tui.operations import JournalScreen, Lines, PlanScreen
 from tests.operations.bench import EDU, NIC, SCENARIO, TWIN, UUID, ZIP
-from tests.tui.still import console
+from tests.tui.still import console, screen_lines
 
 Scene = Callable[[Pilot[None]], Awaitable[None]]
 
@@ -135,7 +135,10 @@ def test_what_is_written_is_shown_in_full_however_long_it_is(host: SimulatorHost
 def test_tab_leads_from_cancel_to_what_is_typed_and_on_to_go_on(host: SimulatorHost) -> None:
     async def scene(pilot: Pilot[None]) -> None:
         await plan(pilot, "a", NIC)
-        await pilot.press("tab", *NIC, "enter")
+        await pilot.press("tab", *NIC)
+        await pilot.pause()
+        assert any(NIC in line and "Go on" in line for line in screen_lines(pilot.app))
+        await pilot.press("enter")
         await pilot.pause()
         assert pilot.app.focused is go(pilot)
         assert driver(host, NIC) == "e1000e"
