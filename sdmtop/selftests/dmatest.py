@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from sdmtop.backends.base import Host
 from sdmtop.model import Snapshot
-from sdmtop.readers.sysfs import is_absent, names, natural, word
+from sdmtop.readers.sysfs import names, natural, word
 from sdmtop.selftests.records import Benchmark, SelfTest
 from sdmtop.selftests.trial import Trial, because
 
@@ -117,15 +117,7 @@ def _load(trial: Trial) -> None:
         if word(trial.host.read(f"{PARAMETERS}/run")) == "Y":
             trial.skip("somebody has a test of the module's running")
         return
-    trial.say("loading dmatest")
-    load = trial.host.load_module("dmatest")
-    load.wait(_PATIENCE)
-    try:
-        load.result()
-    except OSError as error:
-        if is_absent(error):
-            trial.skip("this kernel has no dmatest (CONFIG_DMATEST)")
-        raise
+    trial.load("dmatest", "CONFIG_DMATEST")
 
 
 def _set(trial: Trial, name: str, value: str) -> None:
@@ -137,9 +129,7 @@ def _set(trial: Trial, name: str, value: str) -> None:
 
 
 def _write(trial: Trial, name: str, value: str) -> None:
-    write = trial.host.write(f"{PARAMETERS}/{name}", value.encode())
-    write.wait(_PATIENCE)
-    write.result()
+    trial.write(f"{PARAMETERS}/{name}", value)
 
 
 def _told(trial: Trial) -> list[Summary]:

@@ -11,11 +11,10 @@ from sdmtop import vfio
 from sdmtop.backends.base import Host, Signal
 from sdmtop.model import Snapshot
 from sdmtop.readers.kernel_log import parse
-from sdmtop.selftests.claim import PAGE, Claim, claim, endpoints, memory
+from sdmtop.selftests.claim import PAGE, Claim, claim, endpoints, mapped
 from sdmtop.selftests.host import PROVOKED
 from sdmtop.selftests.records import Benchmark, SelfTest
 from sdmtop.selftests.trial import Trial, because, word
-from sdmtop.selftests.vfio import free_iova
 
 _IDS = ("0x1234", "0x11e8")
 _IDENTITY, _LIVENESS, _FACTORIAL, _STATUS = 0x00, 0x04, 0x08, 0x20
@@ -34,9 +33,6 @@ _COUNT = 2048
 """Bytes of a copy. All 4096 would do for the device, but end QEMU 7.2 (an error of its bounds)."""
 
 _PATIENCE = 2.0
-_WRITING = 8.0
-"""Seconds that a write may take, which is a process of its own."""
-
 _MESSAGES = 20
 _OUTSIDE = 0x900_0000
 """An IOVA below the 256 MiB that the device can reach, where nothing is mapped."""
@@ -130,29 +126,25 @@ def _compute(trial: Trial, registers: _Registers, n: int) -> int:
 def dma(trial: Trial) -> str:
     """Memory to the device and back to another page, compared byte by byte."""
     claimed, registers = _edu(trial)
-    there, back = memory(trial), memory(trial)
-    iova = free_iova(claimed)
-    claimed.container.map(there, iova)
-    claimed.container.map(back, iova + PAGE)
+    pages, iova = mapped(trial, claimed.container, 2 * PAGE)
+    end = PAGE + _COUNT
     patterns = (bytes(range(256)) * (_COUNT // 256), b"\xa5\x5a" * (_COUNT // 2))
     for number, pattern in enumerate(patterns, 1):
         trial.say(f"pattern {number} to the device")
-        there.view[:_COUNT] = pattern
+        pages.view[:_COUNT] = pattern
         registers.copy(iova, BUFFER, _COUNT, 0)
         trial.say(f"pattern {number} from the device")
         registers.copy(BUFFER, iova + PAGE, _COUNT, _TO_MEMORY)
-        trial.expect(f"pattern {number}", pattern, bytes(back.view[:_COUNT]), iova + PAGE)
-        trial.expect("bytes behind it", bytes(PAGE - _COUNT), bytes(back.view[_COUNT:]),
-                     iova + PAGE + _COUNT)  # fmt: skip
+        trial.expect(f"pattern {number}", pattern, bytes(pages.view[PAGE:end]), iova + PAGE)
+        trial.expect("bytes behind it", bytes(PAGE - _COUNT), bytes(pages.view[end:]),
+                     iova + end)  # fmt: skip
     return f"{len(patterns)} patterns of {_COUNT} bytes both ways"
 
 
 def outside(trial: Trial) -> str:
     """A DMA where nothing is mapped: stopped, and told in the kernel log."""
     claimed, registers = _edu(trial)
-    page = memory(trial)
-    iova = free_iova(claimed)
-    claimed.container.map(page, iova)
+    page, iova = mapped(trial, claimed.container)
     before = _faults(trial)
     _announce(trial)
     trial.say("writing where nothing is mapped")
@@ -182,9 +174,7 @@ def _faults(trial: Trial) -> list[str]:
 
 def _announce(trial: Trial) -> None:
     """Say in the kernel log that what follows is meant to be."""
-    write = trial.host.write("/dev/kmsg", f"<6>{PROVOKED} {trial.target}\n".encode())
-    write.wait(_WRITING)
-    write.result()
+    trial.write("/dev/kmsg", f"<6>{PROVOKED} {trial.target}\n")
 
 
 # -- interrupts ------------------------------------------------------------------------------
@@ -211,9 +201,7 @@ def dma_interrupt(trial: Trial) -> str:
     """A DMA that says by an interrupt when it has ended."""
     claimed, registers = _edu(trial)
     signal = _armed(trial, claimed)
-    page = memory(trial)
-    iova = free_iova(claimed)
-    claimed.container.map(page, iova)
+    _, iova = mapped(trial, claimed.container)
     registers.write(_DMA_SOURCE, iova)
     registers.write(_DMA_TARGET, BUFFER)
     registers.write(_DMA_COUNT, _COUNT)
@@ -234,13 +222,12 @@ def _armed(trial: Trial, claimed: Claim) -> Signal:
 
 
 def _kernel_count(trial: Trial) -> int:
-    """Interrupts of the target in `/proc/interrupts`: rows that VFIO names after it."""
-    text = trial.host.read("/proc/interrupts", 16 << 20).decode("ascii", "replace")
-    columns = len(text.split("\n", 1)[0].split())
-    rows = [line.split() for line in text.splitlines() if f"({trial.target})" in line]
-    if not rows:
+    """Interrupts of the target so far, on the lines that VFIO names after it."""
+    name = f"({trial.target})"
+    count = trial.interrupts(lambda row: any(name in action for action in row.actions))
+    if count is None:
         trial.fail(f"no row of /proc/interrupts is named after {trial.target}")
-    return sum(int(cell) for row in rows for cell in row[1 : columns + 1])
+    return count
 
 
 # -- benchmarks ------------------------------------------------------------------------------
@@ -249,40 +236,28 @@ def _kernel_count(trial: Trial) -> int:
 def bench_factorial(trial: Trial) -> list[float]:
     """Factorials a second, each waited for."""
     _, registers = _edu(trial)
-    samples = []
-    for _ in range(100):
-        began = trial.host.now()
-        _compute(trial, registers, 12)
-        samples.append(1 / max(trial.host.now() - began, 1e-9))
-    return samples
+    return [1 / seconds for seconds in trial.samples(100, lambda: _compute(trial, registers, 12))]
 
 
 def bench_interrupt(trial: Trial) -> list[float]:
     """Microseconds from the write that raises a message to its signal."""
     claimed, registers = _edu(trial)
     signal = _armed(trial, claimed)
-    samples = []
-    for value in range(1, 101):
-        began = trial.host.now()
-        registers.write(_RAISE, value)
+
+    def raise_one() -> None:
+        registers.write(_RAISE, 1)
         trial.wait(signal, _PATIENCE)
-        samples.append((trial.host.now() - began) * 1e6)
-        registers.write(_ACKNOWLEDGE, value)
-    return samples
+
+    samples = trial.samples(100, raise_one, then=lambda: registers.write(_ACKNOWLEDGE, 1))
+    return [seconds * 1e6 for seconds in samples]
 
 
 def bench_dma(trial: Trial) -> list[float]:
     """Megabytes a second from memory to the device."""
     claimed, registers = _edu(trial)
-    page = memory(trial)
-    iova = free_iova(claimed)
-    claimed.container.map(page, iova)
-    samples = []
-    for _ in range(10):
-        began = trial.host.now()
-        registers.copy(iova, BUFFER, _COUNT, 0)
-        samples.append(_COUNT / 1e6 / max(trial.host.now() - began, 1e-9))
-    return samples
+    _, iova = mapped(trial, claimed.container)
+    samples = trial.samples(10, lambda: registers.copy(iova, BUFFER, _COUNT, 0))
+    return [_COUNT / 1e6 / seconds for seconds in samples]
 
 
 _NEEDS = "an edu on vfio-pci and free, its group viable"

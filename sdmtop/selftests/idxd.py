@@ -13,9 +13,9 @@ from sdmtop.backends.base import Handle, Host, Memory
 from sdmtop.model import Snapshot
 from sdmtop.readers.unknowns import Unknowns
 from sdmtop.readers.vfio import read_nodes
-from sdmtop.selftests.claim import PAGE, memory
+from sdmtop.selftests.claim import PAGE, memory, open_queue
 from sdmtop.selftests.records import Benchmark, SelfTest, Skipped
-from sdmtop.selftests.trial import Trial, because
+from sdmtop.selftests.trial import Trial
 
 _DESCRIPTOR = struct.Struct("<IIQQQIHH24x")
 """PASID, flags and opcode, completion record, source, target, size, interrupt, reserved."""
@@ -120,16 +120,8 @@ def _open(trial: Trial) -> Handle:
         None,
     )
     if path is None:
-        raise Skipped("it has no node")
-    trial.say(f"opening {path}")
-    try:
-        return trial.closing(trial.host.open(path))
-    except OSError as error:
-        if error.errno == errno.EBUSY:
-            trial.skip("it is dedicated, and open")
-        if error.errno in _REFUSALS:
-            trial.fail(f"{path}: {because(error)}: {_REFUSALS[error.errno]}")
-        raise
+        raise Skipped("it has no node: 'accel-config enable-wq' makes one")
+    return open_queue(trial, path, "it is dedicated, and open", _REFUSALS)
 
 
 def _worded(status: int) -> str:
@@ -180,12 +172,7 @@ def error(trial: Trial) -> str:
 def bench_move(trial: Trial) -> list[float]:
     """Microseconds for one page, from the submission to the completion record."""
     queue = _Queue(trial)
-    samples = []
-    for _ in range(100):
-        began = trial.host.now()
-        queue.submit(_MOVE, PAGE)
-        samples.append((trial.host.now() - began) * 1e6)
-    return samples
+    return [seconds * 1e6 for seconds in trial.samples(100, lambda: queue.submit(_MOVE, PAGE))]
 
 
 _NEEDS = "an enabled work queue of type user, a kernel that takes descriptors by write()"

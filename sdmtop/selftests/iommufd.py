@@ -4,28 +4,21 @@ Facts of what must be refused: kernel-abi 3.3 and what a 6.12 with iommufd was s
 """
 
 import errno
-from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 from sdmtop import vfio
-from sdmtop.backends.base import Host
-from sdmtop.model import Snapshot
 from sdmtop.readers.sysfs import number
 from sdmtop.readers.unknowns import Unknowns
 from sdmtop.readers.vfio import read_nodes
-from sdmtop.selftests.claim import PAGE, endpoints, memory, watch_for_request
+from sdmtop.selftests.claim import PAGE, holder_of, memory, refuse_reserved, watch_for_request
 from sdmtop.selftests.records import SelfTest, Skipped
 from sdmtop.selftests.trial import Trial
-from sdmtop.selftests.vfio import loopback
+from sdmtop.selftests.vfio import loopback, targets
 
 _TYPES = {"intel": 1, "arm-smmu-v3": 2, "amd": 4}
 _PASID = 5
 """Any number but 0, which stands for requests without one."""
-
-
-def targets(_host: Host, snapshot: Snapshot) -> Sequence[str]:
-    """Every PCI device in a group, bridges apart."""
-    return [device.address for device in endpoints(snapshot)]
 
 
 class _Bound(NamedTuple):
@@ -40,11 +33,14 @@ class _Bound(NamedTuple):
 def _node(trial: Trial) -> str:
     """The target's own node; skips where there is none."""
     if not trial.is_there("/sys/class/misc/iommu"):
-        trial.skip("this kernel has no iommufd, or its module is not loaded")
+        trial.skip("this kernel has no iommufd, or its module is not loaded (modprobe iommufd)")
     for node in read_nodes(trial.host, Unknowns()):
         if node.kind == "cdev" and node.device == trial.target:
             return node.path
-    raise Skipped("it has no node below /dev/vfio/devices: not on vfio-pci, or no cdev")
+    raise Skipped(
+        "it has no node below /dev/vfio/devices: not on vfio-pci "
+        f"('sdmtop attach {trial.target}'), or a kernel without CONFIG_VFIO_DEVICE_CDEV"
+    )
 
 
 def _bound(trial: Trial) -> _Bound:
@@ -56,7 +52,7 @@ def _bound(trial: Trial) -> _Bound:
         id_ = device.bind(iommufd)
     except OSError as error:
         if error.errno == errno.EBUSY:
-            trial.skip("another process has the device or its group")
+            trial.skip(f"{holder_of(trial, path)} has the device or its group: end it first")
         raise
     watch_for_request(trial, device)
     return _Bound(iommufd, device, id_, path)
@@ -106,11 +102,7 @@ def dma(trial: Trial) -> str:
     trial.refused("the same IOVA again", (errno.EEXIST,), iommufd.map, space, page, chosen)
     trial.refused("an IOVA within a page", (errno.EINVAL,),
                   iommufd.map, space, page, chosen + 0x200)  # fmt: skip
-    for region in trial.group.reserved_regions:
-        start = number(region.start, 16)
-        if start and region.type in ("msi", "reserved", "direct"):
-            trial.refused(f"{region.type} window at {region.start}", (errno.EINVAL,),
-                          iommufd.map, space, page, start)  # fmt: skip
+    refuse_reserved(trial, partial(iommufd.map, space, page))
     trial.say("unmapping")
     trial.expect("bytes unmapped", PAGE, iommufd.unmap(space, chosen, PAGE), chosen)
     trial.refused("unmapping it again", (errno.ENOENT,), iommufd.unmap, space, chosen, PAGE)

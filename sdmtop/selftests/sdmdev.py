@@ -12,7 +12,6 @@ from typing import NamedTuple
 from sdmtop import vfio
 from sdmtop.backends.base import Host, Memory
 from sdmtop.model import MdevType, Sdmdev, Snapshot
-from sdmtop.readers.interrupts import InterruptTable
 from sdmtop.selftests.claim import PAGE, memory
 from sdmtop.selftests.records import SelfTest, Skipped
 from sdmtop.selftests.rings import PATIENCE, ROOM, Rings, answers, describes_itself
@@ -26,9 +25,6 @@ _FACTORIAL = "factorial"
 
 _IOVAS = (0x1000_0000, 0x2000_0000, 0x4000_0000, 0x1_0000_0000)
 """Where room may be in a domain that is shared with the parent's driver."""
-
-_WRITING = 8.0
-"""Seconds that a write may take, which is a process of its own."""
 
 _NO_BIND = frozenset({errno.ENOTTY, errno.EINVAL, errno.ENODEV})
 
@@ -179,7 +175,7 @@ def lifecycle(trial: Trial) -> str:
     queue = _lent(trial)
     type_ = _type(trial, queue)
     create = f"{trial.device.path}/mdev_supported_types/{type_.id}/create"
-    trial.refused("the same UUID again", (errno.EEXIST,), _write, trial, create, queue.id)
+    trial.refused("the same UUID again", (errno.EEXIST,), trial.write, create, queue.id)
     attached = _attach(trial, queue)
     path = f"/dev/vfio/{queue.group}"
     trial.refused("a second holder", (errno.EBUSY,), vfio.Group.open, trial.host, path)
@@ -188,12 +184,6 @@ def lifecycle(trial: Trial) -> str:
     again = trial.closing(vfio.Group.open(trial.host, path))
     trial.holds("in a container, after close", again.status().in_container, wanted=False)
     return f"{type_.id} in group {queue.group}"
-
-
-def _write(trial: Trial, path: str, text: str) -> None:
-    write = trial.host.write(path, text.encode())
-    write.wait(_WRITING)
-    write.result()
 
 
 def job(trial: Trial) -> str:
@@ -218,8 +208,7 @@ def _interrupts(trial: Trial) -> int:
     lines = {str(irq) for irq in trial.device.irqs}
     if not lines:
         trial.skip("the parent has no interrupt")
-    rows = InterruptTable().parse(trial.host.read("/proc/interrupts", 16 << 20))
-    return sum(sum(row.per_cpu) for row in rows if row.label in lines)
+    return trial.interrupts(lambda row: row.label in lines) or 0
 
 
 def neighbour(trial: Trial) -> str:

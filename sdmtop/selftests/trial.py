@@ -7,13 +7,17 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any, NoReturn, Protocol, TypeVar
 
-from sdmtop.backends.base import Host, Signal
+from sdmtop.backends.base import Host, Signal, Write
 from sdmtop.model import Device, IommuGroup, Sdmdev, Snapshot
+from sdmtop.readers.interrupts import InterruptTable, Row
 from sdmtop.readers.sysfs import is_absent
 from sdmtop.selftests.records import Cancelled, Evidence, Failed, Skipped
 
 _SLICE = 0.1
 """Seconds after which a wait looks whether it was cancelled."""
+
+_WRITING = 8.0
+"""Seconds that a write may take."""
 
 _SHOWN_BYTES = 16
 
@@ -148,6 +152,48 @@ class Trial:
                 return False
             raise
         return True
+
+    def interrupts(self, chosen: Callable[[Row], bool]) -> int | None:
+        """How many have come by now on the lines that are chosen; None if none is."""
+        data = self.host.read("/proc/interrupts", 16 << 20)
+        counts = [sum(row.per_cpu) for row in InterruptTable().parse(data) if chosen(row)]
+        return sum(counts) if counts else None
+
+    def samples(
+        self,
+        count: int,
+        act: Callable[[], object],
+        then: Callable[[], object] = lambda: None,
+    ) -> list[float]:
+        """The seconds that each of so many calls takes; `then` comes after each, unmeasured."""
+        taken = []
+        for _ in range(count):
+            began = self.host.now()
+            act()
+            taken.append(max(self.host.now() - began, 1e-9))
+            then()
+        return taken
+
+    # -- what it changes -----------------------------------------------------------------------
+
+    def write(self, path: str, text: str) -> None:
+        """Write to a file of the kernel's, in a process of its own, which is waited for."""
+        self._finish(self.host.write(path, text.encode()))
+
+    def load(self, module: str, option: str) -> None:
+        """Load a module of the kernel; skips where that was built without (`option`)."""
+        self.say(f"loading {module}")
+        try:
+            self._finish(self.host.load_module(module))
+        except OSError as error:
+            if is_absent(error):
+                self.skip(f"this kernel has no {module} ({option})")
+            raise
+
+    @staticmethod
+    def _finish(write: Write) -> None:
+        write.wait(_WRITING)
+        write.result()
 
     # -- what must be undone -------------------------------------------------------------------
 

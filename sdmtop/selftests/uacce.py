@@ -8,10 +8,10 @@ from sdmtop.backends.base import Handle, Host, Memory
 from sdmtop.model import Snapshot
 from sdmtop.readers.sysfs import number
 from sdmtop.readers.uacce import CLASS
-from sdmtop.selftests.claim import PAGE, memory
+from sdmtop.selftests.claim import PAGE, memory, open_queue
 from sdmtop.selftests.records import Benchmark, SelfTest
 from sdmtop.selftests.rings import PATIENCE, ROOM, Rings, answers, describes_itself
-from sdmtop.selftests.trial import Trial, because, plural
+from sdmtop.selftests.trial import Trial, plural
 
 _DOORBELL, _RINGS = 0, PAGE
 """Where to map the two regions: their number, in pages (include/uapi/misc/uacce/uacce.h)."""
@@ -33,16 +33,7 @@ def targets(_host: Host, snapshot: Snapshot) -> Sequence[str]:
 
 
 def _open(trial: Trial) -> Handle:
-    path = f"/dev/{trial.target}"
-    trial.say(f"opening {path}")
-    try:
-        return trial.closing(trial.host.open(path))
-    except OSError as error:
-        if error.errno == errno.EBUSY:
-            trial.skip("all its queues are taken")
-        if error.errno in _REFUSALS:
-            trial.fail(f"{path}: {because(error)}: {_REFUSALS[error.errno]}")
-        raise
+    return open_queue(trial, f"/dev/{trial.target}", "all its queues are taken", _REFUSALS)
 
 
 def _ask(handle: Handle, request: vfio.Request) -> int:
@@ -130,12 +121,7 @@ def bench_job(trial: Trial) -> list[float]:
     if not known:
         trial.skip("no answer is known to what it computes")
     rings = _rings(trial)
-    samples = []
-    for _ in range(100):
-        began = trial.host.now()
-        rings.perform(known[0])
-        samples.append((trial.host.now() - began) * 1e6)
-    return samples
+    return [seconds * 1e6 for seconds in trial.samples(100, lambda: rings.perform(known[0]))]
 
 
 _NEEDS = "a free queue, and the right to open its node"

@@ -5,12 +5,22 @@ Facts of what must be refused: kernel-abi 3.3, and `guest-runs/` of 6.1 and 6.12
 
 import errno
 from collections.abc import Sequence
+from functools import partial
 
 from sdmtop import vfio
 from sdmtop.backends.base import Host, Signal
 from sdmtop.model import Snapshot
 from sdmtop.readers.sysfs import number, word
-from sdmtop.selftests.claim import PAGE, Claim, claim, endpoints, memory, open_group
+from sdmtop.selftests.claim import (
+    PAGE,
+    claim,
+    endpoints,
+    free_iova,
+    mapped,
+    memory,
+    open_group,
+    refuse_reserved,
+)
 from sdmtop.selftests.records import Benchmark, SelfTest, Skipped
 from sdmtop.selftests.trial import Trial, because, plural
 
@@ -162,22 +172,15 @@ def loopback(trial: Trial, opened: vfio.Device) -> str:
 
 def dma(trial: Trial) -> str:
     """What may be mapped, and all that may not."""
-    claimed = claim(trial)
-    container = claimed.container
-    page = memory(trial)
-    low = free_iova(claimed)
+    container = claim(trial).container
     trial.say("mapping")
-    container.map(page, low)
+    page, low = mapped(trial, container)
     trial.refused("the same IOVA again", (errno.EEXIST,), container.map, page, low)
     two = memory(trial, 2 * PAGE)
     trial.refused("an overlap", (errno.EEXIST,), container.map, two, low - PAGE)
     trial.refused("an IOVA within a page", (errno.EINVAL,), container.map, page, low + 0x200)
     trial.say("what is not to be had")
-    for region in trial.group.reserved_regions:
-        start, end = number(region.start, 16), number(region.end, 16)
-        if start and end and region.type in ("msi", "reserved", "direct"):
-            trial.refused(f"{region.type} window at {region.start}", (errno.EINVAL,),
-                          container.map, page, start)  # fmt: skip
+    refuse_reserved(trial, partial(container.map, page))
     ranges = container.ranges()
     if ranges:
         beyond = ranges[-1].end + 1
@@ -194,27 +197,12 @@ def dma(trial: Trial) -> str:
     return f"page sizes {container.page_sizes():#x}, {len(ranges)} ranges of IOVA"
 
 
-def free_iova(claimed: Claim) -> int:
-    """An IOVA with a free page on both sides, below 256 MiB, which any device can reach."""
-    iova = 16 * PAGE
-    ranges = claimed.container.ranges()
-    if not ranges or any(one.start <= iova - PAGE and iova + PAGE <= one.end for one in ranges):
-        return iova
-    for one in ranges:
-        start = (one.start + 2 * PAGE - 1) // PAGE * PAGE
-        if start + 16 * PAGE < min(one.end, 1 << 28):
-            return start + PAGE
-    raise Skipped("no IOVA below 256 MiB may be mapped")
-
-
 def locked(trial: Trial) -> str:
     """Memory is locked while it is mapped, and not a moment longer."""
     before = _locked(trial)
     claimed = claim(trial)
     size = 16 * PAGE
-    pages = memory(trial, size)
-    iova = free_iova(claimed)
-    claimed.container.map(pages, iova)
+    pages, iova = mapped(trial, claimed.container, size)
     during = _locked(trial)
     trial.expect("bytes locked while mapped", size, during - before)
     claimed.container.unmap(iova, size)
@@ -248,27 +236,24 @@ def bench_interrupt(trial: Trial) -> list[float]:
     """Microseconds from firing to the signal."""
     opened = claim(trial).device
     index, _, signals = armed(trial, opened)
-    samples = []
-    for _ in range(200):
-        began = trial.host.now()
+
+    def fire() -> None:
         opened.set_irqs(index, vfio.DATA_NONE | vfio.TRIGGER, 0, 1)
         trial.wait(signals[0], _PATIENCE)
-        samples.append((trial.host.now() - began) * 1e6)
-    return samples
+
+    return [seconds * 1e6 for seconds in trial.samples(200, fire)]
 
 
 def bench_map(trial: Trial) -> list[float]:
     """Microseconds for one page, mapped and unmapped."""
-    claimed = claim(trial)
-    page = memory(trial)
-    iova = free_iova(claimed)
-    samples = []
-    for _ in range(200):
-        began = trial.host.now()
-        claimed.container.map(page, iova)
-        claimed.container.unmap(iova, PAGE)
-        samples.append((trial.host.now() - began) * 1e6)
-    return samples
+    container = claim(trial).container
+    page, iova = memory(trial), free_iova(container)
+
+    def there_and_back() -> None:
+        container.map(page, iova)
+        container.unmap(iova, PAGE)
+
+    return [seconds * 1e6 for seconds in trial.samples(200, there_and_back)]
 
 
 _NEEDS = "the device on vfio-pci and free, its group viable"
