@@ -95,10 +95,15 @@ def bench_copy(trial: Trial) -> list[float]:
 
 def _run(trial: Trial, iterations: int) -> list[Summary]:
     """Have the module test the channel; its summaries."""
+    is_loaded = trial.is_there(PARAMETERS)
+    # To read it frees the channel of a test that has ended, such as one of a run that was killed.
+    if is_loaded and word(trial.host.read(f"{PARAMETERS}/run")) == "Y":
+        trial.skip("somebody has a test of the module's running")
     in_use = word(trial.host.look(f"{CLASS}/{trial.target}", ("in_use",))[0])
     if in_use not in (None, "0"):
         trial.skip(f"the channel is in use by {in_use} of the kernel's drivers")
-    _load(trial)
+    if not is_loaded:
+        trial.load("dmatest", "CONFIG_DMATEST")
     before = len(_told(trial))
     for name, value in {**_SETTINGS, "iterations": str(iterations)}.items():
         _set(trial, name, value)
@@ -110,14 +115,6 @@ def _run(trial: Trial, iterations: int) -> list[Summary]:
     if not trial.until(lambda: len(_told(trial)) > before, _PATIENCE, every=0.02):
         trial.fail(f"no summary in the kernel log within {_PATIENCE:g} s")
     return _told(trial)[before:]
-
-
-def _load(trial: Trial) -> None:
-    if trial.is_there(PARAMETERS):
-        if word(trial.host.read(f"{PARAMETERS}/run")) == "Y":
-            trial.skip("somebody has a test of the module's running")
-        return
-    trial.load("dmatest", "CONFIG_DMATEST")
 
 
 def _set(trial: Trial, name: str, value: str) -> None:

@@ -47,6 +47,14 @@ class Matrix(LinesPane):
         self.jobs = frozenset((job.test.name, job.target) for job in jobs)
         self.show_keys(list(dict.fromkeys(job.test.name for job in jobs)))
 
+    def add(self, result: Result) -> None:
+        """Have a line, and a column, for one that was not foreseen: something was left behind."""
+        if result.target not in self.targets:
+            self.targets.append(result.target)
+        if result.test not in self.keys:
+            self.show_keys([*self.keys, result.test])
+        self.results[result.test, result.target] = result
+
     def title(self) -> str:
         """The targets."""
         heads = "".join(f"{cell(target, _CELL)} " for target in self.targets)
@@ -160,7 +168,7 @@ class SelftestScreen(Screen[None]):
                 self._matrix.running = step.job.test.name, step.job.target
                 self._ends = f"{step.number}/{step.total} {step.job.test.name}: {step.words}"
             case Result() as result:
-                self._matrix.results[result.test, result.target] = result
+                self._matrix.add(result)
                 if result.result == "fail":
                     self._matrix.select(result.test)
                 self._show_evidence()

@@ -300,6 +300,17 @@ def test_a_group_that_cannot_be_attached_is_one_failure_not_many() -> None:
     assert all(one.result == "skip" for one in results[1:])
 
 
+def test_a_channel_that_a_killed_run_had_is_to_be_had_again() -> None:
+    host, target = place("dmatest")
+    host.load_module("dmatest").wait(5)
+    for name, value in (("iterations", "10"), ("channel", target), ("run", "1")):
+        host.do(f"/sys/module/dmatest/parameters/{name}", value)
+    host.step(1)
+    assert host.read(f"/sys/class/dma/{target}/in_use") == b"1\n"
+    assert run("dmatest.copy", host, target).result == "pass"
+    assert host.read(f"/sys/class/dma/{target}/in_use") == b"0\n"
+
+
 def test_every_test_can_fail() -> None:
     assert {failing.test for failing in FAILS} == set(HERE)
 

@@ -129,6 +129,24 @@ def test_a_failure_is_selected_with_its_evidence() -> None:
     play(host, scene)
 
 
+def test_what_is_left_behind_gets_a_line_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    host = LyingHost("edu")
+    monkeypatch.setattr(Lender, "give_back", lambda _lender, _loan: None)
+
+    async def scene(pilot: Pilot[None]) -> None:
+        await pilot.press("enter")
+        await until(pilot, lambda: "passed" in head(pilot))
+        matrix = pilot.app.screen.query_one(Matrix)
+        assert matrix.cursor == "selftest.restored"
+        await pilot.pause()
+        assert "selftest.restored" in text(matrix)
+        shown = pilot.app.screen.query_one(Detail)
+        lines = [shown.content(key)[0][0] for key in shown.keys]
+        assert "there (expected not there)" in "\n".join(lines)
+
+    play(host, scene)
+
+
 def test_closing_while_it_runs_cancels_and_gives_back_first() -> None:
     host = LyingHost("edu")
     before = read_snapshot(host).devices

@@ -353,7 +353,7 @@ def _dmatest(module: DmaTest) -> dict[str, Node]:
     return {
         **{name: parameter(name) for name in module.values},
         "channel": File(lambda: f"{module.channel}\n", module.store_channel),
-        "run": File(lambda: "Y\n" if module.is_running else "N\n", module.store_run),
+        "run": File(module.show_run, module.store_run),
     }
 
 

@@ -49,6 +49,7 @@ class DmaTest:
         self.values = dict(_DEFAULTS)
         self.channel = ""
         self.is_running = False
+        self._has_ended = False
 
     def store(self, name: str) -> Callable[[bytes], None]:
         """What a write to a parameter does."""
@@ -65,6 +66,13 @@ class DmaTest:
             self._kernel.log.say(f"dmatest: Could not start test, no channel {name}", 3)
             raise refusal(errno.EINVAL, f"there is no channel {name}")
         self.channel = name
+        self._has_ended = False
+
+    def show_run(self) -> str:
+        """`run`: whether a test is running. To ask frees the channel of one that has ended."""
+        if self._has_ended:
+            self.channel = ""
+        return "Y\n" if self.is_running else "N\n"
 
     def store_run(self, data: bytes) -> None:
         """`run`: begin, or stop and let the channel go."""
@@ -86,6 +94,7 @@ class DmaTest:
         if not self.is_running:
             return
         self.is_running = False
+        self._has_ended = True
         queue = channels(self._kernel)[channel]
         hardware = queue.idxd.device.accelerator()
         stalled = hardware.queue(queue.index).is_stalled
