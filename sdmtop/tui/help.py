@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from typing import ClassVar
 
+from rich.table import Table
+from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import VerticalScroll
-from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
@@ -23,6 +24,9 @@ _MARKS = (
     ("NMI, LOC, ERR, ...", "read every 20 seconds, so they have a total but no rate"),
     ("orphan", "an mdev that holds a queue while no process holds it"),
 )
+
+_KEYS = 24
+"""Cells of the keys of one command, at most."""
 
 
 class HelpScreen(ModalScreen[None]):
@@ -44,7 +48,11 @@ class HelpScreen(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         """One scrolling page."""
-        lines = [*self._keys, ("Words", ""), *_MARKS]
-        text = "\n".join(f"{left:<24} {printable(right)}".rstrip() for left, right in lines)
+        page = Table.grid(padding=(0, 2, 0, 0))
+        page.add_column(max_width=_KEYS, overflow="fold")
+        page.add_column()
+        for left, right in (*self._keys, ("Words", ""), *_MARKS):
+            # A title is a line without anything beside it.
+            page.add_row(Text(left, "" if right else "bold"), Text(printable(right)))
         with VerticalScroll():
-            yield Static(Content(text))
+            yield Static(page)

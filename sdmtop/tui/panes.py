@@ -11,7 +11,7 @@ from sdmtop.inspection import inspect
 from sdmtop.model import Detail, Pasid, Unknown
 from sdmtop.text import cell, printable
 from sdmtop.timeline import clock
-from sdmtop.tui.lines import Content, LinesPane
+from sdmtop.tui.lines import Content, LinesPane, Span
 
 _NAME = 14
 """Columns of the inspector before the value."""
@@ -49,15 +49,17 @@ class SamplePane(LinesPane):
 class Inspector(SamplePane):
     """Every fact of the selection, with its meaning or (key `o`) its origin.
 
-    While it has the focus, what is cut off the selected line stands in full below it. What stands
-    in the way of VFIO stands there always: who asks why must not have to look for the answer.
+    While it has the focus, the selected fact stands in full, on as many lines as it takes. What
+    stands in the way of VFIO does always: who asks why must not have to look for the answer.
     """
 
     origins = False
     _details: tuple[Detail, ...] = ()
     _read_at: Mapping[str, float] = {}
-    _below: Mapping[str, str] = {}
-    """What stands on lines that are no fact of their own, by their keys."""
+    _first: Mapping[str, str] = {}
+    """The first part of a value that goes on below, by the key of its fact."""
+    _below: Mapping[str, tuple[str, Span]] = {}
+    """Lines that are no fact of their own: the key of their fact, and what stands on them."""
 
     def title(self) -> str:
         """What is inspected; with origins, also when it was read."""
@@ -77,13 +79,16 @@ class Inspector(SamplePane):
     def content(self, key: str) -> Content:
         """Name, value, and what it means or where it comes from; or a line of what was cut."""
         if key in self._below:
-            return ((" " * _NAME + self._below[key], "dim"),)
+            return (self._below[key][1],)
         detail = self._details[int(key.partition(" ")[0])]
         style = "warn" if detail.name == "unknown" else "plain"
+        name = (cell(detail.name, _NAME - 1) + " ", "accent")
+        if key in self._first:
+            return (name, (self._first[key], style))
         value = self._value(detail)
         left = max(self.line_width - _NAME - len(value) - 2, 0)
         return (
-            (cell(detail.name, _NAME - 1) + " ", "accent"),
+            name,
             (f"{value}  ", style),
             (cell(detail.path if self.origins else detail.meaning, left), "dim"),
         )
@@ -125,7 +130,8 @@ class Inspector(SamplePane):
         self.show_keys(self._lines())
 
     def _select(self, key: str | None) -> None:
-        super()._select(key.partition("+")[0] if key is not None else None)
+        below = self._below.get(key or "")
+        super()._select(below[0] if below is not None else key)
 
     def _facts(self) -> list[str]:
         """The keys of the facts."""
@@ -135,21 +141,26 @@ class Inspector(SamplePane):
         """The keys: one a fact, and one for each line below it."""
         reading = self.has_focus if reading is None else reading
         keys = []
-        found: dict[str, str] = {}
+        first: dict[str, str] = {}
+        below: dict[str, tuple[str, Span]] = {}
         for key, detail in zip(self._facts(), self._details, strict=True):
-            keys.append(key)
-            if reading and key == self.cursor:
-                rest = [*self._rest_of_value(detail), *self._rest_of_meaning(detail)]
-            else:
-                rest = self._rest_of_value(detail) if detail.name in _IN_FULL else []
-            for number, line in enumerate(rest):
-                found[f"{key}+{number}"] = line
-                keys.append(f"{key}+{number}")
-        self._below = found
+            is_read = reading and key == self.cursor
+            value = self._whole_value(detail) if is_read or detail.name in _IN_FULL else []
+            if value:
+                first[key] = value[0]
+            meaning = self._rest_of_meaning(detail) if is_read else []
+            rest = [*((one, "plain") for one in value[1:]), *((one, "dim") for one in meaning)]
+            more = {
+                f"{key}+{number}": (key, (" " * _NAME + text, style))
+                for number, (text, style) in enumerate(rest)
+            }
+            below |= more
+            keys += [key, *more]
+        self._first, self._below = first, below
         return keys
 
-    def _rest_of_value(self, detail: Detail) -> list[str]:
-        """The value once more, wrapped, where it does not fit on its line."""
+    def _whole_value(self, detail: Detail) -> list[str]:
+        """The value, wrapped, where it does not fit on its line."""
         width = self.line_width - _NAME - 1
         if width <= 0:
             return []  # Not laid out yet.

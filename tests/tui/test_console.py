@@ -490,6 +490,26 @@ def test_help_names_every_key_and_closes() -> None:
     play(scene)
 
 
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_what_a_key_does_never_stands_below_the_keys(columns: int) -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await pilot.press("question_mark")
+        await pilot.pause()
+        lines = [line[2:] for line in page_of(pilot)]
+        begin = next(line.index("leave the console") for line in lines if line[:2] == "q ")
+        named = [line for line in lines if line[begin - 1 : begin] == " " and line[begin:].strip()]
+        assert any(not line[:begin].strip() for line in named)
+        assert all(line[begin - 2 : begin] == "  " for line in named)
+        assert all(line[begin] != " " for line in named)
+
+    def page_of(pilot: Pilot[None]) -> list[str]:
+        lines = screen_lines(pilot.app)
+        margin = lines[0].index("╭")
+        return [line[margin:].rstrip("│▁▂▃▄▅▆▇█ ") for line in lines[1:-1]]
+
+    play(scene, size=(columns, 24))
+
+
 def test_the_screen_behind_the_help_page_stays_fresh() -> None:
     async def scene(pilot: Pilot[None]) -> None:
         await pilot.press("question_mark")
