@@ -63,7 +63,7 @@ def verdict_lines(verdict: Verdict) -> Iterator[str]:
     """A verdict, and on a second line the way from its subject to what would be lost."""
     yield f"  {_SIGNS[verdict.kind]} {verdict.subject}: {verdict.sentence}"
     if verdict.evidence:
-        yield f"             {' -> '.join(verdict.evidence)}"
+        yield f"            {' -> '.join(verdict.evidence)}"
 
 
 def demand(plan: Plan) -> str:

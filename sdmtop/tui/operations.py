@@ -1,5 +1,6 @@
 """Operations in the console: the plan before anything is done, its steps, the journal."""
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from textwrap import wrap
 from typing import ClassVar
@@ -11,7 +12,8 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content as Text
 from textual.message import Message
 from textual.screen import ModalScreen
-from textual.widgets import Button, Input, OptionList
+from textual.visual import VisualType
+from textual.widgets import Button, Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from sdmtop.operations.execute import Consent, Progress, Result, gate
@@ -28,6 +30,9 @@ Maker = Callable[[Means, bool], Plan]
 
 _STYLES = {"+": "good", "!": "warn", "?": "warn", "x": "bad"}
 """By the sign that begins a verdict."""
+
+_HANG = re.compile(r" *([+!?x] \w+ +|(?:do|check|undo) +|\d+\. +)?")
+"""What the rest of a line hangs from: its sign and word, its label, its number."""
 
 
 class Lines(LinesPane):
@@ -57,14 +62,14 @@ class Lines(LinesPane):
         self._lines = {}
         for number, line in enumerate(self._told):
             style = _STYLES.get(line[2:3], "plain") if line[3:4] == " " else "plain"
-            indent = " " * (len(line) - len(line.lstrip()) + 7)
+            hang = _HANG.match(line)
+            assert hang is not None  # noqa: S101 - it matches nothing, too
             wrapped = wrap(
                 line,
                 # Room for the scrollbar, whether it is there yet or not.
                 max(self.size.width - 2, 20),
-                subsequent_indent=indent,
+                subsequent_indent=" " * (hang.end() if hang[1] else hang.end() + 2),
                 break_on_hyphens=False,
-                drop_whitespace=False,
             )
             for part, text in enumerate(wrapped or [""]):
                 # The first part has the number of the line itself.
@@ -81,6 +86,15 @@ class Lines(LinesPane):
         return ((cell(text, self.line_width), style),)
 
 
+class Choice(Button):
+    """A button that tells without a colour that enter presses it, or that nothing does."""
+
+    def render(self) -> VisualType:
+        """The label, marked."""
+        label = str(self.label)
+        return f"▸ {label} ◂" if self.has_focus else f"({label})" if self.disabled else label
+
+
 class PlanScreen(ModalScreen[bool]):
     """One operation: shown, confirmed, carried out. Its result is whether anything was done."""
 
@@ -90,12 +104,12 @@ class PlanScreen(ModalScreen[bool]):
         width: 110; max-width: 100%; height: 90%; border: round $primary; background: $surface;
     }
     PlanScreen Lines { height: 1fr; }
-    PlanScreen Bar { height: 1; }
+    PlanScreen #demand { height: auto; max-height: 6; padding: 0 1; background: $panel; }
     PlanScreen Input { visibility: hidden; width: 1fr; }
     PlanScreen Input.-asked { visibility: visible; background: $boost; }
     PlanScreen Horizontal { height: 1; }
-    PlanScreen Button { height: 1; min-width: 12; border: none; margin: 0 1; }
-    PlanScreen Button:focus { text-style: bold reverse; }
+    PlanScreen Choice { height: 1; width: 12; min-width: 12; border: none; margin: 0 1; }
+    PlanScreen Choice:focus { text-style: bold reverse; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         ("escape", "cancel", "Cancel"),
@@ -128,11 +142,11 @@ class PlanScreen(ModalScreen[bool]):
         """The plan, what it asks for, and two buttons."""
         with Vertical():
             yield Lines(id="plan")
-            yield Bar(id="demand")
+            yield Static(id="demand", markup=False)
             with Horizontal():
-                yield Button("Cancel", id="cancel")
+                yield Choice("Cancel", id="cancel")
                 yield Input(id="typed", placeholder="tab, and type it here", compact=True)
-                yield Button("Go on", id="go", disabled=True)
+                yield Choice("Go on", id="go", disabled=True)
 
     def on_mount(self) -> None:
         """Begin to plan. Whoever presses enter without reading has done nothing."""
@@ -171,9 +185,9 @@ class PlanScreen(ModalScreen[bool]):
         why = gate(self._session.host, plan)
         lines = [f" {line}" for line in plan_lines(plan)]
         self.query_one(Lines).tell(f" {self._title}: the plan", lines)
-        hint = "   (o: only the targets)" if self._siblings else ""
-        hint = "   (o: all of the group)" if self._siblings and self._only else hint
-        self._demand(f"{why or demand(plan)}{hint}")
+        self._demand(why or demand(plan))
+        other = "o all of the group" if self._only else "o only the targets"
+        self._hint(other if self._siblings else "")
         self._ask(typed=bool(plan.doubts) and why is None)
         self.query_one("#go", Button).disabled = why is not None or bool(plan.doubts)
 
@@ -184,7 +198,7 @@ class PlanScreen(ModalScreen[bool]):
         text = f" {progress.text}" if progress.text else ""
         line = f"  {progress.step + 1}/{len(steps)} {steps[progress.step].title}: {progress.phase}"
         if progress.phase in ("begins", "waits"):
-            self._demand(f"{line.strip()}{text}   (esc: stop, and take back what was done)")
+            self._demand(line.strip() + text)
         else:
             self._told.append(line + text)
             self.query_one(Lines).tell(f" {self._title}: under way", self._told, end=True)
@@ -200,6 +214,7 @@ class PlanScreen(ModalScreen[bool]):
         self._ended = True
         self.query_one(Lines).tell(f" {self._title}", lines, end=True)
         self._demand("")
+        self._hint("")
         self._ask(typed=False)
         self.query_one("#go", Button).display = False
         button = self.query_one("#cancel", Button)
@@ -213,7 +228,11 @@ class PlanScreen(ModalScreen[bool]):
         field.disabled = not typed
 
     def _demand(self, text: str) -> None:
-        self.query_one("#demand", Bar).show(f" {printable(text)}")
+        self.query_one("#demand", Static).update(printable(text))
+
+    def _hint(self, text: str) -> None:
+        """Tell on the border what a key does now."""
+        self.query_one(Vertical).border_subtitle = text
 
     # -- what the operator says --
 
@@ -238,6 +257,7 @@ class PlanScreen(ModalScreen[bool]):
             self.query_one("#go", Button).disabled = True
             consent = Consent(confirmed=True, typed=self.query_one(Input).value)
             self._ask(typed=False)
+            self._hint("esc stop, and take back what was done")
             self._session.carry_out(self._plan, consent, self._tell)
 
     def action_cancel(self) -> None:

@@ -57,7 +57,7 @@ class Inspector(SamplePane):
     _details: tuple[Detail, ...] = ()
     _read_at: Mapping[str, float] = {}
     _first: Mapping[str, str] = {}
-    """The first part of a value that goes on below, by the key of its fact."""
+    """What stands beside the name of a fact that goes on below, by its key."""
     _below: Mapping[str, tuple[str, Span]] = {}
     """Lines that are no fact of their own: the key of their fact, and what stands on them."""
 
@@ -146,9 +146,9 @@ class Inspector(SamplePane):
         for key, detail in zip(self._facts(), self._details, strict=True):
             is_read = reading and key == self.cursor
             value = self._whole_value(detail) if is_read or detail.name in _IN_FULL else []
-            if value:
-                first[key] = value[0]
             meaning = self._rest_of_meaning(detail) if is_read else []
+            if value or meaning:
+                first[key] = value[0] if value else self._value(detail)
             rest = [*((one, "plain") for one in value[1:]), *((one, "dim") for one in meaning)]
             more = {
                 f"{key}+{number}": (key, (" " * _NAME + text, style))

@@ -5,12 +5,12 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import Button, Input
+from textual.widgets import Button, Input, Static
 
 from sdmtop.backends.simulator.host import SimulatorHost
 from sdmtop.backends.simulator.scenario import read_scenario
 from sdmtop.readers.snapshot import read_snapshot
-from sdmtop.tui.bars import Bar, FooterBar
+from sdmtop.tui.bars import FooterBar
 from sdmtop.tui.lines import LinesPane
 from sdmtop.tui.operations import JournalScreen, Lines, PlanScreen
 from tests.operations.bench import EDU, NIC, SCENARIO, TWIN, UUID, ZIP
@@ -56,7 +56,7 @@ def shown(pilot: Pilot[None], pane: str = "plan") -> str:
 
 
 def demand(pilot: Pilot[None]) -> str:
-    return pilot.app.screen.query_one("#demand", Bar).render_line(0).text.strip()
+    return str(pilot.app.screen.query_one("#demand", Static).content)
 
 
 def driver(host: SimulatorHost, address: str) -> str | None:
@@ -128,6 +128,40 @@ def test_what_is_written_is_shown_in_full_however_long_it_is(host: SimulatorHost
         await plan(pilot, "a", NIC)
         path = f"/sys/devices/pci0000:00/0000:00:1c.0/{NIC}/driver_override"
         assert path in "".join(shown(pilot).split())
+
+    play(host, scene)
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+def test_the_rest_of_a_verdict_stands_below_what_it_is_about(
+    host: SimulatorHost, columns: int
+) -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await pilot.resize_terminal(columns, 24)
+        await pilot.pause()
+        await plan(pilot, "a", NIC)
+        lines = shown(pilot).splitlines()
+        verdicts = lines[lines.index(" What it would cost") + 1 : lines.index(" Steps") - 1]
+        assert len(verdicts) > sum(line[3] in "+!?x" for line in verdicts) > 0
+        assert {line[:13].strip() for line in verdicts} <= {"", "+ safe", "! unsafe", "? unknown"}
+        assert all(line[13] != " " for line in verdicts)
+
+    play(host, scene)
+
+
+def test_the_dialog_tells_without_colours_what_enter_does(host: SimulatorHost) -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await pilot.resize_terminal(60, 24)
+        await pilot.pause()
+        await plan(pilot, "a", NIC)
+        *_, buttons, hint, _, _ = [line.strip("│ ") for line in screen_lines(pilot.app)]
+        assert "o only the targets" in hint
+        assert buttons.startswith("▸ Cancel ◂")
+        assert buttons.endswith("(Go on)")
+        assert f"type in full: {NIC}" in " ".join(demand(pilot).split())
+        await pilot.press("tab", *NIC, "enter")
+        await pilot.pause()
+        assert any("Cancel " in line and "▸ Go on ◂" in line for line in screen_lines(pilot.app))
 
     play(host, scene)
 
