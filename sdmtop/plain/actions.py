@@ -1,33 +1,21 @@
 """What changes a host, in the conversation: the plan is told, confirmed in words, carried out."""
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
 from sdmtop.backends.base import Host
 from sdmtop.errors import NothingToDoError, RefusedError, sentence
 from sdmtop.model import Snapshot
-from sdmtop.operations import recovery
 from sdmtop.operations.attach import plan_attach
 from sdmtop.operations.execute import Consent, Progress, execute, gate
 from sdmtop.operations.journal import Entry
 from sdmtop.operations.kept import Kept
 from sdmtop.operations.mdevs import plan_create, plan_remove
 from sdmtop.operations.plan import Plan
-from sdmtop.operations.recovery import settle
-from sdmtop.operations.store import Store, open_journal, open_store
 from sdmtop.operations.undo import plan_detach, plan_undo
 from sdmtop.operations.words import demand, journal_lines, plan_lines, result_lines
 from sdmtop.plain.session import Session, UnansweredError
 from sdmtop.readers.snapshot import read_snapshot
 from sdmtop.text import printable
-
-
-class Doing(NamedTuple):
-    """The journal of the conversation's host, and what is held open there."""
-
-    store: Store
-    kept: Kept
-
 
 Maker = Callable[[Host, Snapshot, tuple[Entry, ...], Kept], Plan]
 
@@ -81,15 +69,19 @@ def undo(session: Session, rest: str) -> Iterator[str]:
 
 def journal(session: Session, _rest: str) -> Iterator[str]:
     """What was done, and what became of it."""
-    found = _doing(session).store.journal
-    return map(printable, journal_lines(session.source.host, found.entries(), found.damaged))
+    doing = session.operations
+    try:
+        found = doing.journal
+        lines = [*journal_lines(doing.host, found.entries(), found.damaged)]
+    except OSError as error:
+        raise UnansweredError(sentence("the journal", error)) from error
+    return map(printable, lines)
 
 
 def look_back(session: Session) -> Iterator[str]:
     """What an earlier run has left, and what was done about it."""
-    host = session.source.host
     try:
-        for _, text in recovery.look_back(host, open_journal(host), lambda: _doing(session).store):
+        for _, text in session.operations.look_back():
             yield printable(text)
     except OSError as error:
         yield sentence("the journal", error)
@@ -97,22 +89,14 @@ def look_back(session: Session) -> Iterator[str]:
 
 def let_go(session: Session) -> Iterator[str]:
     """Let go what the conversation holds, when it ends."""
-    store, kept = _doing(session)
+    doing = session.operations
+    host, kept = doing.host, doing.kept
     if not kept.plans:
         return
-    host = session.source.host
     plan = plan_detach(host, read_snapshot(host), tuple(kept.plans), kept=kept)
     consent = Consent(confirmed=True, typed=plan.phrase)  # Nobody else's, and the only way out.
-    result = execute(host, plan, store=store, kept=kept, consent=consent)
+    result = execute(host, plan, store=doing.store, kept=kept, consent=consent)
     yield from map(printable, result_lines(plan, result))
-
-
-def _doing(session: Session) -> Doing:
-    if session.doing is None:
-        host = session.source.host
-        session.doing = Doing(open_store(host), Kept(host))
-        settle(host, session.doing.store.journal)
-    return session.doing
 
 
 def _names(session: Session, rest: str) -> list[str]:
@@ -124,32 +108,32 @@ def _names(session: Session, rest: str) -> list[str]:
 
 def _carry_out(session: Session, make: Maker) -> Iterator[str]:
     """Tell a plan, ask, and do it. Whatever prevents that is a sentence."""
-    host = session.source.host
+    doing = session.operations
+    host = doing.host
     try:
-        store, kept = _doing(session)
-        plan = make(host, read_snapshot(host), store.journal.entries(), kept)
+        plan = make(host, read_snapshot(host), doing.entries(), doing.kept)
         for line in (*plan_lines(plan), demand(plan)):
             if line:
                 yield printable(line.strip())
-        consent = _consent(session, plan)
+        consent = _consent(session, host, plan)
 
         def tell(progress: Progress) -> None:
             step = plan.steps[progress.step]
             told = f"step {progress.step + 1} of {len(plan.steps)}, {step.title}, {progress.phase}"
             session.say(printable(f"{told} {progress.text}".rstrip()))
 
-        result = execute(host, plan, store=store, kept=kept, consent=consent, tell=tell)
+        result = execute(host, plan, store=doing.store, kept=doing.kept, consent=consent, tell=tell)
         yield from map(printable, result_lines(plan, result))
     except (RefusedError, NothingToDoError, ValueError, OSError) as error:
         raise UnansweredError(sentence("not done", error)) from error
 
 
-def _consent(session: Session, plan: Plan) -> Consent:
+def _consent(session: Session, host: Host, plan: Plan) -> Consent:
     """What the operator says to a plan: yes, or all that is in use, typed in full.
 
     Raises `RefusedError` where nothing that could be said would help.
     """
-    why = gate(session.source.host, plan)
+    why = gate(host, plan)
     if why is not None:
         raise RefusedError(why)
     if plan.doubts:

@@ -188,6 +188,12 @@ def _quit(session: Session, _rest: str) -> Iterator[str]:
     return iter(())
 
 
+def _test(session: Session, rest: str) -> Iterator[str]:
+    from sdmtop.plain.testing import test
+
+    return test(session, rest)
+
+
 def _act(name: str) -> Callable[[Session, str], Iterator[str]]:
     """What changes a host, imported when it is said for the first time."""
 
@@ -229,6 +235,8 @@ COMMANDS = {
     "undo": Command("[PLAN]", "undo the last plan, or the one of this number", _act("undo"),
                     whole=True),
     "journal": Command("", "what was done, and what became of it", _act("journal")),
+    "test": Command("N", "known-answer tests of a device, a group or a queue; first they are told, "
+                    "and asked about", _test, whole=True),
     "host": Command("", "which host this is", _host),
     "help": Command("", "what can be said; the beginning of a word is enough", _help),
     "quit": Command("", "end", _quit),

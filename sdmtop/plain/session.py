@@ -15,7 +15,7 @@ from sdmtop.timeline import Happening
 
 if TYPE_CHECKING:
     from sdmtop.model import Snapshot
-    from sdmtop.plain.actions import Doing
+    from sdmtop.operations.session import Session as Operations
     from sdmtop.replay import Replayer
 
 _PATIENCE = 5.0
@@ -50,8 +50,8 @@ class Session:
         """Tells a line before the answer is complete."""
         self.ask: Callable[[str], str] = _unheard_of
         """Asks, and waits for what is said."""
-        self.doing: Doing | None = None
-        """The journal and what is held open for the operator, once something was to be done."""
+        self.doing: Operations | None = None
+        """`operations`, once something was to be done."""
         self.filter = ""
         self._query: Query = ()
         self._shown: Sample | None = None
@@ -78,6 +78,15 @@ class Session:
         if self._shown is None:
             raise UnansweredError("nothing has been read yet")
         return self._shown
+
+    @property
+    def operations(self) -> "Operations":
+        """What can be done to the host, and its journal; loaded when it is first needed."""
+        if self.doing is None:
+            from sdmtop.operations.session import Session as Operations
+
+            self.doing = Operations(self.source.host)
+        return self.doing
 
     def look(self, focus: Focus, seen: Callable[[Sample], bool]) -> Sample:
         """Have more read than always is, and wait for it; not of a moment that is past."""

@@ -1,11 +1,8 @@
 """`sdmtop selftest`: known-answer tests of a device, a group, a queue, or all there is."""
 
 import argparse
-import signal
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from types import FrameType
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from sdmtop.console import DISARMED
@@ -18,8 +15,6 @@ if TYPE_CHECKING:
     from sdmtop.selftests.history import History
     from sdmtop.selftests.records import Benchmark, Measurement, Result, SelfTest
     from sdmtop.selftests.runner import Run, Step
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -161,11 +156,12 @@ def _report(options: argparse.Namespace, run: "Run", history: "History") -> int:
     """Run, say what comes of it, and how it ends as an exit status."""
     from sdmtop.selftests import reports
     from sdmtop.selftests.records import Measurement, Result
+    from sdmtop.selftests.signals import cancelling
 
     results: list[Result] = []
     measurements: list[Measurement] = []
     status = 0
-    with _cancelling(run) as signals:
+    with cancelling(run.cancel) as signals:
         for found in run:
             if isinstance(found, Measurement):
                 measurements.append(found)
@@ -205,27 +201,6 @@ def _print(lines: Iterable[str]) -> int:
 def _nothing(what: str, why: str) -> int:
     complain(what, ValueError(why))
     return NOTHING_TO_DO
-
-
-@contextmanager
-def _cancelling(run: "Run") -> Iterator[list[int]]:
-    """Have a signal end the run in good order, with all that was taken given back.
-
-    The list will hold its number. The same signal again ends the program.
-    """
-    came: list[int] = []
-
-    def cancel(number: int, _frame: FrameType | None) -> None:
-        came.append(number)
-        signal.signal(number, signal.SIG_DFL)
-        run.cancel()
-
-    before = {number: signal.signal(number, cancel) for number in _SIGNALS}
-    try:
-        yield came
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _is_live(options: argparse.Namespace) -> bool:

@@ -1,8 +1,12 @@
 """What changes a host, in the conversation: on the simulator."""
 
+import errno
+
 import pytest
 
+from sdmtop.backends.base import Host
 from sdmtop.backends.simulator.host import SimulatorHost, open_simulator
+from sdmtop.operations.store import Store
 from sdmtop.plain.actions import let_go
 from sdmtop.plain.session import Session
 from sdmtop.plain.talk import Talk
@@ -124,3 +128,13 @@ def test_a_host_that_is_only_read_is_not_changed_and_nobody_is_asked() -> None:
 )
 def test_what_cannot_be_done_is_one_sentence(said: str, answer: str) -> None:
     assert Operator()(said)[-1].startswith(answer)
+
+
+def test_a_journal_that_cannot_be_opened_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_host: Host) -> Store:
+        raise PermissionError(errno.EACCES, "no", "/var/lib/sdmtop")
+
+    monkeypatch.setattr("sdmtop.operations.session.open_store", refuse)
+    (answer,) = Operator()("journal")
+    assert answer.startswith("the journal: ")
+    assert "EACCES" in answer
