@@ -4,10 +4,16 @@ import time
 
 import pytest
 
+from sdmtop.backends.base import Host
 from sdmtop.backends.tree import TreeHost
-from sdmtop.patience import MOST_HUNG, PatientHost
+from sdmtop.patience import MOST_HUNG, PatientHost, patiently
 
 DEADLINE = 0.05
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sdmtop.patience.DEADLINE", DEADLINE)
 
 
 class Stuck:
@@ -57,6 +63,25 @@ def test_of_a_directory_only_what_hangs_is_lost() -> None:
     assert patient.hung == ["/sys/bad", "/sys/worse"]
     stuck.released.set()
     patient.close()
+
+
+def test_a_file_that_answers_late_is_not_avoided_any_more() -> None:
+    stuck = Stuck("bad")
+    assert patiently(stuck.host, answer_of, stuck.host, "/sys/bad") == "ETIMEDOUT"
+    assert stuck.host.avoid == {"/sys/bad"}
+    stuck.released.set()
+    for _ in range(1000):
+        if not stuck.host.avoid:
+            break
+        time.sleep(0.01)
+    assert patiently(stuck.host, answer_of, stuck.host, "/sys/bad") == "late"
+
+
+def answer_of(host: Host, path: str) -> str:
+    try:
+        return host.read(path).decode()
+    except OSError as error:
+        return errno.errorcode[error.errno or 0]
 
 
 def test_many_slow_reads_in_one_call_are_not_a_hang() -> None:

@@ -8,13 +8,13 @@ full. Every step is checked before and after; one that fails has those before it
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 from sdmtop.errors import RefusedError, sentence
 from sdmtop.operations.equivalents import shell
 from sdmtop.operations.facts import (
     all_hold,
-    difference,
+    differences,
     first_difference,
     now,
     say_difference,
@@ -22,6 +22,7 @@ from sdmtop.operations.facts import (
 from sdmtop.operations.plan import ANY, Action, Call, Close, Fact, Load, Open, Write
 from sdmtop.operations.preconditions import judge
 from sdmtop.operations.trouble import what_the_kernel_says, where_it_hangs
+from sdmtop.patience import patiently
 from sdmtop.readers.snapshot import read_snapshot
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from sdmtop.operations.kept import Kept
     from sdmtop.operations.plan import Plan, Step
     from sdmtop.operations.store import Store
+
+_Answer = TypeVar("_Answer")
 
 WAITING = 10.0
 """Seconds that an unbind or a removal may take, which wait for a holder to let go."""
@@ -127,7 +130,8 @@ def follow(host: Host, result: Result, store: Store, plan: Plan) -> str | None:
     except OSError as error:
         store.journal.step(result.number, index, "failed", f"returned late: {error.strerror}")
         return sentence(f"{title}: returned late", error)
-    state: StepState = "done" if all_hold(host, plan.steps[index].after) else "failed"
+    holds = patiently(host, all_hold, host, plan.steps[index].after)
+    state: StepState = "done" if holds else "failed"
     store.journal.step(result.number, index, state, "returned late")
     return f"{title}: returned late, {'done' if state == 'done' else 'without effect'}"
 
@@ -202,20 +206,32 @@ class _Run:
 
     def _look_again(self) -> None:
         """What was shown still holds, and nothing has come up since that was not shown."""
-        moved = first_difference(self._host, self._plan.identity, self._kept)
+        moved = self._moved(self._plan.identity)
         if moved is not None:
-            raise RefusedError(f"it has changed since the plan was made: {say_difference(moved)}")
+            raise RefusedError(f"it has changed since the plan was made: {moved}")
         shown = {(verdict.kind, verdict.subject) for verdict in self._plan.verdicts}
         snapshot = self._snapshot()
         self._affinities = _affinities(snapshot)
-        for verdict in judge(self._host, snapshot, self._plan.steps):
+        for verdict in self._read(judge, snapshot, self._plan.steps):
             if verdict.kind != "safe" and (verdict.kind, verdict.subject) not in shown:
                 raise RefusedError(
                     f"{verdict.subject}: {verdict.sentence} (since the plan was made: make it anew)"
                 )
 
     def _snapshot(self) -> Snapshot:
-        return read_snapshot(self._host)
+        return self._read(read_snapshot)
+
+    def _read(self, function: Callable[..., _Answer], *arguments: Any) -> _Answer:
+        """What this function of the host tells, however long a file keeps us waiting."""
+        return patiently(self._host, function, self._host, *arguments)
+
+    def _moved(self, facts: Iterable[Fact]) -> str | None:
+        """The first of these facts that is not so, in a sentence."""
+        try:
+            found = self._read(first_difference, [*facts], self._kept)
+        except OSError as error:
+            return sentence("it cannot be read", error)
+        return say_difference(found) if found is not None else None
 
     # -- forward --
 
@@ -223,26 +239,36 @@ class _Run:
         """Do one step; what went wrong, if anything did."""
         self._tell(Progress(index, "begins"))
         begun = self._host.now()
-        moved = first_difference(self._host, (*self._expected.values(), *step.before), self._kept)
+        moved = self._moved((*self._expected.values(), *step.before))
         trouble = (
-            f"it has changed meanwhile: {say_difference(moved)}"
+            f"it has changed meanwhile: {moved}"
             if moved is not None
             else self._perform(index, step.action, step.after)
         )
         if trouble is None:
             for fact in step.after:
-                known = now(self._host, fact.kind, fact.path) if fact.value == ANY else fact
                 if fact.kind not in ("open", "status"):
-                    self._expected[fact.kind, fact.path] = known
+                    self._expected[fact.kind, fact.path] = self._as_it_is(fact)
             return self._record(index, "done")
-        if self._pending is not None:
-            pid = self._pending.write.pid
-            trouble += where_it_hangs(self._host, self._snapshot(), pid, step.subject)
-            self._record(index, "stuck", trouble)
-        else:
-            trouble += what_the_kernel_says(self._host, step.subject, begun)
-            self._record(index, "failed", trouble)
+        trouble += self._details(step.subject, begun)
+        self._record(index, "stuck" if self._pending is not None else "failed", trouble)
         return f"{step.title}: {trouble}"
+
+    def _details(self, subject: str, begun: float) -> str:
+        """Where a step hangs, or why it has failed, as far as the kernel tells."""
+        try:
+            if self._pending is None:
+                return self._read(what_the_kernel_says, subject, begun)
+            return self._read(where_it_hangs, self._snapshot(), self._pending.write.pid, subject)
+        except OSError as error:
+            return sentence("; more cannot be told", error)
+
+    def _as_it_is(self, fact: Fact) -> Fact:
+        """A fact with its value, where that was for the kernel to say."""
+        try:
+            return self._read(now, fact.kind, fact.path) if fact.value == ANY else fact
+        except OSError:
+            return fact  # Of what cannot be read nothing is expected.
 
     def _perform(self, index: int, action: Action, after: Iterable[Fact]) -> str | None:
         """Do it, and look whether it has done what it should; what went wrong, if anything."""
@@ -251,13 +277,13 @@ class _Run:
                 return "it does not return"
         except OSError as error:
             return sentence("it failed", error)
-        found = None
+        moved = None
         for pause in _SETTLING:
             self._host.sleep(pause)
-            found = first_difference(self._host, after, self._kept)
-            if found is None:
+            moved = self._moved(after)
+            if moved is None:
                 return None
-        return f"it was done, without effect: {say_difference(found)}" if found else None
+        return f"it was done, without effect: {moved}"
 
     def _attempt(self, index: int, action: Action) -> bool:
         """Do it, again if it fails for the moment; whether it has returned in time."""
@@ -311,12 +337,7 @@ class _Run:
             # Without facts to tell, a step that has failed has done nothing.
             if index < failed or (self._pending is None and steps[index].before):
                 self._undo(index, steps[index], blocked)
-        left = tuple(
-            say_difference(found)
-            for fact in self._first.values()
-            if (found := difference(self._host, fact, self._kept)) is not None
-        )
-        left += tuple(self._forgotten())
+        left = tuple(self._left())
         ending: Ending = "stuck" if self._pending is not None else "left" if left else "rolled back"
         if ending == "stuck":
             self._mend.append(f"sdmtop undo {self._number}    # when it has returned")
@@ -328,7 +349,7 @@ class _Run:
         """Undo one step, unless what it began with is so; `blocked` says which cannot be."""
         if step.inverse is None:
             return
-        if not (step.before and all_hold(self._host, step.before, self._kept)):
+        if not (step.before and self._moved(step.before) is None):
             trouble = blocked.get(step.subject) or self._perform(index, step.inverse, step.before)
             if trouble is not None:
                 if not isinstance(step.inverse, Call):  # Closing its node does it as well.
@@ -337,6 +358,15 @@ class _Run:
                 self._mend += filter(None, [shell(step.inverse)])
                 return
         self._record(index, "undone")
+
+    def _left(self) -> Iterator[str]:
+        """What is not as it was before the first step."""
+        try:
+            found = self._read(differences, [*self._first.values()], self._kept)
+            yield from map(say_difference, found)
+            yield from self._forgotten()
+        except OSError as error:
+            yield sentence("what is left cannot be told", error)
 
     def _forgotten(self) -> Iterator[str]:
         """Affinities that are not as they were, which no step has changed."""

@@ -65,6 +65,11 @@ def first_difference(
     return next((found for one in facts if (found := difference(host, one, kept))), None)
 
 
+def differences(host: Host, facts: Iterable[Fact], kept: Kept | None = None) -> list[Difference]:
+    """All of these facts that are not so."""
+    return [found for one in facts if (found := difference(host, one, kept)) is not None]
+
+
 def all_hold(host: Host, facts: Iterable[Fact], kept: Kept | None = None) -> bool:
     """Whether all of these facts are so."""
     return first_difference(host, facts, kept) is None

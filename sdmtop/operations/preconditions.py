@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import sdmtop
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from sdmtop.model import Device, IommuGroup, Sdmdev, Snapshot
     from sdmtop.operations.plan import Step
 
+_LONGEST = 10.0
+"""Seconds after which no more processes are looked into, and the rest of them is unknown."""
+
 _NOIOMMU = "/sys/module/vfio/parameters/enable_unsafe_noiommu_mode"
 
 
@@ -42,7 +46,9 @@ def judge(host: Host, snapshot: Snapshot, steps: Sequence[Step]) -> tuple[Verdic
         verdicts.update(dict.fromkeys(rules.of(step)))
     if rules.touched:
         own = (sys.executable, os.path.dirname(sdmtop.__file__), state_directory())
-        blast = blast_radius(host, snapshot, tuple(rules.touched), own=own)
+        end = time.monotonic() + _LONGEST
+        blast = blast_radius(host, snapshot, tuple(rules.touched), own=own,
+                             enough=lambda: time.monotonic() > end)  # fmt: skip
         verdicts.update(dict.fromkeys(blast))
     return tuple(verdicts)
 

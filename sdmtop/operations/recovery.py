@@ -12,6 +12,7 @@ from sdmtop.errors import NothingToDoError, RefusedError
 from sdmtop.operations.execute import Consent, execute
 from sdmtop.operations.kept import Kept
 from sdmtop.operations.undo import in_force, is_of_this_boot, plan_undo, steps_done
+from sdmtop.patience import patiently
 from sdmtop.readers.snapshot import read_snapshot
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def half_done(host: Host, entries: Sequence[Entry]) -> list[str]:
         if not is_of_this_boot(host, entry):
             found.append(f"{what} was cut off; the reboot since has undone it")
             continue
-        done, all_ = len(steps_done(host, entry)), len(begun.plan.steps)
+        done, all_ = len(patiently(host, steps_done, host, entry)), len(begun.plan.steps)
         if done:
             found.append(
                 f"{what} was left half-done, {done} of {all_} steps: 'sdmtop undo {begun.number}' "
@@ -77,7 +78,9 @@ def settle(host: Host, journal: Journal) -> None:
             continue
         if not is_of_this_boot(host, entry):
             journal.end(begun.number, "reboot")
-        elif begun.plan.undoes is not None and steps_done(host, entry) == begun.plan.steps:
+        elif begun.plan.undoes is not None and (
+            patiently(host, steps_done, host, entry) == begun.plan.steps
+        ):
             journal.end(begun.number, "done")
 
 
@@ -101,7 +104,7 @@ def leftovers(host: Host, entries: Iterable[Entry]) -> list[Entry]:
         and (entry.ended is None or entry.ended.ending == "done")
         and not entry.is_running
         and is_of_this_boot(host, entry)
-        and in_force(host, entry)
+        and patiently(host, in_force, host, entry)
     ]
 
 
@@ -142,7 +145,8 @@ def give_back(host: Host, store: Store, number: int, *, ours: bool = False) -> s
     """
     kept = Kept(host)
     try:
-        plan = plan_undo(host, read_snapshot(host), store.journal.entries(), number=number)
+        entries = store.journal.entries()
+        plan = patiently(host, lambda: plan_undo(host, read_snapshot(host), entries, number=number))
         if plan.doubts and not ours:
             return f"{plan.doubts[0].subject}: {plan.doubts[0].sentence}"
         consent = Consent(confirmed=True, typed=plan.phrase)

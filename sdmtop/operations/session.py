@@ -13,6 +13,7 @@ from sdmtop.operations.kept import Kept
 from sdmtop.operations.plan import Plan
 from sdmtop.operations.recovery import look_back, settle
 from sdmtop.operations.store import Store, open_journal, open_store
+from sdmtop.patience import patiently
 from sdmtop.readers.snapshot import read_snapshot
 
 if TYPE_CHECKING:
@@ -81,8 +82,13 @@ class Session:
         """Make a plan; ends with it, or with `Failed`."""
 
         def work() -> None:
-            means = Means(self.host, read_snapshot(self.host), self.entries(), self.kept)
-            tell(make(means))
+            entries = self.entries()
+            tell(
+                patiently(
+                    self.host,
+                    lambda: make(Means(self.host, read_snapshot(self.host), entries, self.kept)),
+                )
+            )
 
         self._start(work, tell)
 

@@ -13,6 +13,7 @@ from sdmtop.operations.mdevs import plan_create, plan_remove
 from sdmtop.operations.plan import Plan
 from sdmtop.operations.undo import plan_detach, plan_undo
 from sdmtop.operations.words import demand, journal_lines, plan_lines, result_lines
+from sdmtop.patience import patiently
 from sdmtop.plain.session import Session, UnansweredError
 from sdmtop.readers.snapshot import read_snapshot
 from sdmtop.text import printable
@@ -93,7 +94,8 @@ def let_go(session: Session) -> Iterator[str]:
     host, kept = doing.host, doing.kept
     if not kept.plans:
         return
-    plan = plan_detach(host, read_snapshot(host), tuple(kept.plans), kept=kept)
+    held = tuple(kept.plans)
+    plan = patiently(host, lambda: plan_detach(host, read_snapshot(host), held, kept=kept))
     consent = Consent(confirmed=True, typed=plan.phrase)  # Nobody else's, and the only way out.
     result = execute(host, plan, store=doing.store, kept=kept, consent=consent)
     yield from map(printable, result_lines(plan, result))
@@ -111,7 +113,8 @@ def _carry_out(session: Session, make: Maker) -> Iterator[str]:
     doing = session.operations
     host = doing.host
     try:
-        plan = make(host, read_snapshot(host), doing.entries(), doing.kept)
+        entries = doing.entries()
+        plan = patiently(host, lambda: make(host, read_snapshot(host), entries, doing.kept))
         for line in (*plan_lines(plan), demand(plan)):
             if line:
                 yield printable(line.strip())

@@ -19,6 +19,7 @@ from sdmtop.operations.mdevs import plan_create
 from sdmtop.operations.plan import Plan, Write
 from sdmtop.operations.recovery import SELFTEST, give_back
 from sdmtop.operations.store import Store, open_store
+from sdmtop.patience import patiently
 from sdmtop.selftests.runner import Need
 from sdmtop.selftests.sdmdev import spare_type
 
@@ -54,15 +55,16 @@ class Lender:
         """
         if need.claims:
             try:
-                made = [plan_attach(self._host, snapshot, [target])]
+                made = [patiently(self._host, plan_attach, self._host, snapshot, [target])]
             except NothingToDoError:
                 return ()
         else:
             type_ = spare_type(snapshot, target, need.queues)
             if type_ is None:
                 raise RefusedError(f"{target}: no type has {need.queues} free queues")
+            name = f"{target}/{type_.id}"
             made = [
-                plan_create(self._host, snapshot, f"{target}/{type_.id}", str(uuid.uuid4()))
+                patiently(self._host, plan_create, self._host, snapshot, name, str(uuid.uuid4()))
                 for _ in range(need.queues)
             ]
         plans = tuple(replace(plan, command=f"{SELFTEST} {target}") for plan in made)

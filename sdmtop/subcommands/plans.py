@@ -47,12 +47,14 @@ def carry_out(options: argparse.Namespace, make: Maker) -> int:
     """Make a plan, show it, and unless it is a dry run have it confirmed and carry it out."""
     from sdmtop.backends.base import open_host
     from sdmtop.operations.words import demand, plan_lines
+    from sdmtop.patience import patiently
     from sdmtop.readers.snapshot import read_snapshot
 
     host = open_host(options.host)
     if options.read_only or load_settings({}).read_only:
         host.disarmed = DISARMED
-    plan = make(host, read_snapshot(host), _entries(host))
+    entries = _entries(host)
+    plan = patiently(host, lambda: make(host, read_snapshot(host), entries))
     status = _print((*plan_lines(plan), "", demand(plan)))
     if options.dry_run or status:
         return status or (REFUSED if plan.refusals else 0)
@@ -113,11 +115,13 @@ def _hold(host: Host, store: Store, kept: Kept, stopped: threading.Event) -> int
     from sdmtop.operations.execute import Consent, execute
     from sdmtop.operations.undo import plan_detach
     from sdmtop.operations.words import result_lines
+    from sdmtop.patience import patiently
     from sdmtop.readers.snapshot import read_snapshot
 
     _print([f"holding {', '.join(kept.plans)}; ctrl+c lets go"])
     stopped.wait()
-    plan = plan_detach(host, read_snapshot(host), tuple(kept.plans), kept=kept)
+    held = tuple(kept.plans)
+    plan = patiently(host, lambda: plan_detach(host, read_snapshot(host), held, kept=kept))
     consent = Consent(confirmed=True, typed=plan.phrase)  # Nobody else's, and the only way out.
     result = execute(host, plan, store=store, kept=kept, consent=consent)
     _print(result_lines(plan, result))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
 from msgspec.structs import replace
 
+from sdmtop.backends.tree import Failure
 from sdmtop.errors import RefusedError
 from sdmtop.operations.execute import WAITING, Consent, Progress, Result, execute, follow
 from sdmtop.operations.kept import Kept
@@ -16,7 +18,7 @@ from sdmtop.operations.store import Store, open_store
 from tests.operations.box import Box, plan, step
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from sdmtop.operations.journal import Entry
 
@@ -215,6 +217,59 @@ def test_what_the_kernel_chooses_is_expected_from_then_on(box: Box, store: Store
     third = step("/identity", "new", "same")
     result = run(box, store, plan(free, TWO[1], third, identity=(Fact("text", "/a", "old"),)))
     assert "/a: expected chosen, found moved" in (result.trouble or "")
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EACCES])
+def test_what_the_kernel_chooses_and_cannot_be_read_is_not_expected(
+    box: Box, store: Store, number: int
+) -> None:
+    box.put("/b", "anything")
+    box.does["/b"] = [lambda _: box.put("/b", Failure(number))]
+    chosen = replace(
+        step("/b", "auto"), before=(Fact("text", "/b", ANY),), after=(Fact("text", "/b", ANY),)
+    )
+    assert run(box, store, plan(chosen, step("/a", "new"))).ending == "done"
+
+
+# -- what does not answer --
+
+
+@pytest.fixture
+def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], bytes]]:
+    """A file whose reading does not return before the end of the test."""
+    monkeypatch.setattr("sdmtop.patience.DEADLINE", 0.05)
+    released = threading.Event()
+
+    def read() -> bytes:
+        released.wait(30)
+        return b"same"
+
+    yield read
+    released.set()
+
+
+def test_a_read_that_hangs_before_the_first_step_stops_the_plan(
+    box: Box, store: Store, hanging: Callable[[], bytes]
+) -> None:
+    box.put("/identity", hanging)
+    identity = (Fact("text", "/identity", "same"),)
+    with pytest.raises(RefusedError, match=r"/identity: .* cannot be read: Connection timed out"):
+        run(box, store, plan(*TWO, identity=identity))
+    assert box.written == []
+
+
+def test_a_read_that_hangs_after_a_step_has_it_undone(
+    box: Box, store: Store, hanging: Callable[[], bytes]
+) -> None:
+    box.does["/b"] = [lambda _: box.put("/b", hanging)]
+    result = run(box, store, plan(*TWO))
+    assert result.ending == "left"
+    assert "/b: expected new, found it cannot be read" in (result.trouble or "")
+    assert result.mend == ("echo old > /b",)
+    assert box.read("/a") == b"old"
+
+
+# -- stopped --
 
 
 def test_the_operator_can_stop_it_between_two_steps(box: Box, store: Store) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from sdmtop.operations.blast.reach import Touched
 from sdmtop.operations.blast.survey import Survey
 from sdmtop.operations.plan import Verdict
-from sdmtop.readers.sysfs import number
+from sdmtop.readers.sysfs import is_absent, number
 from sdmtop.text import fact, line
 
 SOURCE = "crypto"
@@ -54,7 +54,9 @@ def _modules(survey: Survey, device: Touched) -> list[str]:
         return []
     try:
         link = survey.host.readlink(f"{device.path}/driver/module")
-    except OSError:
+    except OSError as error:
+        if not is_absent(error):
+            survey.doubt(SOURCE, f"{device.path}/driver/module", error)
         return []  # Built into the kernel: its algorithms are then the kernel's.
     module = fact(link[link.rfind("/") + 1 :])
     others = survey.names(SOURCE, f"/sys/module/{module}/holders", optional=True)

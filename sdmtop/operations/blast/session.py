@@ -1,9 +1,9 @@
 """How the operator reaches this host: the terminals and connections of our own ancestors."""
 
 import os
-from functools import cached_property
 
 from sdmtop.model import Record
+from sdmtop.operations.blast.lazy import lazy
 from sdmtop.operations.blast.routes import (
     Address,
     Connection,
@@ -49,7 +49,7 @@ class Session:
         """`st_rdev` of the terminals that we were started from."""
         return frozenset(one.terminal for one in self.ancestors if one.terminal)
 
-    @cached_property
+    @lazy
     def mine(self) -> dict[Address, str]:
         """Where the operator sits, each with how that is known; also where that may only be."""
         found = dict.fromkeys(self._named, "SSH_CONNECTION")
@@ -63,7 +63,7 @@ class Session:
                 found[address] = "an ssh session, which may be yours"
         return found
 
-    @cached_property
+    @lazy
     def others(self) -> frozenset[Address]:
         """The far ends of all incoming ssh connections."""
         ports = {_SSH_PORT, *self._named.values()}
@@ -82,7 +82,7 @@ class Session:
         """Whether our terminal is none of the machine's own."""
         return any(os.major(terminal) in range(136, 144) for terminal in self.terminals)
 
-    @cached_property
+    @lazy
     def _connections(self) -> list[Connection]:
         return [
             connection
@@ -92,15 +92,17 @@ class Session:
             )
         ]
 
-    @cached_property
+    @lazy
     def _named(self) -> dict[Address, int]:
         """Far end -> near port of each `SSH_CONNECTION` in the environment of an ancestor."""
         found = {}
         for one in self.ancestors:
             try:
                 environment = self._survey.host.read(f"/proc/{one.pid}/environ", LARGEST)
-            except OSError:
-                continue  # Another user's: sshd's itself, which knows it by its socket.
+            except OSError as error:
+                # Another user's: sshd's itself, which knows it by its socket.
+                self._doubt_unless_refused(f"/proc/{one.pid}/environ", error)
+                continue
             for entry in environment.split(b"\0"):
                 if entry.startswith(_SSH):
                     words = line(entry[len(_SSH) :]).split()
@@ -109,7 +111,7 @@ class Session:
                         found[address] = number(words[3]) or _SSH_PORT
         return found
 
-    @cached_property
+    @lazy
     def _inodes(self) -> frozenset[int]:
         """The sockets of our ancestors."""
         found = set()
@@ -117,12 +119,18 @@ class Session:
             directory = f"/proc/{one.pid}/fd"
             try:
                 links = self._survey.host.look(directory, (), self._survey.host.list(directory))
-            except OSError:
-                continue  # Another user's: sshd's; SSH_CONNECTION then tells.
+            except OSError as error:
+                # Another user's: sshd's; SSH_CONNECTION then tells.
+                self._doubt_unless_refused(directory, error)
+                continue
             for link in links:
                 if isinstance(link, bytes) and link.startswith(_SOCKET):
                     found.add(number(link[len(_SOCKET) : -1]) or 0)
         return frozenset(found)
+
+    def _doubt_unless_refused(self, path: str, error: OSError) -> None:
+        if not (is_absent(error) or isinstance(error, PermissionError)):
+            self._survey.doubt(SOURCE, path, error)
 
     def _ancestors(self) -> tuple[Ancestor, ...]:
         """Ours, and those above it, from `/proc/PID/stat`."""

@@ -8,6 +8,7 @@ from sdmtop.operations.blast.reach import Touched
 from sdmtop.operations.blast.storage import BELOW, Storage
 from sdmtop.operations.blast.survey import Survey
 from sdmtop.operations.plan import Verdict
+from sdmtop.readers.sysfs import is_absent
 from sdmtop.text import line
 
 SOURCE = "shares"
@@ -28,6 +29,7 @@ def verdicts(survey: Survey, device: Touched) -> Iterator[Verdict]:
             continue
         type_ = _DRIVERS.get(_driver(survey, path))
         if type_ is None:
+            yield from survey.doubts(device, "what is mounted from it", SOURCE)
             continue
         tag = line(survey.look(SOURCE, path, "mount_tag")[0] or b"").strip("\0") or None
         losses = [
@@ -52,6 +54,8 @@ def _virtio(survey: Survey) -> dict[str, str]:
 def _driver(survey: Survey, path: str) -> str:
     try:
         link = survey.host.readlink(f"{path}/driver")
-    except OSError:
+    except OSError as error:
+        if not is_absent(error):
+            survey.doubt(SOURCE, f"{path}/driver", error)
         return ""  # None is bound, so nothing can be mounted.
     return link[link.rfind("/") + 1 :]

@@ -6,15 +6,16 @@ The chain is followed downwards from a disk to whatever would be lost with it, a
 
 from collections import defaultdict
 from collections.abc import Iterator
-from functools import cached_property
 
 from sdmtop.model import Record
+from sdmtop.operations.blast.lazy import lazy
 from sdmtop.operations.blast.mounts import SOURCE as MOUNTS
 from sdmtop.operations.blast.mounts import read_active, read_mounts, read_swaps
 from sdmtop.operations.blast.signatures import read_content
 from sdmtop.operations.blast.survey import Part, Survey
 from sdmtop.operations.plan import VerdictKind
 from sdmtop.readers.mounts import Mount
+from sdmtop.readers.sysfs import is_absent
 from sdmtop.text import fact, line
 
 SOURCE = "disks"
@@ -176,7 +177,7 @@ class Storage:
             return Loss("refused", f"{name} ({type_}) {BELOW}", (*chain, type_, "/"))
         return Loss("unsafe", f"{name} ({type_}) is mounted out of sight", (*chain, type_))
 
-    @cached_property
+    @lazy
     def hides_root(self) -> bool:
         """Whether the root is an overlay of which we do not see a layer.
 
@@ -194,7 +195,7 @@ class Storage:
 
     # -- joins -------------------------------------------------------------------------------
 
-    @cached_property
+    @lazy
     def _swaps(self) -> list[str]:
         """Names of block devices, and paths of files."""
         found = []
@@ -205,7 +206,7 @@ class Storage:
             found.append(name or path)
         return found
 
-    @cached_property
+    @lazy
     def _active(self) -> dict[str, str]:
         """Block devices of file systems that the kernel says are mounted."""
         found = read_active(self._survey)
@@ -213,7 +214,7 @@ class Storage:
             found.setdefault(name, "btrfs")
         return found
 
-    @cached_property
+    @lazy
     def _btrfs(self) -> dict[str, str]:
         """Block device -> UUID, of the btrfs file systems that are mounted."""
         return {
@@ -223,7 +224,7 @@ class Storage:
             for name in self._survey.names(MOUNTS, f"{_BTRFS}/{uuid}/devices", optional=True)
         }
 
-    @cached_property
+    @lazy
     def _systems_of(self) -> dict[str, set[str]]:
         """Block device -> numbers of file systems that do not have its own.
 
@@ -242,7 +243,7 @@ class Storage:
             found[name] |= uuids[uuid]
         return found
 
-    @cached_property
+    @lazy
     def _loop_files(self) -> dict[str, str]:
         """Loop device -> path of the file behind it."""
         found = {}
@@ -253,7 +254,7 @@ class Storage:
                     found[name] = fact(path).removesuffix(" (deleted)")
         return found
 
-    @cached_property
+    @lazy
     def _loops_on_block(self) -> dict[str, list[str]]:
         """Block device -> loops whose file is its node."""
         found: dict[str, list[str]] = defaultdict(list)
@@ -262,7 +263,7 @@ class Storage:
                 found[name].append(loop)
         return found
 
-    @cached_property
+    @lazy
     def _overlays(self) -> list[tuple[str, list[str]]]:
         """Number of each overlay -> the paths of its layers."""
         found = []
@@ -291,11 +292,13 @@ class Storage:
     def _is_directory(self, path: str) -> bool:
         try:
             self._survey.host.list(path)
-        except OSError:
+        except OSError as error:
+            if not is_absent(error):
+                self._survey.doubt(SOURCE, path, error)
             return False
         return True
 
-    @cached_property
+    @lazy
     def _mapped(self) -> dict[str, str]:
         """Name in /dev/mapper -> dm device."""
         return {
@@ -315,11 +318,13 @@ class Storage:
             return mapped
         try:
             rdev = self._survey.host.device_number(node)
-        except OSError:
-            return None  # No node, or not to be seen: then the number of the file system counts.
+        except OSError as error:
+            if not is_absent(error):  # Without a node the number of the file system counts.
+                self._survey.doubt(SOURCE, node, error)
+            return None
         return self._by_rdev.get(rdev)
 
-    @cached_property
+    @lazy
     def _by_rdev(self) -> dict[int, str]:
         found = {}
         for name, part in self.blocks.items():

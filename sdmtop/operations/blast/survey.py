@@ -8,12 +8,12 @@ import errno
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from functools import cached_property
 from typing import Any, TypeVar
 
 from sdmtop.backends.base import Host
 from sdmtop.errors import sentence
 from sdmtop.model import Record, Snapshot
+from sdmtop.operations.blast.lazy import lazy
 from sdmtop.operations.blast.reach import Touched
 from sdmtop.operations.plan import Verdict
 from sdmtop.readers.mounts import LARGEST
@@ -139,7 +139,7 @@ class Survey:
 
     # -- what there is -----------------------------------------------------------------------
 
-    @cached_property
+    @lazy
     def parts(self) -> dict[str, dict[str, Part]]:
         """All class devices, by class and name. Source: the links of `/sys/class`."""
         return {
@@ -150,13 +150,13 @@ class Survey:
             for class_ in self.names("classes", CLASS)
         }
 
-    @cached_property
+    @lazy
     def characters(self) -> dict[str, int]:
         """Path of each device that has a character node -> its `st_rdev`."""
         links = self.links("nodes", "/sys/dev/char")
         return {path: rdev for text, path in links.items() if (rdev := _rdev(text)) is not None}
 
-    @cached_property
+    @lazy
     def _own_parts(self) -> dict[str, list[Part]]:
         found: dict[str, list[Part]] = defaultdict(list)
         for parts in self.parts.values():
