@@ -6,8 +6,10 @@ from xml.etree import ElementTree as Xml
 import pytest
 
 from sdmtop.cli import run
+from sdmtop.selftests.lease import Lender
 
 BUSY = "capture:tests/trees/guest-6.12-intel-busy.tar.xz"
+EDU = "0000:01:00.0"
 EMPTY = "capture:tests/trees/no-iommu.tar.xz"
 
 
@@ -133,3 +135,17 @@ def test_where_there_is_no_history_it_says_so(
     assert capfd.readouterr().err == ("sdmtop: 0000:01:00.0: the journal has no results of tests\n")
     assert run(["selftest", "--history", "--host", "sim:edu"]) == 4
     assert "ends with its process" in capfd.readouterr().err
+
+
+def test_what_a_run_has_left_behind_fails_it(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Lender, "give_back", lambda _lender, _loan: None)
+    line = ["selftest", EDU, "--host", "sim:edu", "--test", "edu.identity", "--yes"]
+    assert run([*line, "--format", "junit"]) == 1
+    failures = Xml.fromstring(capfd.readouterr().out).findall(".//failure")
+    (words,) = [failure.get("message", "") for failure in failures]
+    assert words.startswith(f"left behind: driver of {EDU}: sdmdev_edu -> vfio-pci; ")
+    assert run([*line, "--format", "json"]) == 1
+    *_, last = json.loads(capfd.readouterr().out)["results"]
+    assert (last["test"], last["result"]) == ("selftest.restored", "fail")
