@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,8 +16,9 @@ from tests.guest.scenes import (
     holding,
     holding_cdev,
     load_engines,
+    load_sdmdev,
 )
-from tests.guest.topologies import NIC, VIRTIO_NIC
+from tests.guest.topologies import EDU, NIC, VIRTIO_NIC
 
 if TYPE_CHECKING:
     from tests.guest.conftest import Sight
@@ -158,3 +160,71 @@ def test_dmatest_finds_a_channel_that_copies_wrongly(
     guest.write("/sys/module/engines/parameters/spoil", "0")
     last = guest.run("dmesg").text.rpartition(f"dmatest: {CHANNELS[0]}-copy0: summary ")[2]
     assert last.startswith(f"3 tests, {verdict} ")
+
+
+# -- self-tests of it --
+
+
+def tested(guest: Guest, *arguments: str) -> dict[str, Any]:
+    """The results of `sdmtop selftest`, by the name of the test; a test that fails is no error."""
+    done = guest.sdmtop("selftest", *arguments, "--format", "json", check=False)
+    return {one["test"]: one for one in json.loads(done.text)["results"]}
+
+
+def drivers(guest: Guest) -> list[tuple[str, str | None, str | None]]:
+    devices = snapshot_of(guest)["devices"]
+    return [(one["address"], one["driver"], one["driver_override"]) for one in devices]
+
+
+def verdicts(results: dict[str, Any]) -> dict[str, str]:
+    return {name: one["result"] for name, one in results.items()}
+
+
+def test_iommufd_carries_a_device_and_its_interrupts(guest: Guest) -> None:
+    load_sdmdev(guest)
+    before = drivers(guest)
+    results = tested(guest, EDU, "--test", "iommufd", "--yes")
+    assert verdicts(results) == {
+        "iommufd.bind": "pass",
+        "iommufd.dma": "pass",
+        "iommufd.interrupt": "pass",
+        "iommufd.hardware": "pass",
+        "iommufd.pasid": "skip",
+    }, results
+    assert "no PASIDs" in results["iommufd.pasid"]["reason"]
+    assert drivers(guest) == before
+
+
+def test_a_queue_of_class_uacce_is_taken_started_once_and_given_back(guest: Guest) -> None:
+    load_engines(guest)
+    results = tested(guest, ACCELERATOR)
+    assert verdicts(results) == {"uacce.queue": "pass", "uacce.job": "skip"}, results
+    assert results["uacce.queue"]["reason"] == "3 queues left"
+    assert results["uacce.job"]["reason"] == "no answer is known to what it computes"
+    assert queue_of(snapshot_of(guest), ACCELERATOR)["params"]["available_instances"] == "4"
+
+
+@pytest.mark.parametrize(("spoil", "verdict"), [("0", "pass"), ("1", "fail")])
+def test_a_channel_copies_as_the_module_says_whose_settings_come_back(
+    guest: Guest, spoil: str, verdict: str
+) -> None:
+    load_engines(guest)
+    settings = "cd /sys/module/dmatest/parameters && grep -H '' iterations timeout test_buf_size"
+    before = guest.run("sh", "-c", settings).text
+    guest.write("/sys/module/engines/parameters/spoil", spoil)
+    result = tested(guest, CHANNELS[1])["dmatest.copy"]
+    guest.write("/sys/module/engines/parameters/spoil", "0")
+    assert result["result"] == verdict, result
+    if verdict == "fail":
+        assert result["reason"] == "copy0: failures: expected 0, got 100"
+    assert guest.run("sh", "-c", settings).text == before
+
+
+def test_a_channel_that_a_killed_test_had_is_to_be_had_again(guest: Guest) -> None:
+    load_engines(guest)
+    for name, value in (("iterations", "3"), ("channel", CHANNELS[1]), ("run", "1")):
+        guest.write(f"/sys/module/dmatest/parameters/{name}", value)
+    guest.run("cat", "/sys/module/dmatest/parameters/wait")
+    assert guest.run("cat", f"/sys/class/dma/{CHANNELS[1]}/in_use").text.strip() == "1"
+    assert tested(guest, CHANNELS[1])["dmatest.copy"]["result"] == "pass"
+    assert guest.run("cat", f"/sys/class/dma/{CHANNELS[1]}/in_use").text.strip() == "0"

@@ -69,6 +69,32 @@ def test_a_killed_run_is_given_back_by_the_next(free: Guest) -> None:
     assert facts(free) == before
 
 
+DEVICE = f"/sys/bus/pci/devices/{EDU}"
+MOMENTS = {
+    "its driver has lost it": ("edu", f"grep -q vfio-pci {DEVICE}/driver_override"),
+    "the tests have it": ("edu", "ls -l /proc/$1/fd | grep -q anon_inode:.vfio-device"),
+    "one of two queues is made": ("sdmdev", "ls /sys/bus/mdev/devices | grep -qvF -f /tmp/before"),
+}
+"""What is tested, and what is so from that moment on."""
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_run_killed_at_any_moment_is_given_back_by_the_next_start_of_a_console(
+    free: Guest, moment: str
+) -> None:
+    before = facts(free)
+    family, has_come = MOMENTS[moment]
+    free.run("sh", "-c", "ls /sys/bus/mdev/devices > /tmp/before")
+    run = free.start(free.program, "selftest", EDU, "--yes", "--test", family)
+    free.run("sh", "-c", f"until {has_come}; do :; done", "sh", str(run.pid))
+    run.kill()
+    run.wait()
+    assert facts(free) != before
+    started = free.run("sh", "-c", f"echo quit | {free.program} --plain")
+    assert "left by a self-test that was killed: given back" in started.text
+    assert facts(free) == before
+
+
 def test_a_device_whose_sibling_is_in_use_is_not_taken(free: Guest) -> None:
     before = facts(free)
     done = free.sdmtop("selftest", BRIDGED_EDU, "--test", "edu", check=False)

@@ -224,22 +224,35 @@ static long queue_info(void __user *argument)
 	return copy_to_user(argument, &info, info.argsz) ? -EFAULT : 0;
 }
 
-static long queue_region(void __user *argument)
+static int queue_region(struct vfio_device *vfio, struct vfio_region_info *info,
+			struct vfio_info_cap *caps)
+{
+	if (info->index != 0)
+		return -EINVAL;
+	info->flags = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE |
+		      VFIO_REGION_INFO_FLAG_MMAP;
+	info->size = PAGE_SIZE;
+	info->offset = 0;
+	return 0;
+}
+
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 19, 0)
+/* Since then VFIO itself copies what the operation above fills in, and asks no other. */
+static long queue_region_ioctl(struct vfio_device *vfio, void __user *argument)
 {
 	struct vfio_region_info info;
 	size_t size = offsetofend(struct vfio_region_info, offset);
 
 	if (copy_from_user(&info, argument, size))
 		return -EFAULT;
-	if (info.argsz < size || info.index != 0)
+	if (info.argsz < size)
 		return -EINVAL;
-	info.flags = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE |
-		     VFIO_REGION_INFO_FLAG_MMAP;
-	info.size = PAGE_SIZE;
-	info.offset = 0;
 	info.cap_offset = 0;
+	if (queue_region(vfio, &info, NULL))
+		return -EINVAL;
 	return copy_to_user(argument, &info, size) ? -EFAULT : 0;
 }
+#endif
 
 /* The RFC's argument is a time limit in milliseconds; 0 is none. */
 static long queue_wait(struct queue *queue, unsigned long milliseconds)
@@ -255,8 +268,10 @@ static long queue_ioctl(struct vfio_device *vfio, unsigned int command, unsigned
 	switch (command) {
 	case VFIO_DEVICE_GET_INFO:
 		return queue_info((void __user *)argument);
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 19, 0)
 	case VFIO_DEVICE_GET_REGION_INFO:
-		return queue_region((void __user *)argument);
+		return queue_region_ioctl(vfio, (void __user *)argument);
+#endif
 	case VFIO_SDMDEV_CMD_WAIT:
 		return queue_wait(to_queue(vfio), argument);
 	default:
@@ -274,6 +289,9 @@ static const struct vfio_device_ops queue_ops = {
 	.write = queue_write,
 	.mmap = queue_mmap,
 	.ioctl = queue_ioctl,
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 19, 0)
+	.get_region_info_caps = queue_region,
+#endif
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 2, 0)
 	.bind_iommufd = vfio_iommufd_emulated_bind,
 	.unbind_iommufd = vfio_iommufd_emulated_unbind,
