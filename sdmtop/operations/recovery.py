@@ -35,6 +35,8 @@ def look_back(
     `store` is called where something may be done. Raises `OSError` where the journal cannot be
     read.
     """
+    if not journal.entries():
+        return
     refusal = host.refusal()
     if refusal is None:
         yield from give_back_leftovers(host, store())

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from sdmtop.operations.equivalents import describe
 from sdmtop.operations.facts import say
+from sdmtop.operations.recovery import leftovers
 from sdmtop.operations.undo import is_of_this_boot
 
 if TYPE_CHECKING:
@@ -123,6 +124,8 @@ def state_of(host: Host, entry: Entry) -> str:
     """What has become of a plan of the journal, in a few words."""
     if entry.undone_by is not None:
         return f"undone by plan {entry.undone_by}"
+    if leftovers(host, [entry]):
+        return "left by a selftest"
     if entry.ended is None and entry.is_running:
         return "under way"
     if not is_of_this_boot(host, entry):

@@ -9,6 +9,7 @@ import pytest
 
 from sdmtop.operations.recovery import look_back
 from sdmtop.operations.session import Session
+from sdmtop.operations.words import state_of
 from sdmtop.readers.snapshot import read_snapshot
 from sdmtop.selftests.lease import Lender
 from sdmtop.selftests.records import Result
@@ -177,6 +178,8 @@ def test_where_nothing_may_be_changed_it_is_told_and_left() -> None:
     host = LyingHost("edu")
     lender = Lender(host, confirmed=True)
     lender.lend(read_snapshot(host), EDU, DEVICE)
+    (entry,) = lender.store.journal.entries()
+    assert state_of(host, entry) == "left by a selftest"
     host.disarmed = "this is only looked at"
     found = [*look_back(host, lender.store.journal, lambda: pytest.fail("nothing is to be done"))]
     assert found == [
