@@ -72,14 +72,18 @@ class Lender:
         return plans
 
     def lend(self, snapshot: Snapshot, target: str, need: Need) -> Loan:
-        """Take what the tests need. Raises `RefusedError` where it is not to be had."""
+        """Take what the tests need, all of it or nothing.
+
+        Raises `RefusedError` where it is not to be had, `OSError` where the journal cannot be
+        written.
+        """
         # What was shown is what is done, to the last UUID.
         plans = self._shown.pop((target, need), None) or self.plans(snapshot, target, need)
         numbers: list[int] = []
         for plan in plans:
             try:
                 numbers.append(self._execute(plan))
-            except RefusedError:
+            except (RefusedError, OSError):
                 self.give_back(Loan(tuple(numbers), ()))
                 raise
         made = (plan.steps[0].action for plan in plans) if need.queues else ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from functools import cache
 from typing import TYPE_CHECKING, cast
 
@@ -21,6 +22,7 @@ from tests.selftests.liar import LyingHost
 if TYPE_CHECKING:
     from sdmtop.backends.base import Host
     from sdmtop.model import Snapshot
+    from sdmtop.operations.plan import Plan
     from sdmtop.operations.store import Store
 
 EDU = "0000:01:00.0"
@@ -97,6 +99,25 @@ def test_a_cancelled_run_gives_back_what_it_had_taken() -> None:
     run = Run(host, snapshot, made, lambda _step: run.cancel(), Lender(host, confirmed=True))
     assert {one.result for one in run if isinstance(one, Result)} == {"skip"}
     assert read_snapshot(host).devices == snapshot.devices
+
+
+def test_where_one_of_two_queues_cannot_be_made_the_other_is_given_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    host = LyingHost("edu")
+    before = facts(host)
+    lender = Lender(host, confirmed=True)
+    begin = lender.store.journal.begin
+
+    def full(plan: Plan, host: Host) -> int:
+        if plan.operation == "create" and lender.store.journal.entries():
+            raise OSError(errno.ENOSPC, "no space left on device")
+        return begin(plan, host)
+
+    monkeypatch.setattr(lender.store.journal, "begin", full)
+    (result,) = results(host, lender, "sdmdev.job")
+    assert (result.result, result.reason) == ("skip", "no space left on device (ENOSPC)")
+    assert facts(host) == before
 
 
 # -- killed: what the next start makes of it --
