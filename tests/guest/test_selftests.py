@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.guest.conftest import EVERY_KERNEL, snapshot_of
+from tests.guest.failure import LackingError
 from tests.guest.scenes import load_sdmdev
 from tests.guest.topologies import BRIDGED_EDU, EDU
 
@@ -103,6 +104,10 @@ def test_a_device_whose_sibling_is_in_use_is_not_taken(free: Guest) -> None:
 
 
 def test_a_cipher_of_hardware_gives_the_examples_of_nist(free: Guest) -> None:
+    try:
+        free.kernel.with_dependencies("virtio_crypto")
+    except LackingError as lack:  # The full kernel is.
+        pytest.skip(str(lack))
     address = "0000:07:00.0"
     device = f"/sys/bus/pci/devices/{address}"
     free.equip("cryptodev-backend-builtin", id="cryptodev0")
