@@ -11,7 +11,7 @@ import sqlite3
 from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import msgspec
@@ -33,6 +33,20 @@ PATIENCE = 5.0
 """Seconds to wait for another program that has the file locked."""
 
 _MAGIC = b"SQLite format 3\0"
+
+
+class Extent(NamedTuple):
+    """Moments of a recording.
+
+    `first` is the number of the oldest that there is. Of those that were asked for, `times` are in
+    seconds since the epoch, and `eventful` are the numbers of those at which something happened,
+    beside the first. `end` is until when it was recorded.
+    """
+
+    first: int
+    times: "array[float]"
+    eventful: list[int]
+    end: float
 
 
 class Recording:
@@ -90,17 +104,31 @@ class Recording:
         return int(self._one("SELECT coalesce(max(number), ?) FROM moments WHERE at <= ?",
                              self.first, at))  # fmt: skip
 
-    def times(self) -> "array[float]":
-        """The time of each moment from the first to the last, in seconds since the epoch."""
-        return array("d", (_seconds(at) for (at,) in self._rows(
-            "SELECT at FROM moments ORDER BY number")))  # fmt: skip
+    @property
+    def version(self) -> int:
+        """Another number when another program has written to the file."""
+        return int(self._one("PRAGMA data_version"))
 
-    def eventful(self) -> list[int]:
-        """The numbers of the moments at which something happened, beside the first."""
-        rows = self._rows(
-            "SELECT DISTINCT moment FROM happenings WHERE moment > ? ORDER BY moment", self.first
-        )
-        return [int(number) for (number,) in rows]
+    def extent(self, after: int = -1) -> Extent:
+        """What there is now, behind a moment of this number; all of it the same instant."""
+        with self._at_once():
+            first = self.first
+            times = array("d", (_seconds(at) for (at,) in self._rows(
+                "SELECT at FROM moments WHERE number > ? ORDER BY number", after)))  # fmt: skip
+            rows = self._rows(
+                "SELECT DISTINCT moment FROM happenings WHERE moment > ? ORDER BY moment",
+                max(first, after),
+            )
+            return Extent(first, times, [int(number) for (number,) in rows], self.end)
+
+    @contextmanager
+    def _at_once(self) -> Iterator[None]:
+        """Read the file as it is at one instant, whatever is written meanwhile."""
+        self._rows("BEGIN")
+        try:
+            yield
+        finally:
+            self._rows("COMMIT")
 
     def sample(self, number: int) -> Sample:
         """One moment; quick if it is soon after the one that was asked for last."""

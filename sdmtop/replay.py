@@ -15,9 +15,17 @@ from sdmtop.recording import Recording, split_url
 from sdmtop.tape import Tape
 from sdmtop.timeline import Timeline, clock
 
+_LOOK = 1.0
+"""Seconds between two looks for what a recorder has added."""
+
+_SILENCE = 10.0
+"""Seconds after which a recorder that adds nothing is there no more: it writes every two."""
+
 
 class Replayer:
     """A recording in the place of a Sampler. It is its own playhead.
+
+    A recording that is being written grows while it is played; played to its end, it is followed.
 
     `url` is `replay:FILE`, and may end with `?at=TIME`, to begin there and not to play. Raises
     `UsageError` for what is no time, `OSError` and `ValueError` (a sentence) for a file that
@@ -33,15 +41,14 @@ class Replayer:
     def __init__(self, url: str) -> None:
         path, at = split_url(url)
         self._recording = Recording(path)
-        self._first = self._recording.first
-        self._tape = Tape(
-            self._recording.times(),
-            [number - self._first for number in self._recording.eventful()],
-            self._recording.end,
-        )
+        self._version = self._recording.version
+        found = self._recording.extent()
+        self._first = found.first
+        self._tape = Tape(found.times, [one - found.first for one in found.eventful], found.end)
         if at:
             self._tape.index = self._recording.number(at) - self._first
         self._plays = not at
+        self._grown = float("-inf")
         self._trouble = ""
         self._stopped = False
         self._changed = threading.Condition()
@@ -81,20 +88,23 @@ class Replayer:
     @property
     def paused(self) -> bool:
         """Whether it stands."""
-        return not self._tape.playing
+        return not self._tape.playing and not self._follows
 
     def state(self) -> str:
         """Where it is, in words."""
         if self._trouble:
             return self._trouble
-        doing = f"PLAYING x{self._tape.speed:g}" if self._tape.playing else "PAUSED"
-        return f"{doing} at {clock(self._tape.times[self._tape.index])}"
+        with self._changed:
+            at = clock(self._tape.times[self._tape.index])
+            if self._tape.playing:
+                return f"PLAYING x{self._tape.speed:g} at {at}"
+        return f"FOLLOWING at {at}" if self._follows else f"PAUSED at {at}"
 
     def toggle(self) -> None:
         """Stop, or play."""
         with self._moved():
-            if self._tape.playing:
-                self._tape.playing = False
+            if not self.paused:
+                self._tape.stop()
             else:
                 self._tape.play(time.monotonic())
 
@@ -120,12 +130,18 @@ class Replayer:
 
     def line(self, width: int) -> str:
         """See `Tape.line`."""
-        return self._tape.line(width)
+        with self._changed:
+            return self._tape.line(width)
 
     def seek(self, cell: int, width: int) -> None:
         """Go to a cell of that line."""
         with self._moved():
             self._tape.seek(self._tape.at_cell(cell, width), time.monotonic())
+
+    @property
+    def _follows(self) -> bool:
+        """Whether it stands at the end of what somebody is still writing, and goes on with that."""
+        return self._tape.at_end and time.monotonic() - self._grown < _SILENCE
 
     # -- the thread ----------------------------------------------------------------------------
 
@@ -137,30 +153,50 @@ class Replayer:
             self._changed.notify()
 
     def _run(self) -> None:
-        index = self._next()
-        while index is not None:
+        shown = -1
+        while not self._stopped:
+            number = self._first + self._tape.index
             try:
-                sample = self._recording.sample(self._first + index)
+                if number != shown:
+                    self._subscriber(self._recording.sample(number))
+                    self._trouble = ""
+                self._grow()
             except (OSError, ValueError) as error:
                 self._fail(sentence("replay", error))
-            else:
-                self._trouble = ""
-                self._subscriber(sample)
-            index = self._next(index)
+            shown = number
+            self._wait(shown)
 
-    def _next(self, shown: int = -1) -> int | None:
-        """Wait until another moment is to be shown; None when it is over."""
+    def _wait(self, shown: int) -> None:
+        """Until another moment is to be shown, or it is time to look for more of them."""
+        look = time.monotonic() + _LOOK
         with self._changed:
-            while not self._stopped:
-                if self._tape.index != shown:
-                    return self._tape.index
-                self._changed.wait(self._tape.wait(time.monotonic()))
+            while not self._stopped and self._first + self._tape.index == shown:
+                now = time.monotonic()
+                if now >= look:
+                    return
+                self._changed.wait(min(self._tape.wait(now) or _LOOK, look - now))
                 self._tape.advance(time.monotonic())
-        return None
+
+    def _grow(self) -> None:
+        """Take what a recorder has added and deleted since the last look."""
+        version = self._recording.version
+        if version == self._version:
+            return
+        self._version, self._grown = version, time.monotonic()
+        known = len(self._tape.times)
+        found = self._recording.extent(self._first + known - 1)
+        with self._changed:
+            self._tape.grow(
+                found.times,
+                [one - found.first for one in found.eventful],
+                found.end,
+                dropped=min(found.first - self._first, known),
+            )
+            self._first = found.first
 
     def _fail(self, why: str) -> None:
         with self._changed:
-            self._tape.playing = False
+            self._tape.stop()
             self._trouble = why
 
 

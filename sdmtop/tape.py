@@ -1,7 +1,7 @@
 """A position among the moments of a recording, and how it moves: no clock, no file, no thread."""
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import MutableSequence, Sequence
 
 from sdmtop.timeline import clock
 
@@ -27,13 +27,15 @@ class Tape:
     those at which something happened. `now` is any clock that runs evenly, in seconds.
     """
 
-    def __init__(self, times: Sequence[float], eventful: Sequence[int], end: float) -> None:
+    def __init__(self, times: MutableSequence[float], eventful: Sequence[int], end: float) -> None:
         self.times = times
         self.eventful = eventful
         self.begin = times[0]
         self.end = max(end, self.begin, times[-1])
         self.index = 0
         self.playing = False
+        self.at_end = False
+        """Whether it was played to the end, and goes on when there is more."""
         self._speed = SPEEDS.index(1.0)
         self._since = 0.0
 
@@ -47,6 +49,29 @@ class Tape:
         if self.index == len(self.times) - 1:
             self.index = 0
         self.playing, self._since = len(self.times) > 1, now
+        self.at_end = not self.playing
+
+    def stop(self) -> None:
+        """Stand where it is."""
+        self.playing = self.at_end = False
+
+    def grow(
+        self, times: Sequence[float], eventful: Sequence[int], end: float, *, dropped: int = 0
+    ) -> None:
+        """There are more moments behind the last one, and so many less at the beginning.
+
+        `eventful` has the indices of what is behind, as they are after that.
+        """
+        self.times.extend(times)
+        del self.times[:dropped]
+        self.index = max(self.index - dropped, 0)
+        kept = [index - dropped for index in self.eventful if index >= dropped]
+        self.eventful = [*kept, *eventful]
+        self.begin = self.times[0]
+        self.end = max(end, self.begin, self.times[-1])
+        if self.at_end:
+            self.index = len(self.times) - 1
+        self._play_on()
 
     def advance(self, now: float) -> None:
         """Move on to where it should be now."""
@@ -56,7 +81,7 @@ class Tape:
         while self.playing and now - self._since >= self._gap:
             self._since += self._gap
             self.index += 1
-            self.playing = self.index < len(self.times) - 1
+            self._play_on()
 
     def wait(self, now: float) -> float | None:
         """Seconds until it moves by itself, in steps of `BEAT` at least; None if it stands."""
@@ -78,7 +103,7 @@ class Tape:
         """Go to the last moment up to a time, or to the first one."""
         self.index = max(bisect_right(self.times, at) - 1, 0)
         self._since = now
-        self.playing = self.playing and self.index < len(self.times) - 1
+        self._play_on()
 
     def skip(self, step: int, now: float) -> None:
         """Go on, or back, by a part of the whole; to another moment in any case if there is one."""
@@ -87,7 +112,7 @@ class Tape:
         self.seek(at, now)
         if self.index == before and 0 <= before + step < len(self.times):
             self.index = before + step
-            self.playing = self.playing and self.index < len(self.times) - 1
+            self._play_on()
 
     def faster(self, step: int, now: float) -> bool:
         """Play at the next higher (1) or lower (-1) speed; False where there is none."""
@@ -121,8 +146,14 @@ class Tape:
         recorded = self.times[self.index + 1] - self.times[self.index]
         return min(max(recorded, 0.0), STILL) / self.speed
 
+    def _play_on(self) -> None:
+        """After a move: go on from here, unless it stood or this is the end."""
+        moves = self.playing or self.at_end
+        self.at_end = moves and self.index == len(self.times) - 1
+        self.playing = moves and not self.at_end
+
     def _stop_at(self, index: int) -> bool:
-        self.playing = False
+        self.stop()
         if not 0 <= index < len(self.times):
             return False
         self.index = index

@@ -37,7 +37,7 @@ def times(path: str) -> list[float]:
     recording = Recording(path)
     numbers = range(recording.first, recording.last + 1)
     found = [recording.sample(number).at for number in numbers]
-    assert found == list(recording.times())
+    assert found == list(recording.extent().times)
     recording.close()
     return found
 
@@ -50,7 +50,7 @@ def test_every_sample_is_read_back_whole_in_any_order(path: str) -> None:
         assert recording.sample(number).snapshot == samples[number].snapshot
         assert recording.sample(number).happenings == samples[number].happenings
         assert recording.sample(number).at == samples[number].at
-    assert recording.eventful() == [2, 5]
+    assert recording.extent().eventful == [2, 5]
 
 
 def test_rates_and_their_history_are_there_wherever_one_begins(

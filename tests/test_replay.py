@@ -95,6 +95,78 @@ def test_a_moment_that_is_damaged_is_told_and_the_others_are_shown(
     assert replayer.state().startswith("PAUSED at ")
 
 
+@pytest.fixture
+def recorder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Recorder]:
+    """One that has written three moments of a second each to `growing`, and keeps few of them."""
+    monkeypatch.setattr("sdmtop.recorder.MOST_MOMENTS", 0)
+    with Recorder(f"{tmp_path}/growing", most_bytes=1 << 30, most_seconds=1.5) as writing:
+        for sample in SAMPLES[:3]:
+            writing.add(sample)
+        yield writing
+
+
+@pytest.fixture
+def growing(
+    recorder: Recorder, tmp_path: Path
+) -> Iterator[Callable[[str], tuple[Replayer, Listener]]]:
+    del recorder  # It has begun.
+    started = []
+
+    def run(at: str) -> tuple[Replayer, Listener]:
+        replayer, listener = Replayer(f"replay:{tmp_path}/growing{at}"), Listener()
+        replayer.subscribe(listener)
+        replayer.start()
+        started.append(replayer)
+        return replayer, listener
+
+    yield run
+    for replayer in started:
+        replayer.stop()
+
+
+def test_played_to_the_end_it_follows_the_recorder_that_is_still_writing(
+    recorder: Recorder, growing: Callable[[str], tuple[Replayer, Listener]]
+) -> None:
+    replayer, listener = growing("")
+    while replayer.faster(1):
+        pass
+    listener.wait_for(showing(2))
+    recorder.nothing_new(SAMPLES[2].at + 0.5)
+    wait_until(lambda: replayer.state().startswith("FOLLOWING at "))
+    assert not replayer.paused
+    for number in (3, 4):
+        recorder.add(SAMPLES[number])
+        listener.wait_for(showing(number))
+    replayer.toggle()
+    assert replayer.state().startswith("PAUSED at ")
+
+
+def test_where_it_stands_it_stays_and_what_comes_can_be_gone_to(
+    recorder: Recorder, growing: Callable[[str], tuple[Replayer, Listener]]
+) -> None:
+    replayer, listener = growing("?at=+1")
+    listener.wait_for(showing(1))
+    before = replayer.line(80)
+    recorder.nothing_new(SAMPLES[2].at + 30)
+    wait_until(lambda: replayer.line(80) != before)
+    recorder.add(SAMPLES[3])
+    wait_until(lambda: replayer.step(2))
+    listener.wait_for(showing(3))
+    assert replayer.paused
+
+
+def test_a_moment_that_is_deleted_meanwhile_gives_way_to_the_oldest_there_is(
+    recorder: Recorder, growing: Callable[[str], tuple[Replayer, Listener]]
+) -> None:
+    replayer, listener = growing("?at=+0")
+    listener.wait_for(lambda sample: sample.at < SAMPLES[2].at)
+    for sample in SAMPLES[3:5]:
+        recorder.add(sample)
+    listener.wait_for(lambda sample: sample.at >= SAMPLES[2].at)
+    assert replayer.paused
+    assert replayer.step(1)
+
+
 def test_stopped_it_reads_no_more(start: Callable[[str], tuple[Replayer, Listener]]) -> None:
     replayer, listener = start("?at=+0")
     listener.wait_for(showing(0))

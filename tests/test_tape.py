@@ -69,6 +69,43 @@ def test_a_single_moment_cannot_be_played() -> None:
     assert made.wait(0.0) is None
 
 
+def test_played_to_the_end_it_goes_on_with_what_comes() -> None:
+    made = tape(1.0)
+    played(made, until=2.0)
+    assert made.at_end
+    made.grow([107.0, 109.0], [3], 110.0)
+    assert (made.index, made.begin, made.end) == (3, 100.0, 110.0)
+    assert made.at_end
+    assert made.line(31)[10:21] == "─────────●─"
+
+
+def test_stopped_at_the_end_it_stays_there_and_what_comes_is_a_step_away() -> None:
+    made = tape(1.0)
+    assert made.step(1)
+    made.grow([107.0], [2], 0.0)
+    assert (made.index, made.at_end) == (1, False)
+    assert made.leap(1)
+    assert made.index == 2
+
+
+def test_before_the_end_more_to_play_changes_nothing() -> None:
+    made = tape(1.0, 1.0)
+    made.play(0.0)
+    made.grow([103.0], [], 0.0)
+    assert (made.index, made.playing, made.at_end) == (0, True, False)
+    made.advance(1.0)
+    assert made.index == 1
+
+
+def test_what_is_deleted_at_the_beginning_is_no_more_to_be_shown() -> None:
+    made = tape(1.0, 1.0, 1.0, eventful=(1, 3))
+    made.step(2)
+    made.grow([104.0], [], 0.0, dropped=1)
+    assert (list(made.times), made.index, list(made.eventful)) == ([101, 102, 103, 104], 1, [0, 2])
+    made.grow([], [], 0.0, dropped=3)
+    assert (list(made.times), made.index, list(made.eventful)) == ([104], 0, [])
+
+
 def test_steps_and_leaps_stop_it() -> None:
     made = tape(1.0, 1.0, 1.0, 1.0, eventful=(1, 3))
     made.play(0.0)
@@ -112,13 +149,14 @@ def test_a_line_has_its_width_and_a_click_anywhere_is_a_moment(
 
 @given(
     TIMES,
-    st.lists(st.tuples(st.sampled_from(["play", "pause", "step", "leap", "skip", "faster", "seek"]),
+    st.lists(st.tuples(st.sampled_from(["play", "pause", "step", "leap", "skip", "faster", "seek",
+                                        "grow", "drop"]),
                        st.sampled_from([-1, 1]), st.floats(0, 10))),
 )  # fmt: skip
 def test_whatever_is_pressed_it_stands_at_a_moment_and_plays_only_before_the_end(
     times: list[float], keys: list[tuple[str, int, float]]
 ) -> None:
-    made = Tape(times, range(1, len(times), 3), 0.0)
+    made = Tape([*times], range(1, len(times), 3), 0.0)
     now = 0.0
     for key, step, seconds in keys:
         now += seconds
@@ -127,7 +165,11 @@ def test_whatever_is_pressed_it_stands_at_a_moment_and_plays_only_before_the_end
             case "play":
                 made.play(now)
             case "pause":
-                made.playing = False
+                made.stop()
+            case "grow":
+                made.grow([made.end + seconds], [len(made.times)], 0.0)
+            case "drop":
+                made.grow([], [], 0.0, dropped=len(made.times) // 2)
             case "step":
                 made.step(step)
             case "leap":
@@ -138,7 +180,10 @@ def test_whatever_is_pressed_it_stands_at_a_moment_and_plays_only_before_the_end
                 made.faster(step, now)
             case "seek":
                 made.seek(made.begin + seconds * 100, now)
-        assert 0 <= made.index < len(times)
+        assert 0 <= made.index < len(made.times)
+        assert all(0 <= index < len(made.times) for index in made.eventful)
+        assert not made.at_end or made.index == len(made.times) - 1
+        assert not (made.at_end and made.playing)
         wait = made.wait(now)
         assert (wait is not None) == made.playing
         assert wait is None or wait >= BEAT
