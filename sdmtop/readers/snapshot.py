@@ -76,6 +76,7 @@ _LOG_REFUSED = {
     errno.ENOENT: "there is no kernel log here",
     errno.ENODATA: "the kernel log was not captured",
 }
+_IOMMUFD = "/dev/iommu"
 _CLAIMING = ("group", "noiommu-group", "cdev")
 
 
@@ -113,7 +114,7 @@ class Reading:
         self._table = InterruptTable()
         self._undriven: set[str] = set()
         self._leaving: dict[str, str] = {}
-        self._claims: dict[int | str | None, bool | None] = {}
+        self._claims: dict[int | str | None, tuple[int, ...] | None] = {}
         self._unsafe: set[int] = set()
         self._parents: Mapping[str, SdmdevParams] = {}
         self._regions: dict[bytes, tuple[ReservedRegion, ...]] = {}
@@ -411,7 +412,8 @@ class Reading:
         default one if a driver that uses the DMA API is bound too, for such a driver binds only
         to a group on its default domain and then no process can claim it (iommu.c,
         `iommu_device_use_default_domain`); but not if the driver attaches domains of its own.
-        With VFIO a foreign table looks like the default one: that stays inferred from holders.
+        With VFIO a foreign table looks like the default one: that stays inferred from holders, of
+        whom one that has only opened a node may have claimed nothing yet.
         """
         if emulated:
             return _EMULATED_DOMAIN
@@ -428,7 +430,7 @@ class Reading:
             sure = default and told and not any(map(may_attach, users))
             return AttachedDomain(type=group.domain_type, evidence="known" if sure else "inferred")
         held = self._held(group)
-        if held is None or not told:
+        if held is None or not told or (held and not self._in_use(group)):
             return _UNTOLD
         type_ = "unmanaged" if held else group.domain_type
         return AttachedDomain(type=type_, evidence="inferred" if type_ else "unknown")
@@ -438,17 +440,31 @@ class Reading:
         if self.holdings is None:
             return None
         names: tuple[int | str, ...] = (group.id, *group.devices)
-        answers = {self._claims.get(name, False) for name in names}
-        return True if True in answers else None if None in answers else False
+        answers = [self._claims.get(name, ()) for name in names]
+        return True if any(answers) else None if None in answers else False
 
-    def _read_claims(self) -> dict[int | str | None, bool | None]:
-        """Group, or device of a cdev -> whether its node is held; None: cannot tell."""
-        claims: dict[int | str | None, bool | None] = {}
-        for node in self.nodes:
-            if self.holdings is not None and node.kind in _CLAIMING:
-                holders = self.holdings.holders(node.path)
-                claims[node.device or node.group] = None if holders is None else bool(holders)
-        return claims
+    def _in_use(self, group: IommuGroup) -> bool:
+        """Whether a holder has gone so far that a domain of its own must be attached.
+
+        Through a group no device is opened before that; a cdev is bound to an iommufd first.
+        """
+        if self.holdings is None:
+            return False
+        iommufds = self.holdings.by_node.get(_IOMMUFD, ())
+        users = self._claims.get(group.id) or ()
+        return any(
+            (users and self.holdings.device_open(address, users))
+            or not set(iommufds).isdisjoint(self._claims.get(address) or ())
+            for address in group.devices
+        )
+
+    def _read_claims(self) -> dict[int | str | None, tuple[int, ...] | None]:
+        """Group, or device of a cdev -> who holds its node; None: cannot tell."""
+        return {
+            node.device or node.group: self.holdings.holders(node.path)
+            for node in self.nodes
+            if self.holdings is not None and node.kind in _CLAIMING
+        }
 
     def _users(self) -> dict[str, frozenset[int] | None]:
         """All processes that can have bound a PASID of each device that has one.

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from sdmtop.backends.tree import Directory, Entry, Failure, Link, TreeHost
 from sdmtop.model import AttachedDomain, IommuGroup, Snapshot
 from sdmtop.readers.groups import group_ids, is_vfio, owner, regions, uses_dma, viability
+from sdmtop.readers.holders import ANONYMOUS
 from sdmtop.readers.names import Names
 from sdmtop.readers.snapshot import Reading
 from sdmtop.readers.unknowns import Unknowns
@@ -32,6 +33,10 @@ B.D.F\tRoot_entry\t\t\t\tContext_entry\t\t\t\tPASID\tPASID_table_entry
 01:00.0\t0x0000000000000000:0x0000000002e2a001\t0x0000000000000202:0x0000000002e29001\t-1    \t\
 0x0000000000000000:0x0000000000000000:0x0000000000000000
 """
+
+
+UNKNOWN = AttachedDomain(type=None, evidence="unknown")
+UNMANAGED = AttachedDomain(type="unmanaged", evidence="inferred")
 
 
 def group(snapshot: Snapshot, id_: int) -> IommuGroup:
@@ -226,8 +231,27 @@ def test_the_cdev_of_a_member_is_a_claim_of_the_group() -> None:
         "/sys/class/vfio-dev/vfio0": Link(f"../../devices/pci0000:00/{NIC}/vfio-dev/vfio0"),
         f"{ROOT}/{NIC}/vfio-dev/vfio0/dev": b"510:0\n",
     }
-    held = read(device(NIC, 2, "vfio-pci"), cdev, process(7, "/dev/vfio/devices/vfio0"))
-    assert held.attached == AttachedDomain(type="unmanaged", evidence="inferred")
+    held = read(device(NIC, 2, None), cdev, process(7, "/dev/vfio/devices/vfio0"))
+    assert held.owner == "vfio"
+
+
+@pytest.mark.parametrize(
+    ("links", "attached"),
+    [
+        (("/dev/vfio/devices/vfio0",), UNKNOWN),
+        (("/dev/vfio/devices/vfio0", "/dev/iommu"), UNMANAGED),
+        (("/dev/iommu",), AttachedDomain(type="DMA", evidence="inferred")),
+    ],
+)
+def test_a_cdev_is_attached_through_an_iommufd_of_its_holder(
+    links: tuple[str, ...], attached: AttachedDomain
+) -> None:
+    nodes: dict[str, Entry] = {
+        "/sys/class/vfio-dev/vfio0": Link(f"../../devices/pci0000:00/{NIC}/vfio-dev/vfio0"),
+        f"{ROOT}/{NIC}/vfio-dev/vfio0/dev": b"510:0\n",
+        "/sys/class/misc/iommu/dev": b"10:126\n",
+    }
+    assert read(device(NIC, 2, "vfio-pci"), nodes, process(7, *links)).attached == attached
 
 
 def test_a_real_device_without_an_iommu_is_neither_emulated_nor_viable() -> None:
@@ -295,8 +319,8 @@ def test_with_vfio_a_translated_row_may_be_of_either_domain() -> None:
     bound = {**small_host(), **device(NIC, 2, "vfio-pci"), **tables(TRANSLATED)}
     node: dict[str, Entry] = {"/sys/class/vfio/2/dev": b"511:2\n"}
     assert read(bound, node).attached == AttachedDomain(type="DMA", evidence="inferred")
-    held = read(bound, node, process(7, "/dev/vfio/2"))
-    assert held.attached == AttachedDomain(type="unmanaged", evidence="inferred")
+    held = read(bound, node, process(7, "/dev/vfio/2", ANONYMOUS))
+    assert held.attached == UNMANAGED
 
 
 def test_a_group_that_nobody_holds_is_on_its_default_domain() -> None:
@@ -305,10 +329,20 @@ def test_a_group_that_nobody_holds_is_on_its_default_domain() -> None:
     assert found.attached == AttachedDomain(type="DMA", evidence="inferred")
 
 
-def test_a_group_whose_node_a_process_holds_is_on_a_domain_of_its_own() -> None:
-    held = {"/sys/class/vfio/2/dev": b"511:2\n", **process(7, "/dev/vfio/2")}
+def test_a_group_of_which_a_process_has_a_device_open_is_on_a_domain_of_its_own() -> None:
+    held = {"/sys/class/vfio/2/dev": b"511:2\n", **process(7, "/dev/vfio/2", ANONYMOUS)}
+    assert read(device(NIC, 2, "vfio-pci"), held).attached == UNMANAGED
+
+
+@pytest.mark.parametrize("links", [("/dev/vfio/2",), ("/dev/vfio/2", "/dev/vfio/vfio")])
+def test_whoever_has_only_opened_a_group_may_have_attached_nothing(links: tuple[str, ...]) -> None:
+    held = {
+        "/sys/class/vfio/2/dev": b"511:2\n",
+        "/sys/class/misc/vfio/dev": b"10:196\n",
+        **process(7, *links),
+    }
     found = read(device(NIC, 2, "vfio-pci"), held)
-    assert found.attached == AttachedDomain(type="unmanaged", evidence="inferred")
+    assert (found.owner, found.attached) == ("vfio", UNKNOWN)
 
 
 def test_a_group_of_which_nobody_can_tell_the_holders_has_an_unknown_domain() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from sdmtop.backends.simulator import uapi
 from sdmtop.readers.snapshot import read_snapshot
-from sdmtop.vfio import MSI, Device, Group, Iommufd
+from sdmtop.vfio import MSI, TYPE1V2, Container, Device, Group, Iommufd
 from tests.backends.simulator.machines import (
     BRIDGED_EDU,
     BRIDGED_NIC,
@@ -232,6 +232,39 @@ def test_a_snapshot_names_the_holder_of_a_node() -> None:
     assert (group.owner, group.attached.type) == ("vfio", "unmanaged")
     (process,) = snapshot.processes
     assert (process.pid, process.name) == (4242, "sdmtop")
+
+
+def test_what_is_told_to_be_attached_is_what_is_at_every_step_of_a_group() -> None:
+    host = guest("6.12")
+    id_ = int(to_vfio(host, EDU))
+
+    def told() -> tuple[str | None, str]:
+        attached = next(one for one in read_snapshot(host).groups if one.id == id_).attached
+        domain = host.kernel.iommu.groups[str(id_)].domain
+        assert domain is not None
+        assert attached.type in (None, domain.kind)
+        return attached.type, attached.evidence
+
+    assert told()[1] == "inferred"
+    container, group = Container.open(host), Group.open(host, f"/dev/vfio/{id_}")
+    assert told() == (None, "unknown")
+    group.set_container(container)
+    assert told() == ("blocked", "known")
+    container.set_iommu(TYPE1V2)
+    assert told() == (None, "unknown")
+    device = group.device(EDU)
+    assert told() == ("unmanaged", "inferred")
+    for node in (device, group, container):
+        node.close()
+    assert told()[1] == "inferred"
+
+
+def test_a_node_that_is_only_open_has_attached_nothing_for_sure() -> None:
+    host = guest("7.0")
+    to_vfio(host, EDU)
+    Device.open(host, node_of(host, EDU))
+    group = next(one for one in read_snapshot(host).groups if EDU in one.devices)
+    assert (group.owner, group.attached.type) == ("vfio", None)
 
 
 def test_an_sdmdev_is_shared_through_its_node_as_well() -> None:
