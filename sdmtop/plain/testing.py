@@ -56,7 +56,10 @@ def _what_comes(tests: Tests, told: SimpleQueue[Update]) -> Iterator[str]:
             if isinstance(update, Result):
                 results.append(update)
                 yield from _of_result(update)
-    yield update.trouble or summary(results)
+    if results:
+        yield summary(results)
+    if update.trouble:
+        yield update.trouble
     if signals and signals[0] != signal.SIGINT:
         signal.raise_signal(signals[0])
 

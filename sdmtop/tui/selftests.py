@@ -188,7 +188,8 @@ class SelftestScreen(Screen[None]):
         self._is_running = False
         self._matrix.running = None
         results = [*self._matrix.results.values()]
-        self._ends = ended.trouble or summary(results)
+        told = summary(results) if results else None
+        self._ends = "; ".join(filter(None, [told, ended.trouble]))
         if self._leaves:
             self.dismiss()
 

@@ -1,12 +1,14 @@
 """The key t: what would be taken, the matrix as it fills, cancel, and the way back."""
 
 import asyncio
+import errno
 import re
 from collections.abc import Awaitable, Callable
 
 import pytest
 from textual.pilot import Pilot
 
+from sdmtop.operations.journal import Journal, Judged
 from sdmtop.readers.snapshot import read_snapshot
 from sdmtop.selftests.lease import Lender
 from sdmtop.selftests.runner import Need
@@ -145,6 +147,21 @@ def test_what_is_left_behind_gets_a_line_of_its_own(monkeypatch: pytest.MonkeyPa
         assert "there (expected not there)" in "\n".join(lines)
 
     play(host, scene)
+
+
+def test_a_journal_that_cannot_be_written_hides_no_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_journal: Journal, _line: Judged) -> None:
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    monkeypatch.setattr(Journal, "test", full)
+
+    async def scene(pilot: Pilot[None]) -> None:
+        await pilot.press("enter")
+        await until(pilot, lambda: "passed" in head(pilot))
+        assert "0 failed" in head(pilot)
+        assert "results are not kept: the journal cannot be written" in head(pilot)
+
+    play(LyingHost("edu"), scene)
 
 
 def test_closing_while_it_runs_cancels_and_gives_back_first() -> None:
