@@ -111,10 +111,7 @@ def leftovers(host: Host, entries: Iterable[Entry]) -> list[Entry]:
 
 
 def give_back_leftovers(host: Host, store: Store) -> Iterator[tuple[Kind, str]]:
-    """Undo them, the last first; what came of each, in a sentence.
-
-    What somebody uses by now is not taken from him.
-    """
+    """Undo them, the last first; what came of each, in a sentence."""
     settle(host, store.journal)
     for entry in reversed(leftovers(host, store.journal.entries())):
         trouble = give_back(host, store, entry.begun.number)
@@ -140,19 +137,18 @@ def _say(entry: Entry, what: str) -> str:
     )
 
 
-def give_back(host: Host, store: Store, number: int, *, ours: bool = False) -> str | None:
+def give_back(host: Host, store: Store, number: int) -> str | None:
     """Undo a plan of a self-test; what went wrong, if anything did.
 
-    `ours`: whoever seems to use what was taken is this self-test, which has let it go.
+    What somebody uses by now is not taken from him: the tests have let it go.
     """
-    kept = Kept(host)
     try:
         entries = store.journal.entries()
         plan = patiently(host, lambda: plan_undo(host, read_snapshot(host), entries, number=number))
-        if plan.doubts and not ours:
+        if plan.doubts:
             return f"{plan.doubts[0].subject}: {plan.doubts[0].sentence}"
-        consent = Consent(confirmed=True, typed=plan.phrase)
-        result = execute(host, plan, store=store, kept=kept, consent=consent)
+        consent = Consent(confirmed=True)
+        result = execute(host, plan, store=store, kept=Kept(host), consent=consent)
     except NothingToDoError:
         return None
     except (OSError, RefusedError) as error:

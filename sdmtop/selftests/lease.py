@@ -109,8 +109,8 @@ class Lender:
     def give_back(self, loan: Loan) -> str | None:
         """Undo what was done for a loan; what went wrong, if anything did."""
         troubles = [
-            f"plan {number} of the journal could not be undone: {trouble}"
+            f"{trouble} ('sdmtop undo {number}' gives it back)"
             for number in reversed(loan.numbers)
-            if (trouble := give_back(self._host, self.store, number, ours=True)) is not None
+            if (trouble := give_back(self._host, self.store, number)) is not None
         ]
         return "; ".join(troubles) or None

@@ -101,6 +101,22 @@ def test_a_cancelled_run_gives_back_what_it_had_taken() -> None:
     assert read_snapshot(host).devices == snapshot.devices
 
 
+def test_who_has_taken_hold_of_it_meanwhile_keeps_it_and_is_named() -> None:
+    host = LyingHost("edu")
+    lender = Lender(host, confirmed=True)
+    loan = lender.lend(read_snapshot(host), EDU, DEVICE)
+    (one,) = (one for one in read_snapshot(host).devices if one.address == EDU)
+    holder = host.open(f"/dev/vfio/{one.group}")
+    trouble = lender.give_back(loan)
+    assert trouble is not None
+    assert f"{EDU}: its group is held by" in trouble
+    assert trouble.endswith("('sdmtop undo 1' gives it back)")
+    assert driver(host) == "vfio-pci"
+    holder.close()
+    assert lender.give_back(loan) is None
+    assert driver(host) == "sdmdev_edu"
+
+
 def test_where_one_of_two_queues_cannot_be_made_the_other_is_given_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
