@@ -6,8 +6,8 @@ import hmac
 
 import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher
-from cryptography.hazmat.primitives.ciphers.algorithms import AES
-from cryptography.hazmat.primitives.ciphers.modes import CBC, CTR, ECB
+from cryptography.hazmat.primitives.ciphers.algorithms import AES, SM4
+from cryptography.hazmat.primitives.ciphers.modes import CBC, CTR, ECB, XTS
 
 from sdmtop.backends.tree import Entry, Link, TreeHost
 from sdmtop.selftests.crypto import BENCHMARKS, TESTS
@@ -47,12 +47,15 @@ class Asked:
         return self._answer(hashlib.sha256(data).digest())
 
     def cipher(self, data: bytes, vector: bytes, *, encrypt: bool) -> bytes:
-        mode: CBC | CTR | ECB = ECB()
+        mode: CBC | CTR | ECB | XTS = ECB()
         if "cbc" in self._driver:
             mode = CBC(vector)
         elif "ctr" in self._driver:
             mode = CTR(vector)
-        cipher = Cipher(AES(self._key), mode)
+        elif "xts" in self._driver:
+            mode = XTS(vector)
+        kind = SM4 if "sm4" in self._driver else AES
+        cipher = Cipher(kind(self._key), mode)
         context = cipher.encryptor() if encrypt else cipher.decryptor()
         return self._answer(context.update(data) + context.finalize())
 
@@ -103,6 +106,19 @@ def test_aes_gives_the_examples_both_ways_with_both_keys(mode: str) -> None:
     assert (result.result, result.reason) == ("pass", "1 cipher")
     assert len(result.evidence) == 4
     assert set(host.asked) == {("skcipher", f"hisi_sec_{mode}(aes)")}
+
+
+def test_xts_gives_the_examples_both_ways_with_both_keys() -> None:
+    host = SecHost(block("xts(aes)", "hisi_sec_xts(aes)", "skcipher", keys=64))
+    result = run("cipher", host)
+    assert (result.result, len(result.evidence)) == ("pass", 4)
+
+
+@pytest.mark.parametrize("mode", ["ecb", "cbc"])
+def test_sm4_gives_the_examples_both_ways(mode: str) -> None:
+    host = SecHost(block(f"{mode}(sm4)", f"hisi_sec_{mode}(sm4)", "skcipher", keys=16))
+    result = run("cipher", host)
+    assert (result.result, len(result.evidence)) == ("pass", 2)
 
 
 def test_a_key_that_the_driver_does_not_take_is_not_tried() -> None:
