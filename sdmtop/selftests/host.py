@@ -319,19 +319,32 @@ def siblings(trial: Trial) -> str:
 def stuck_unbinds(trial: Trial) -> str:
     """No unbind waits for a holder."""
     found = states(trial.snapshot)
-    processes = ", ".join(f"{one.pid} {one.name or '?'}" for one in trial.snapshot.processes)
     _conclude(
         trial,
         (
-            _Fault(address, "bound or unbound", f"its unbind waits; holders: {processes or '?'}")
+            _Fault(address, "bound or unbound",
+                   f"its unbind waits; holders: {_holders(trial.snapshot, address)}")
             for address, state in found.items()
             if state == STUCK
         ),
         "an unbind has begun and cannot end",
-    )
+    )  # fmt: skip
     if found:
         trial.skip(f"the driver of {', '.join(found)} cannot be told")
     return "none"
+
+
+def _holders(snapshot: Snapshot, address: str) -> str:
+    """Who has the device open, the node of its group, or a queue of it."""
+    groups = [f"/dev/vfio/{group.id}" for group in snapshot.groups if address in group.devices]
+    queues = [queue.holders or () for queue in snapshot.sdmdevs if queue.parent == address]
+    found = [
+        f"{process.pid} {process.name or '?'}"
+        for process in snapshot.processes
+        if any(held.endswith(f" {address}") or held in groups for held in process.holds)
+        or any(process.pid in holders for holders in queues)
+    ]
+    return ", ".join(found) or "none that we may see"
 
 
 def overrides(trial: Trial) -> str:

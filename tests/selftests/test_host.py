@@ -13,6 +13,7 @@ from sdmtop.model import (
     DevicePasid,
     Interrupt,
     IommuUnit,
+    Process,
     ReservedRegion,
     SdmdevParams,
     Snapshot,
@@ -327,6 +328,23 @@ def test_an_unbind_that_waits_is_a_fault(number: str, verdict: str) -> None:
     one = device(DEVICE, group=1)
     note = Unknown(path=f"{one.path}/driver", errno=number, what="driver")
     assert examine("stuck-unbinds", snapshot(devices=[one], unknown=[note])).result == verdict
+
+
+def test_of_an_unbind_that_waits_those_are_named_who_hold_the_device_or_a_queue_of_it() -> None:
+    one = device(DEVICE, group=7)
+    box = snapshot(
+        devices=[one],
+        groups=[group(7, DEVICE)],
+        sdmdevs=[queue(UUID, parent=DEVICE, group=9, holders=(30,))],
+        processes=[
+            Process(pid=10, name="vm", user=None, holds=("/dev/vfio/7",)),
+            Process(pid=20, name="other", user=None, holds=("/dev/vfio/70",)),
+            Process(pid=30, name="zipd", user=None, holds=("/dev/vfio/9",)),
+            Process(pid=40, name="late", user=None, holds=(f"anon_inode:[vfio-device] {DEVICE}",)),
+        ],
+        unknown=[Unknown(path=f"{one.path}/driver", errno="EBUSY", what="driver")],
+    )
+    assert failing(examine("stuck-unbinds", box)).endswith("holders: 10 vm, 30 zipd, 40 late")
 
 
 @pytest.mark.parametrize(
