@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 SOURCES := $(shell find sdmtop -name '*.py')
 
 .PHONY: run test check lint types imports unit tty guest guest-full guest-shell guest-captures bench \
-  schema docs lock clean
+  schema docs screenshots lock clean
 .DEFAULT_GOAL := run
 
 # Some environments set PYTHONDONTWRITEBYTECODE: without compiled files the console starts four
@@ -67,6 +67,10 @@ schema: $(VENV)/compiled
 
 docs: $(VENV)/compiled
 	$(BIN)/python -m docs.make
+
+# Fails if a picture is another than it was: look at it, and commit it.
+screenshots: $(VENV)/compiled
+	$(BIN)/python -m screenshots.make
 
 $(VENV)/installed: requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)

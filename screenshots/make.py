@@ -1,28 +1,42 @@
-"""Makes the pictures in this directory: `python -m screenshots.make`, from the top of the checkout.
+"""Makes the pictures in this directory: `make screenshots`, from the top of the checkout.
 
-Each is the real console on a captured host, driven through Textual's pilot. The clock stands
-still, so the same program gives the same bytes. Of each picture there is an SVG, and a PNG where
-`rsvg-convert` is installed.
+Each is the real console on a simulated host, driven through Textual's pilot. Seed and clock are
+fixed, so the same program gives the same bytes. Of each picture there is an SVG, which a test
+compares with what the console looks like now, and a PNG where `rsvg-convert` is installed.
 """
 
 import asyncio
+import itertools
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import NamedTuple
 from unittest import mock
+from uuid import UUID
+
+from textual.pilot import Pilot
 
 from sdmtop.backends.base import open_host
-from sdmtop.backends.tree import TreeHost
-from sdmtop.model import Interrupt
-from tests.hosts import stat
+from sdmtop.backends.simulator.host import SimulatorHost
+from sdmtop.tui.bars import Bar
+from sdmtop.tui.lines import LinesPane
+from sdmtop.tui.operations import Lines
+from sdmtop.tui.selftests import Matrix
 from tests.tui.still import StillSampler, console
 
 HERE = Path(__file__).parent
-TREES = HERE.parent / "tests" / "trees"
+
+NOON = 1_782_302_400
+"""2026-06-24 12:00:00 UTC: a minute later the pictures are made."""
+
+_MINUTE = 60
+
+_UP = 10
+"""Seconds that the simulated hosts are up at noon."""
 
 FONT = "DejaVu Sans Mono, monospace"
 FONT_SIZE = 20.264
@@ -33,98 +47,122 @@ _WIDTH = 1200
 
 
 class Picture(NamedTuple):
-    """What to show: a captured host, the size of the terminal, and the keys that are pressed."""
+    """What to show: a host a minute later, the size of the terminal, what is selected and done."""
 
     name: str
     host: str
     size: tuple[int, int]
-    keys: tuple[str, ...]
-    live: Callable[[TreeHost, StillSampler], None] | None = None
+    target: str
+    keys: tuple[str, ...] = ()
+    then: Callable[[Pilot[None]], Awaitable[None]] | None = None
 
 
-def a_minute_passes(host: TreeHost, sampler: StillSampler) -> None:
-    """Interrupts come at an even pace, and an operator changes an override and a domain type.
-
-    A captured host stands still; this shows what a living one looks like.
-    """
-    sample = sampler.collector.sample()
-    rows = sample.snapshot.interrupts
-    paths = {device.address: device.path for device in sample.snapshot.devices}
-    for second in range(60):
-        host.put("/proc/stat", stat(*_counts(rows, second)))
-        if second == 20:
-            host.put(f"{paths['0000:06:02.0']}/driver_override", "vfio-pci\n")
-        if second == 40:
-            host.put("/sys/kernel/iommu_groups/22/type", "identity\n")
-        sampler.tick()
+async def with_a_plan(pilot: Pilot[None]) -> None:
+    """Wait for the plan, and type what it asks for."""
+    lines = pilot.app.screen.query_one(Lines)
+    await _until(pilot, lambda: len(lines.keys) > _A_PLAN)
+    await pilot.press("tab", *"0000:07:01.0", "enter")
 
 
-def _counts(rows: tuple[Interrupt, ...], seconds: int) -> list[int]:
-    """How often each number has come by then: four interrupts are at work."""
-    totals = {int(row.irq): row.total for row in rows if row.irq.isdecimal()}
-    for irq, pace in _PACE.items():
-        totals[irq] += sum(pace[second % len(pace)] for second in range(seconds))
-    return [totals.get(number, 0) for number in range(max(totals) + 1)]
+async def with_results(pilot: Pilot[None]) -> None:
+    """Run the self-tests to their end."""
+    matrix = pilot.app.screen.query_one(Matrix)
+    await _until(pilot, lambda: bool(matrix.keys))
+    await pilot.press("enter")
+    head = pilot.app.screen.query_one("#tests-head", Bar)
+    await _until(pilot, lambda: " passed, " in head.render_line(0).text)
+    matrix.select("sdmdev.interrupt")
 
 
-_PACE = {
-    42: (310, 330, 350, 420, 510, 480, 400, 350, 320),
-    44: (40, 45, 220, 230, 210, 60, 50),
-    56: (12, 14, 18, 26, 37, 48, 52, 42, 30, 20, 15),
-    57: (0, 0, 7, 0, 9),
-}
-"""Interrupt number -> so many in each second, over and over."""
+_A_PLAN = 5
+"""Lines that stand in the dialog before there is a plan, at most."""
+
+
+def _uuid(number: int) -> UUID:
+    return UUID(int=number << 112)
+
+
+async def _until(pilot: Pilot[None], come: Callable[[], bool]) -> None:
+    while not come():
+        await pilot.pause(0.01)
+    await pilot.pause()
+
 
 PICTURES = (
-    Picture(
-        "sdmdev-120x40",
-        "debian-6.12-intel-sdmdev",
-        (120, 40),
-        (*("down",) * 33, "4", "s", "1"),
-        a_minute_passes,
-    ),
-    Picture("viability-120x40", "debian-6.12-intel-sdmdev", (120, 40), ("down",) * 16),
-    Picture("tree-80x24", "lab-6.12-intel-debugfs", (80, 24), ("down",) * 33),
+    Picture("tree-120x40", "default", (120, 40), "8d116ece-1738-47d9-bd9c-172411e20b8f"),
+    Picture("tree-80x24", "default", (80, 24), "8d116ece-1738-47d9-bd9c-172411e20b8f"),
+    Picture("viability-120x40", "broken", (120, 40), "group/2"),
+    Picture("domains-120x40", "default", (120, 40), "0000:75:00.0", ("6",)),
+    Picture("map-120x40", "default", (120, 40), "0000:75:00.0", ("m", "z", "s")),
+    Picture("plan-120x40", "default", (120, 40), "0000:07:01.0", ("a",), with_a_plan),
+    Picture("selftests-120x40", "edu", (120, 40), "0000:01:00.0", ("t",), with_results),
 )
 
 
 def main() -> int:
-    """Make every picture; the exit status."""
+    """Make every picture; 1 if any is another than it was."""
     convert = shutil.which("rsvg-convert")
+    changed = False
     for picture in PICTURES:
         file = HERE / f"{picture.name}.svg"
-        file.write_text(plain(asyncio.run(draw(picture))))
-        _say(file.name)
-        if convert is not None:
-            image = file.with_suffix(".png")
+        image = file.with_suffix(".png")
+        svg = asyncio.run(draw(picture))
+        new = not file.exists() or file.read_text() != svg
+        changed |= new
+        file.write_text(svg)
+        # Another machine's fonts draw the same picture in other bytes.
+        if convert is not None and (new or not image.exists()):
             subprocess.run(  # noqa: S603 - a program found on the path, with our own arguments
                 [convert, "--width", str(_WIDTH), "--output", str(image), str(file)], check=True
             )
-            _say(image.name)
-    if convert is None:
+        _say(f"{picture.name}: {'changed' if new else 'as it was'}")
+    if changed and convert is None:
         _say("no PNG was made: rsvg-convert is not installed (Debian: librsvg2-bin)")
-    return 0
+    return int(changed)
 
 
 async def draw(picture: Picture) -> str:
-    """The screen as an SVG, as Textual exports it."""
-    host = open_host(f"capture:{TREES / picture.host}.tar.xz")
-    if not isinstance(host, TreeHost):
+    """The screen as an SVG."""
+    host = open_host(f"sim:{picture.host}?seed=7&at={_UP}")
+    if not isinstance(host, SimulatorHost):
         raise TypeError(picture.host)
+    host.kernel.clock.booted = NOON - _UP
+    app = console(host)
+    sampler = app.sampler
+    if not isinstance(sampler, StillSampler):
+        raise TypeError(sampler)
+
+    def now() -> float:
+        return NOON + sampler.now
+
     with (
-        mock.patch("sdmtop.tui.app.clock", return_value="12:00"),
-        mock.patch("sdmtop.tui.panes.clock", return_value="12:00:00"),
-        mock.patch("sdmtop.tui.events.clock", return_value="12:00:00"),
+        mock.patch("time.time", now),
+        mock.patch("time.localtime", time.gmtime),
+        mock.patch("sdmtop.tui.app.clock", return_value="12:01"),
+        mock.patch("uuid.uuid4", side_effect=map(_uuid, itertools.count(1))),
     ):
-        app = console(host)
         async with app.run_test(size=picture.size) as pilot:
-            sampler = app.sampler
-            await pilot.press(*picture.keys)
+            await _live(pilot, host, sampler, _MINUTE)
+            if not app.query_one("#tree", LinesPane).select(picture.target):
+                raise ValueError(picture.target)
             await pilot.pause()
-            if picture.live is not None and isinstance(sampler, StillSampler):
-                picture.live(host, sampler)
-                await pilot.pause()
-            return app.export_screenshot()
+            await pilot.press(*picture.keys)
+            # What is newly on the screen has no rate before it was read twice.
+            await _live(pilot, host, sampler, 2)
+            if picture.then is not None:
+                await picture.then(pilot)
+            await pilot.pause()
+            return plain(app.export_screenshot())
+
+
+async def _live(
+    pilot: Pilot[None], host: SimulatorHost, sampler: StillSampler, seconds: int
+) -> None:
+    """Let time pass on the host, and in the console."""
+    for _ in range(seconds):
+        host.step(1)
+        sampler.tick()
+    await pilot.pause()
 
 
 def plain(svg: str) -> str:

@@ -223,7 +223,9 @@ def test_cpus_are_read_for_the_interrupts_that_are_looked_at(watched: Watched) -
     watched.host.put("/sys/kernel/irq/2/per_cpu_count", "0,20\n")
     assert watched.collector.tick(1.0, focus=Focus(None, (2,)))
     assert watched.collector.sample().per_cpu == {2: (0, 20)}
-    assert not watched.collector.tick(2.0, focus=Focus(None, (2,)))
+    assert watched.collector.tick(2.0, focus=Focus(None, (2,)))
+    assert watched.collector.sample().cpu_rates == {2: (0, 0)}
+    assert not watched.collector.tick(3.0, focus=Focus(None, (2,)))
 
 
 def test_every_part_says_when_it_was_read(watched: Watched) -> None:

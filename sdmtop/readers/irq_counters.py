@@ -85,7 +85,7 @@ class VisibleCounts:
     def measure(self, now: float) -> bool:
         """Make the rates since the last measure (monotonic seconds); whether they are others.
 
-        An interrupt that has not come is no news.
+        An interrupt that has not come is no news, once that is known.
         """
         at, before = self._measured
         self._measured = now, self.counts
@@ -95,7 +95,7 @@ class VisibleCounts:
             if irq in before and len(before[irq]) == len(counts) and now > at
         }
         earlier, self.rates = self.rates, rates
-        return _of_those_that_came(rates) != _of_those_that_came(earlier)
+        return rates.keys() != earlier.keys() or _came(rates) != _came(earlier)
 
     def close(self) -> None:
         """Give the descriptors back."""
@@ -103,7 +103,7 @@ class VisibleCounts:
             self._files.close()
 
 
-def _of_those_that_came(rates: dict[int, tuple[float, ...]]) -> dict[int, tuple[float, ...]]:
+def _came(rates: dict[int, tuple[float, ...]]) -> dict[int, tuple[float, ...]]:
     return {irq: each for irq, each in rates.items() if any(each)}
 
 

@@ -146,8 +146,7 @@ class Interrupts(SamplePane):
     def _cpu_rates(self, row: Interrupt) -> Sequence[float]:
         if self.sample is None or not row.irq.isdecimal():
             return ()
-        counts = self.sample.per_cpu.get(int(row.irq), ())
-        return self.sample.cpu_rates.get(int(row.irq), (0.0,) * len(counts))
+        return self.sample.cpu_rates.get(int(row.irq), ())
 
     def _device_node(self, row: Interrupt) -> int | None:
         return self._locality.node_of_device(row.device) if self._locality is not None else None

@@ -102,6 +102,7 @@ class PlanScreen(ModalScreen[bool]):
     PlanScreen { align: center middle; }
     PlanScreen > Vertical {
         width: 110; max-width: 100%; height: 90%; border: round $primary; background: $surface;
+        border-subtitle-color: $text;
     }
     PlanScreen Lines { height: 1fr; }
     PlanScreen #demand { height: auto; max-height: 6; padding: 0 1; background: $panel; }

@@ -62,6 +62,17 @@ def test_the_map_has_a_shade_for_each_cpu_and_a_border_between_nodes() -> None:
     play(scene, two_nodes())
 
 
+def test_what_was_read_only_once_has_no_shade_yet() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await pilot.press("m")
+        assert " │    21 eth0-rx" in line_of(pilot, "interrupts", "2 ")
+        await tick_with(pilot, "1,20\n")
+        await tick_with(pilot, "1,20\n")
+        assert "·│·   21 eth0-rx" in line_of(pilot, "interrupts", "2 ")
+
+    play(scene, two_nodes())
+
+
 def test_an_interrupt_that_is_taken_far_from_its_device_is_marked() -> None:
     async def scene(pilot: Pilot[None]) -> None:
         assert " 1! " in line_of(pilot, "interrupts", "2 ")
