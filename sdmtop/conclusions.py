@@ -48,7 +48,7 @@ def _held(what: str) -> Iterator[str]:
 def blindness(snapshot: Snapshot) -> Unknown | None:
     """Why it cannot be told that nobody holds a thing; None where it can."""
     for entry in snapshot.unknown:
-        if entry.path in ("/proc/*/fd", "/proc"):
+        if entry.path in ("/proc/*/fd", "/proc/*/maps", "/proc"):
             return entry
     return None
 

@@ -301,7 +301,7 @@ def _has_attached(host: Host, entry: Entry, device: Device) -> bool:
     known = next((fact for fact in entry.begun.plan.identity if fact.path == identity.path), None)
     return (
         device.driver is not None
-        and entry.begun.plan.operation in ("attach", "undo")
+        and entry.begun.plan.operation == "attach"
         and any(bound in step.after for step in steps_done(host, entry))
         and (known is None or all_hold(host, [known]))
     )

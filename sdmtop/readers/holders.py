@@ -91,11 +91,15 @@ def read_holders(host: Host, nodes: Sequence[Node], unknowns: Unknowns) -> Holdi
     elif scan.unreadable:
         what = f"who holds devices: {scan.unreadable} processes cannot be looked into"
         unknowns.note("/proc/*/fd", scan.refusal, what)
+    elif strays := scan.strays:
+        mapping = ", ".join(map(str, strays))
+        what = f"who holds devices: the kernel does not say which one process {mapping} has mapped"
+        unknowns.note("/proc/*/maps", OSError(errno.ENODATA, ""), what)
     return Holdings(
         by_node={path: tuple(sorted(set(found))) for path, found in scan.by_node.items()},
         devices=frozenset(scan.devices),
         anonymous=frozenset(scan.anonymous),
-        stray=scan.has_stray,
+        stray=bool(scan.strays),
         unreadable=scan.unreadable,
         processes=tuple(_process(host, unknowns, pid, held) for pid, held in scan.holds.items()),
     )
@@ -117,16 +121,10 @@ class _Scan:
         self.refusal = OSError()
 
     @property
-    def has_stray(self) -> bool:
-        """Whether a process has a VFIO device open, but no node that would say which."""
-        return any(
-            all(what.startswith(ANONYMOUS) for what in held) and not self._named(held)
-            for held in self.holds.values()
-        )
-
-    @staticmethod
-    def _named(held: list[str]) -> bool:
-        return any(what not in (ANONYMOUS, ANONYMOUS + MAPPED) for what in held)
+    def strays(self) -> list[int]:
+        """The processes with a VFIO device open, but no node or name that would say which."""
+        unnamed = {ANONYMOUS, ANONYMOUS + MAPPED}
+        return [pid for pid, held in self.holds.items() if unnamed.issuperset(held)]
 
     def look_into(self, pid: int) -> None:
         """Descriptors, then mappings."""

@@ -8,6 +8,7 @@ replaces them. `read_snapshot` is one use of it: every part once.
 import errno
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import closing
 from typing import Any
 
 from msgspec.structs import replace
@@ -82,9 +83,9 @@ _CLAIMING = ("group", "noiommu-group", "cdev")
 
 def read_snapshot(host: Host) -> Snapshot:
     """One reading of everything. Raises nothing on content: see `Snapshot.unknown`."""
-    reading = Reading(host)
-    reading.read_all()
-    return reading.snapshot()
+    with closing(Reading(host)) as reading:
+        reading.read_all()
+        return reading.snapshot()
 
 
 class Reading:

@@ -67,6 +67,12 @@ def create_queues(guest: Guest) -> None:
             guest.write(create, uuid)
 
 
+def remove_queues(guest: Guest) -> None:
+    """All mdevs, whoever made them."""
+    for uuid in guest.run("ls", "/sys/bus/mdev/devices").text.split():
+        guest.write(f"/sys/bus/mdev/devices/{uuid}/remove", "1")
+
+
 def override(guest: Guest, address: str, driver: str) -> None:
     """Give a device to another driver, as an operator does; raises if it did not take it."""
     guest.run("driverctl", "--nosave", "set-override", address, driver)

@@ -30,22 +30,18 @@ def ready(guest: Guest) -> Guest:
     load_sdmdev(guest)
     create_queues(guest)
     guest.run("modprobe", "vfio-pci")
+    guest.write(f"/sys/bus/pci/devices/{NVME}/sriov_numvfs", "0")
     return guest
 
 
-def state(guest: Guest) -> dict[str, Any]:
+def state(guest: Guest) -> set[tuple[Any, ...]]:
     """What operations change, and nothing that time alone does."""
     snapshot = snapshot_of(guest)
+    told = ("address", "driver", "driver_override", "group", "sriov")
     return {
-        "devices": [
-            {key: device[key] for key in ("address", "driver", "driver_override", "group", "sriov")}
-            for device in snapshot["devices"]
-        ],
-        "groups": {
-            group["id"]: (group["domain_type"], group["owner"], group["devices"])
-            for group in snapshot["groups"]
-        },
-        "queues": sorted((one["id"], one["state"]) for one in snapshot["sdmdevs"]),
+        *(tuple(str(one[key]) for key in told) for one in snapshot["devices"]),
+        *((one["id"], one["domain_type"], one["owner"]) for one in snapshot["groups"]),
+        *((one["id"], one["state"]) for one in snapshot["sdmdevs"]),
     }
 
 
@@ -84,7 +80,7 @@ def test_vfs_go_and_come_back_with_their_pf(ready: Guest) -> None:
     operate(ready, "attach", NVME, confirm=NVME)
     assert drivers(ready)[NVME] == "vfio-pci"
     operate(ready, "undo", confirm=NVME)
-    assert len(state(ready)["devices"]) == len(with_vfs["devices"])
+    assert len(state(ready)) == len(with_vfs)
     operate(ready, "sriov", NVME, "0", confirm=NVME)
     assert state(ready) == before
 
@@ -140,8 +136,15 @@ def test_a_stuck_unbind_is_told_with_its_holder_and_undone_when_it_returns(
     operate(ready, "attach", NIC, confirm=NIC)
     id_ = group_with(snapshot_of(ready), NIC)["id"]
     with holding(ready, id_, "--device", NIC, *how) as holder:
-        told = operate(ready, "detach", NIC, confirm=NIC, status=1)
-        assert "stuck" in told
+        # Back to its driver would be refused: the kernel takes none that does DMA into the group.
+        if not how:  # Which device a mapping is of, these kernels do not say.
+            refused = ready.sdmtop("detach", NIC, "--confirm", NIC, check=False)
+            assert refused.status == 3, refused.text
+            assert f"{holder.pid} holds its group {id_}" in refused.text
+        unsure = ready.sdmtop("attach", NIC, "--driver", "pci-stub", "--yes", check=False)
+        assert unsure.status == 3, unsure.text
+        assert f"process {holder.pid}" in unsure.text
+        told = operate(ready, "attach", NIC, "--driver", "pci-stub", confirm=NIC, status=1)
         assert "it does not return" in told
         assert f"{holder.pid}" in told
         # Somebody else sees it too, and begins nothing that would hang.
@@ -149,9 +152,9 @@ def test_a_stuck_unbind_is_told_with_its_holder_and_undone_when_it_returns(
         assert again.status == 3
         assert "under way" in again.text
     assert ready.wait_until(lambda: drivers(ready)[NIC] is None, 30)
-    entries = json.loads(ready.sdmtop("journal", "--format", "json").out)["plans"]
-    attach = next(one for one in reversed(entries) if one["begun"]["plan"]["operation"] == "attach")
-    operate(ready, "undo", str(attach["begun"]["number"]), confirm=NIC)
+    operate(ready, "undo", confirm=NIC)
+    assert drivers(ready)[NIC] == "vfio-pci"
+    operate(ready, "detach", NIC, confirm=NIC)
     assert state(ready) == before
 
 
@@ -173,6 +176,7 @@ def test_two_hundred_cycles_leave_nothing_behind(ready: Guest) -> None:
     before = state(ready)
     job = ready.start(sys.executable, "-m", "tests.guest.inside.cycles", "200", NIC, QUEUE)
     done = job.wait(3600)
+    assert done.status == 0, done.err.decode()
     told = json.loads(done.text.splitlines()[-1])
     assert told["endings"] == ["done"]
     assert told["after"] == told["before"]

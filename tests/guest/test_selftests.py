@@ -9,7 +9,7 @@ import pytest
 
 from tests.guest.conftest import EVERY_KERNEL, snapshot_of
 from tests.guest.failure import LackingError
-from tests.guest.scenes import load_sdmdev
+from tests.guest.scenes import load_sdmdev, remove_queues
 from tests.guest.topologies import BRIDGED_EDU, EDU
 
 if TYPE_CHECKING:
@@ -23,8 +23,9 @@ pytestmark = [
 
 @pytest.fixture
 def free(guest: Guest) -> Guest:
-    """The edu has the driver that serves its queues, and nobody has any of them."""
+    """The edu has the driver that serves its queues, and none of them is made."""
     load_sdmdev(guest)
+    remove_queues(guest)
     guest.run("modprobe", "vfio-pci")
     return guest
 

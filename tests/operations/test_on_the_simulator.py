@@ -117,6 +117,17 @@ def test_one_of_several_can_be_detached() -> None:
     assert (drivers[EDU], drivers[VF]) == (None, "vfio-pci")
 
 
+def test_a_detach_goes_back_to_the_attach_and_not_to_an_undo_of_something_later() -> None:
+    bench = Bench()
+    before = bench.snapshot()
+    bench.run(plan_attach(*bench.now, [VF]))
+    bench.run(plan_attach(*bench.now, [VF], driver="e1000e"))
+    bench.run(plan_undo(*bench.now, bench.store.journal.entries()))
+    detach = plan_detach(*bench.now, [VF], entries=bench.store.journal.entries())
+    assert bench.run(detach).ending == "done"
+    assert bench.snapshot() == before
+
+
 def test_an_undone_plan_can_be_done_again_by_undoing_the_undo() -> None:
     bench = Bench()
     bench.run(plan_attach(*bench.now, [EDU]))

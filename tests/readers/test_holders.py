@@ -97,10 +97,14 @@ def test_a_mapping_alone_is_a_hold() -> None:
 
 
 def test_a_device_that_is_only_mapped_leaves_all_others_open() -> None:
-    found = read(process(7, maps=MAPS % ANON.encode()))
+    unknowns = Unknowns()
+    found = read(process(7, maps=MAPS % ANON.encode()), unknowns=unknowns)
     assert found.stray
     assert found.holders(GROUP.path) is None
     assert found.processes[0].holds == (f"{ANONYMOUS} (mmap)",)
+    (entry,) = unknowns.entries()
+    assert (entry.path, entry.errno) == ("/proc/*/maps", "ENODATA")
+    assert "process 7" in entry.what
 
 
 def test_a_mapping_beside_a_held_node_is_not_stray() -> None:

@@ -27,7 +27,7 @@ from sdmtop.model import (
     Sriov,
 )
 from sdmtop.readers.names import Names
-from sdmtop.readers.snapshot import Reading
+from sdmtop.readers.snapshot import Reading, read_snapshot
 from sdmtop.report import tree_text
 from sdmtop.schema import schema_text
 from sdmtop.text import fact
@@ -649,3 +649,10 @@ def test_a_queue_that_was_handed_on_is_not_its_new_holders() -> None:
     wq = process(78, "/dev/dsa/wq0.1")
     assert pasids_of(SMALL, idxd(78), tables, wq)[0][1] == 78
     assert pasids_of(SMALL, idxd(77), tables, wq)[0][1] is None
+
+
+def test_one_reading_of_this_machine_leaves_no_file_open() -> None:
+    host = open_host("linux:")
+    before = set(os.listdir("/proc/self/fd"))
+    read_snapshot(host)
+    assert set(os.listdir("/proc/self/fd")) == before

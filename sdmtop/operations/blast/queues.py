@@ -54,8 +54,7 @@ def _of_vfio(survey: Survey, device: Touched, group: int) -> Iterator[Verdict]:
         return
     doubt = blindness(survey.snapshot)
     if doubt is not None:
-        sentence = f"cannot tell who holds its group: {doubt.path} ({doubt.errno})"
-        yield device.verdict("unknown", sentence, node)
+        yield device.verdict("unknown", f"cannot tell {doubt.what}", node, doubt.path)
     else:
         sentence = f"it is on {device.driver}, and nobody holds its group"
         yield device.verdict("safe", sentence, node)

@@ -192,7 +192,16 @@ def test_holders_that_cannot_be_told_leave_it_open(box: Box) -> None:
     box.process(70, "qemu")
     box.put("/proc/70/fd", Directory(errno.EACCES))
     assert of_kind(box.radius(PF), "unknown") == [
-        "cannot tell who holds its group: /proc/*/fd (EACCES)"
+        "cannot tell who holds devices: 1 processes cannot be looked into"
+    ]
+
+
+def test_a_mapping_that_could_be_of_any_device_of_vfio_leaves_it_open(box: Box) -> None:
+    vfio(box)
+    box.process(70, "qemu")
+    box.put("/proc/70/maps", "7f00-7f01 r--s 0000 00:0f 9 anon_inode:[vfio-device]\n")
+    assert of_kind(box.radius(PF), "unknown") == [
+        "cannot tell who holds devices: the kernel does not say which one process 70 has mapped"
     ]
 
 
