@@ -3,6 +3,8 @@
 `class_word` is on the path of the first paint: what the names need is imported late.
 """
 
+from functools import cache
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -63,6 +65,12 @@ class Names:
             return name or find_in_pci_ids(_read_first(self._files), vendor, device)
 
         return look_up
+
+
+@cache
+def shared_names() -> Names:
+    """One for the process: opening the database costs more than the rest of a small reading."""
+    return Names()
 
 
 def find_in_pci_ids(table: bytes, vendor: str, device: str) -> str | None:
