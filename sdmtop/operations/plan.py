@@ -14,8 +14,9 @@ from sdmtop.model import Record
 VerdictKind = Literal["safe", "unsafe", "unknown", "refused"]
 FactKind = Literal["link", "text", "cpus", "names", "count", "exists", "config", "status", "open"]
 Operation = Literal[
-    "attach", "detach", "create", "remove", "domain-type", "affinity", "reset", "sriov", "undo"
-]
+    "attach", "detach", "create", "remove", "domain-type", "affinity", "reset", "sriov", "undo",
+    "selftest",
+]  # fmt: skip
 
 
 class Verdict(Record, frozen=True):

@@ -9,8 +9,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from sdmtop.backends.base import Host
+from sdmtop.errors import NothingToDoError, RefusedError
 from sdmtop.model import Snapshot
-from sdmtop.readers.sysfs import names, natural, word
+from sdmtop.operations.draft import Draft
+from sdmtop.operations.facts import now
+from sdmtop.operations.plan import ANY, Fact, Load, Plan, Write
+from sdmtop.readers.sysfs import names, natural
 from sdmtop.selftests.records import Benchmark, SelfTest
 from sdmtop.selftests.trial import Trial, because
 
@@ -18,7 +22,6 @@ CLASS = "/sys/class/dma"
 PARAMETERS = "/sys/module/dmatest/parameters"
 
 ITERATIONS = 100
-_BENCH_ITERATIONS = 1000
 _BUFFER = 16384
 _PATIENCE = 8.0
 _SETTINGS = {
@@ -77,9 +80,52 @@ def targets(host: Host, _snapshot: Snapshot) -> Sequence[str]:
         return []
 
 
+def settings(host: Host, snapshot: Snapshot, channel: str) -> Plan:
+    """What the module is told before it tests a channel, and its old settings as the way back.
+
+    Raises `NothingToDoError` where it is told so already, `RefusedError` while it is at work.
+    """
+    draft = Draft(host, snapshot, "selftest")
+    draft.target(channel)
+    draft.lock("dmatest")
+    there = now(host, "exists", PARAMETERS)
+    if there.value is None:
+        after = Fact(there.kind, there.path, "yes")
+        draft.step(
+            channel,
+            "load dmatest (CONFIG_DMATEST)",
+            Load("dmatest"),
+            before=(there,),
+            after=(after,),
+        )
+        draft.note("the module stays loaded, and keeps these settings")
+    # To read it frees the channel of a test that has ended, such as one of a run that was killed.
+    elif now(host, "text", f"{PARAMETERS}/run").value == "Y":
+        raise RefusedError("somebody has a test of dmatest's running")
+    in_use = now(host, "text", f"{CLASS}/{channel}/in_use").value
+    if in_use not in (None, "0"):
+        raise RefusedError(f"{channel}: in use by {in_use} of the kernel's drivers")
+    for name, value in _SETTINGS.items():
+        path = f"{PARAMETERS}/{name}"
+        old = Fact("text", path, ANY) if there.value is None else now(host, "text", path)
+        if old.value != value:
+            draft.step(
+                channel,
+                f"set {name} of dmatest to {value}",
+                Write(path, value),
+                before=(old,),
+                after=(Fact(old.kind, path, value),),
+                inverse=None if old.value in (None, ANY) else Write(path, old.value),
+                inverse_title=f"set {name} of dmatest back",
+            )
+    if not draft.steps:
+        raise NothingToDoError(f"{channel}: dmatest is set for it")
+    return draft.finish(f"sdmtop selftest {channel}")
+
+
 def copy(trial: Trial) -> str:
     """Random copies, each compared."""
-    (*_, last) = found = _run(trial, ITERATIONS)
+    (*_, last) = found = _run(trial)
     for one in found:
         trial.note(f"{one.operation}", f"{one.tests} tests, {one.per_second:g}/s")
         trial.expect(f"{one.operation}: failures", 0, one.failures)
@@ -90,39 +136,20 @@ def copy(trial: Trial) -> str:
 
 def bench_copy(trial: Trial) -> list[float]:
     """Megabytes a second, as the module reckons them."""
-    return [one.kilobytes_per_second / 1000 for one in _run(trial, _BENCH_ITERATIONS)]
+    return [one.kilobytes_per_second / 1000 for one in _run(trial)]
 
 
-def _run(trial: Trial, iterations: int) -> list[Summary]:
-    """Have the module test the channel; its summaries."""
-    is_loaded = trial.is_there(PARAMETERS)
-    # To read it frees the channel of a test that has ended, such as one of a run that was killed.
-    if is_loaded and word(trial.host.read(f"{PARAMETERS}/run")) == "Y":
-        trial.skip("somebody has a test of the module's running")
-    in_use = word(trial.host.look(f"{CLASS}/{trial.target}", ("in_use",))[0])
-    if in_use not in (None, "0"):
-        trial.skip(f"the channel is in use by {in_use} of the kernel's drivers")
-    if not is_loaded:
-        trial.load("dmatest", "CONFIG_DMATEST")
+def _run(trial: Trial) -> list[Summary]:
+    """Have the module, as it is set by `settings`, test the channel; its summaries."""
     before = len(_told(trial))
-    for name, value in {**_SETTINGS, "iterations": str(iterations)}.items():
-        _set(trial, name, value)
     trial.say("asking for the channel")
     _write(trial, "channel", trial.target)
     trial.finally_(_write, trial, "run", "0")  # Stops what still runs, and frees the channel.
-    trial.say(f"{iterations} tests")
+    trial.say(f"{ITERATIONS} tests")
     _write(trial, "run", "1")
     if not trial.until(lambda: len(_told(trial)) > before, _PATIENCE, every=0.02):
         trial.fail(f"no summary in the kernel log within {_PATIENCE:g} s")
     return _told(trial)[before:]
-
-
-def _set(trial: Trial, name: str, value: str) -> None:
-    """Set a parameter, and give it its old value at the end."""
-    old = word(trial.host.read(f"{PARAMETERS}/{name}"))
-    if old != value:
-        _write(trial, name, value)
-        trial.finally_(_write, trial, name, old or "")
 
 
 def _write(trial: Trial, name: str, value: str) -> None:
@@ -145,11 +172,11 @@ TESTS = (
         proves="the channel copies memory without a difference", needs=_NEEDS, touches=_TOUCHES,
         why="a copy differs, was not finished in time, or the channel could not be had",
         remedy="the kernel log has a line for each failure; reset the device, update its driver",
-        takes=0.5, limit=20.0,
+        takes=0.5, limit=20.0, plan=settings,
     ),
 )  # fmt: skip
 
 BENCHMARKS = (
     Benchmark("dmatest.rate", bench_copy, targets, measures="random copies, each compared",
-              unit="MB/s", needs=_NEEDS),
+              unit="MB/s", needs=_NEEDS, plan=settings),
 )  # fmt: skip

@@ -53,23 +53,26 @@ class Lender:
 
         Raises `RefusedError` for what cannot be had, `OSError` for a fact that cannot be read.
         """
-        if need.claims:
-            try:
-                made = [patiently(self._host, plan_attach, self._host, snapshot, [target])]
-            except NothingToDoError:
-                return ()
-        else:
-            type_ = spare_type(snapshot, target, need.queues)
-            if type_ is None:
-                raise RefusedError(f"{target}: no type has {need.queues} free queues")
-            name = f"{target}/{type_.id}"
-            made = [
-                patiently(self._host, plan_create, self._host, snapshot, name, str(uuid.uuid4()))
-                for _ in range(need.queues)
-            ]
+        try:
+            made = patiently(self._host, self._make, snapshot, target, need)
+        except NothingToDoError:
+            return ()
         plans = tuple(replace(plan, command=f"{SELFTEST} {target}") for plan in made)
         self._shown[target, need] = plans
         return plans
+
+    def _make(self, snapshot: Snapshot, target: str, need: Need) -> list[Plan]:
+        if need.plan is not None:
+            return [need.plan(self._host, snapshot, target)]
+        if need.claims:
+            return [plan_attach(self._host, snapshot, [target])]
+        type_ = spare_type(snapshot, target, need.queues)
+        if type_ is None:
+            raise RefusedError(f"{target}: no type has {need.queues} free queues")
+        name = f"{target}/{type_.id}"
+        return [
+            plan_create(self._host, snapshot, name, str(uuid.uuid4())) for _ in range(need.queues)
+        ]
 
     def lend(self, snapshot: Snapshot, target: str, need: Need) -> Loan:
         """Take what the tests need, all of it or nothing.
@@ -99,7 +102,9 @@ class Lender:
                 f"{doubt.subject}: {doubt.sentence}; take it with 'sdmtop attach' if that may be"
             )
         if not self.confirmed:
-            raise RefusedError("it has to be taken first, and that was not confirmed (--yes)")
+            raise RefusedError(
+                "something has to be changed for it first, and that was not confirmed (--yes)"
+            )
         consent = Consent(confirmed=True)
         result = execute(self._host, plan, store=self.store, kept=self._kept, consent=consent)
         if result.ending != "done":

@@ -8,11 +8,18 @@ from sdmtop.model import Record, Snapshot
 from sdmtop.operations.journal import Verdict
 
 if TYPE_CHECKING:
+    from sdmtop.operations.plan import Plan
     from sdmtop.selftests.trial import Trial
 
 HOST = "host"
 """The target of tests that are about the box as a whole."""
 
+
+Planner = Callable[[Host, Snapshot, str], "Plan"]
+"""Makes the plan that a test of a target needs done before it.
+
+Raises `NothingToDoError` where it is done already, `RefusedError` where it cannot be.
+"""
 
 Targets = Callable[[Host, Snapshot], Iterable[str]]
 """The things of a host that a test applies to, as TARGETs."""
@@ -61,8 +68,9 @@ class SelfTest(NamedTuple):
 
     `takes` is how many seconds it usually needs, `limit` after how many it counts as hung. A test
     that `claims` wants its target on vfio-pci with the whole group viable, and nobody else holding
-    it; one that wants `queues` has so many sdmdevs of its target, a parent, made for it. `why` and
-    `remedy` tell an operator what a failure means for him, and what to do.
+    it; one that wants `queues` has so many sdmdevs of its target, a parent, made for it; `plan`
+    makes what else has to be set. `why` and `remedy` tell an operator what a failure means for him,
+    and what to do.
     """
 
     name: str
@@ -77,6 +85,7 @@ class SelfTest(NamedTuple):
     limit: float = 10.0
     claims: bool = False
     queues: int = 0
+    plan: Planner | None = None
 
 
 class Benchmark(NamedTuple):
@@ -91,6 +100,7 @@ class Benchmark(NamedTuple):
     takes: float = 1.0
     limit: float = 30.0
     claims: bool = False
+    plan: Planner | None = None
 
 
 class Failed(Exception):  # noqa: N818 - it is a verdict, not an error of the program

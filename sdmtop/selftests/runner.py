@@ -23,6 +23,7 @@ from sdmtop.selftests.records import (
     Cancelled,
     Failed,
     Measurement,
+    Planner,
     Result,
     SelfTest,
     Skipped,
@@ -38,10 +39,11 @@ class Job(NamedTuple):
 
 
 class Need(NamedTuple):
-    """What has to be taken before a job: its target for VFIO, or so many new queues of it."""
+    """What has to be done before a job: its target taken for VFIO, queues of it made, or a plan."""
 
-    claims: bool
-    queues: int
+    claims: bool = False
+    queues: int = 0
+    plan: Planner | None = None
 
 
 class Loan(Protocol):
@@ -72,7 +74,7 @@ class Step(NamedTuple):
 
 
 _CANCELLED = "cancelled"
-NOTHING = Need(claims=False, queues=0)
+NOTHING = Need()
 """Of a job that takes what is free."""
 _Numbered = Iterable[tuple[int, Job]]
 
@@ -200,7 +202,9 @@ class Run:
 def wants(job: Job) -> tuple[str, Need]:
     """Its target, and what has to be taken for it."""
     test = job.test
-    return job.target, Need(test.claims, test.queues if isinstance(test, SelfTest) else 0)
+    return job.target, Need(
+        test.claims, test.queues if isinstance(test, SelfTest) else 0, test.plan
+    )
 
 
 class _Outcome(NamedTuple):

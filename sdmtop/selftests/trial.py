@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any, NoReturn, Protocol, TypeVar
 
-from sdmtop.backends.base import Host, Signal, Write
+from sdmtop.backends.base import Host, Signal
 from sdmtop.model import Device, IommuGroup, Sdmdev, Snapshot
 from sdmtop.readers.interrupts import InterruptTable, Row
 from sdmtop.readers.sysfs import is_absent
@@ -178,20 +178,7 @@ class Trial:
 
     def write(self, path: str, text: str) -> None:
         """Write to a file of the kernel's, in a process of its own, which is waited for."""
-        self._finish(self.host.write(path, text.encode()))
-
-    def load(self, module: str, option: str) -> None:
-        """Load a module of the kernel; skips where that was built without (`option`)."""
-        self.say(f"loading {module}")
-        try:
-            self._finish(self.host.load_module(module))
-        except OSError as error:
-            if is_absent(error):
-                self.skip(f"this kernel has no {module} ({option})")
-            raise
-
-    @staticmethod
-    def _finish(write: Write) -> None:
+        write = self.host.write(path, text.encode())
         write.wait(_WRITING)
         write.result()
 

@@ -212,7 +212,7 @@ def test_a_channel_copies_as_the_module_says_whose_settings_come_back(
     settings = "cd /sys/module/dmatest/parameters && grep -H '' iterations timeout test_buf_size"
     before = guest.run("sh", "-c", settings).text
     guest.write("/sys/module/engines/parameters/spoil", spoil)
-    result = tested(guest, CHANNELS[1])["dmatest.copy"]
+    result = tested(guest, CHANNELS[1], "--yes")["dmatest.copy"]
     guest.write("/sys/module/engines/parameters/spoil", "0")
     assert result["result"] == verdict, result
     if verdict == "fail":
@@ -226,5 +226,5 @@ def test_a_channel_that_a_killed_test_had_is_to_be_had_again(guest: Guest) -> No
         guest.write(f"/sys/module/dmatest/parameters/{name}", value)
     guest.run("cat", "/sys/module/dmatest/parameters/wait")
     assert guest.run("cat", f"/sys/class/dma/{CHANNELS[1]}/in_use").text.strip() == "1"
-    assert tested(guest, CHANNELS[1])["dmatest.copy"]["result"] == "pass"
+    assert tested(guest, CHANNELS[1], "--yes")["dmatest.copy"]["result"] == "pass"
     assert guest.run("cat", f"/sys/class/dma/{CHANNELS[1]}/in_use").text.strip() == "0"

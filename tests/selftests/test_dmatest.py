@@ -7,10 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sdmtop.backends.tree import Entry, TreeHost
-from sdmtop.selftests.dmatest import CLASS, PARAMETERS, TESTS, Summary, summaries
+from sdmtop.operations.recovery import give_back_leftovers
+from sdmtop.selftests.dmatest import CLASS, PARAMETERS, TESTS, Summary, settings, summaries
+from sdmtop.selftests.lease import Lender
 from sdmtop.selftests.records import Result
 from sdmtop.selftests.registry import jobs
-from sdmtop.selftests.runner import Run
+from sdmtop.selftests.runner import Need, Run
 from tests.records import snapshot
 
 CHANNEL = "dma0chan0"
@@ -99,7 +101,8 @@ class DmaHost(TreeHost):
 
 
 def run(host: DmaHost) -> Result:
-    (result,) = Run(host, snapshot(), jobs(TESTS, host, snapshot(), CHANNEL))
+    made = jobs(TESTS, host, snapshot(), CHANNEL)
+    (result, *_) = Run(host, snapshot(), made, lender=Lender(host, confirmed=True))
     assert isinstance(result, Result)
     return result
 
@@ -147,7 +150,34 @@ def test_a_kernel_without_the_module_is_a_skip() -> None:
     host = DmaHost(loaded=False)
     host.has_module = False
     result = run(host)
-    assert (result.result, result.reason) == ("skip", "this kernel has no dmatest (CONFIG_DMATEST)")
+    assert result.result == "skip"
+    assert result.reason is not None
+    assert "load dmatest (CONFIG_DMATEST): it failed: no (ENOENT)" in result.reason
+
+
+def test_settings_are_shown_and_nothing_is_written_without_a_yes() -> None:
+    host = DmaHost()
+    plan = settings(host, snapshot(), CHANNEL)
+    assert "set iterations of dmatest to 100" in [step.title for step in plan.steps]
+    made = jobs(TESTS, host, snapshot(), CHANNEL)
+    (result,) = Run(host, snapshot(), made, lender=Lender(host))
+    assert isinstance(result, Result)
+    assert result.result == "skip"
+    assert host.writes == []
+
+
+def test_settings_that_a_killed_run_has_left_come_back_with_the_next_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    host = DmaHost()
+    lender = Lender(host, confirmed=True)
+    with monkeypatch.context() as killed:
+        killed.setattr("sdmtop.operations.journal.os.getpid", lambda: 1 << 23)
+        lender.lend(snapshot(), CHANNEL, Need(plan=settings))
+    assert host.settings()["iterations"] == "100"
+    ((kind, _),) = give_back_leftovers(host, lender.store)
+    assert kind == "changed"
+    assert host.settings() == {name: DEFAULTS[name] for name in host.settings()}
 
 
 def test_a_channel_in_use_is_left_alone() -> None:

@@ -92,7 +92,8 @@ def test_no_call_that_fails_is_overlooked(name: str) -> None:
 def test_a_benchmark_measures_and_judges_nothing(benchmark: str) -> None:
     host, target = place(benchmark.partition(".")[0])
     snapshot = read_snapshot(host)
-    (found,) = Run(host, snapshot, jobs(chosen([benchmark], bench=True), host, snapshot, target))
+    made = jobs(chosen([benchmark], bench=True), host, snapshot, target)
+    (found,) = Run(host, snapshot, made, lender=Lender(host, confirmed=True))
     assert isinstance(found, Measurement)
     assert found.reason is None
     assert found.runs > 0
