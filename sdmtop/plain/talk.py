@@ -32,7 +32,16 @@ class Talk:
         self._more: Iterator[str] = iter(())
 
     def greeting(self) -> Iterator[str]:
-        """Where we are, and how to go on."""
+        """Where we are, what an earlier run has left, and how to go on."""
+        yield from self._place()
+        source = self.session.source
+        if isinstance(source, Sampler) and source.host.backend == "linux":
+            from sdmtop.plain.actions import look_back
+
+            yield from look_back(self.session)
+        yield "say list, or help"
+
+    def _place(self) -> Iterator[str]:
         try:
             snapshot = self.session.sample.snapshot
         except UnansweredError as error:
@@ -41,12 +50,6 @@ class Talk:
         yield sentences.of_host(snapshot)
         if is_without_iommu(snapshot.iommu_units, snapshot.groups):
             yield from no_iommu_help(200, 100)
-        source = self.session.source
-        if isinstance(source, Sampler) and source.host.backend == "linux":
-            from sdmtop.plain.actions import look_back
-
-            yield from look_back(self.session)
-        yield "say list, or help"
 
     def answer(self, said: str) -> Iterator[str]:
         """The printable lines that answer what was said."""

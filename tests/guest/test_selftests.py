@@ -13,7 +13,7 @@ from tests.guest.scenes import load_sdmdev, remove_queues
 from tests.guest.topologies import BRIDGED_EDU, EDU
 
 if TYPE_CHECKING:
-    from tests.guest.guest import Guest
+    from tests.guest.guest import Guest, Job
 
 pytestmark = [
     pytest.mark.guest,
@@ -56,22 +56,25 @@ def test_every_test_of_an_edu_passes_and_leaves_it_as_it_was(free: Guest) -> Non
     assert facts(free) == before
 
 
+DEVICE = f"/sys/bus/pci/devices/{EDU}"
+
+
+def kill_when(guest: Guest, run: Job, has_come: str) -> None:
+    """Kill a run at the moment when a shell's command (`$1` is its pid) succeeds."""
+    guest.run("sh", "-c", f"until {has_come}; do :; done; kill -KILL $1", "sh", str(run.pid))
+    run.wait()
+
+
 def test_a_killed_run_is_given_back_by_the_next(free: Guest) -> None:
     before = facts(free)
     run = free.start(free.program, "selftest", EDU, "--yes", "--test", "edu.dma")
-    free.run(
-        "sh", "-c",
-        f"until readlink /sys/bus/pci/devices/{EDU}/driver | grep -q vfio-pci; do :; done",
-    )  # fmt: skip
-    run.kill()
-    run.wait()
+    kill_when(free, run, f"readlink {DEVICE}/driver | grep -q vfio-pci")
     assert facts(free) != before
     done = free.sdmtop("selftest", EDU, "--yes", "--test", "sdmdev.job")
     assert b"given back" in done.err
     assert facts(free) == before
 
 
-DEVICE = f"/sys/bus/pci/devices/{EDU}"
 MOMENTS = {
     "its driver has lost it": ("edu", f"grep -q vfio-pci {DEVICE}/driver_override"),
     "the tests have it": ("edu", "ls -l /proc/$1/fd | grep -q anon_inode:.vfio-device"),
@@ -88,9 +91,7 @@ def test_a_run_killed_at_any_moment_is_given_back_by_the_next_start_of_a_console
     family, has_come = MOMENTS[moment]
     free.run("sh", "-c", "ls /sys/bus/mdev/devices > /tmp/before")
     run = free.start(free.program, "selftest", EDU, "--yes", "--test", family)
-    free.run("sh", "-c", f"until {has_come}; do :; done", "sh", str(run.pid))
-    run.kill()
-    run.wait()
+    kill_when(free, run, has_come)
     assert facts(free) != before
     started = free.run("sh", "-c", f"echo quit | {free.program} --plain")
     assert "left by a self-test that was killed: given back" in started.text

@@ -48,6 +48,19 @@ def say() -> Listener:
     return Listener()
 
 
+def test_what_an_earlier_run_has_left_is_told_on_a_machine_that_is_slow_to_be_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sdmtop.plain.session._PATIENCE", 0.0)
+    monkeypatch.setattr("sdmtop.plain.actions.look_back", lambda _session: ["left behind"])
+    silent = StillSampler(TreeHost({}, backend="linux"))  # It has not been started.
+    assert list(Talk(Session(silent)).greeting()) == [
+        "nothing has been read yet",
+        "left behind",
+        "say list, or help",
+    ]
+
+
 def test_it_begins_with_the_host_and_with_what_can_be_said(say: Listener) -> None:
     assert list(say.talk.greeting()) == [
         "host box, a capture, Linux 6.12.0-test, IOMMU intel, 3 groups, 2 devices, 1 queue",
