@@ -30,6 +30,12 @@ _HEADINGS = {NO_GROUP: "no IOMMU group", NO_DEVICE: "no known device"}
 
 _CORE = (NAME, *DEFAULT)
 
+_COMPANIES = frozenset((
+    "AG", "Co", "Company", "Corp", "Corporation", "Electronics", "GmbH", "Group", "Inc",
+    "Incorporated", "LLC", "Limited", "Ltd", "S.A", "Semiconductor", "Semiconductors",
+    "Technologies", "Technology",
+))  # fmt: skip
+
 
 class Line:
     """One line: its identity, what it hangs below, and the record or address it is about."""
@@ -172,7 +178,7 @@ class Outline:
             return (address, "", "", "", "", "")
         state = self._states.get(address)
         driver = device.driver or (UNKNOWN if state else "-")
-        name = device.name or _class_and_ids(device)
+        name = _shortly(device.name) if device.name else _class_and_ids(device)
         if device.physfn:
             name = f"VF of {device.physfn.removeprefix('0000:')}, {name}"
         holder = self._holder_of(address, may_be_held=False)
@@ -209,6 +215,17 @@ def _binding(device: "Device") -> str:
     if device.driver is None:
         return "override" if device.driver_override else "unbound"
     return "bound"
+
+
+def _shortly(name: str) -> str:
+    """Vendor and model without what kind of company it is: in a narrow column the model counts."""
+    words: list[str] = []
+    for word in name.split():
+        if word.rstrip(".,") not in _COMPANIES:
+            words.append(word)
+        elif words:
+            words[-1] = words[-1].rstrip(",")
+    return " ".join(words) or name
 
 
 def _class_and_ids(device: "Device") -> str:

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from sdmtop.model import DevicePasid, Process, Snapshot, Unknown
 from sdmtop.outline import NO_DEVICE
 from sdmtop.report import outline
@@ -95,3 +97,19 @@ def test_other_columns_can_be_chosen_in_any_order() -> None:
 def test_what_is_not_there_is_a_dash_in_a_column_that_was_chosen() -> None:
     names = ("numa", "iommu", "irqs", "override", "pasid")
     assert set(chosen(snapshot(devices=[device(NIC)]), NIC, *names)) == {"-"}
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("Huawei Technologies Co., Ltd. HiSilicon ZIP Engine", "Huawei HiSilicon ZIP Engine"),
+        ("Intel Corporation I350 Gigabit Network", "Intel I350 Gigabit Network"),
+        ("Red Hat, Inc. QEMU PCIe Root port", "Red Hat QEMU PCIe Root port"),
+        ("Advanced Micro Devices, Inc. [AMD] Starship", "Advanced Micro Devices [AMD] Starship"),
+        ("Technology Ltd.", "Technology Ltd."),
+    ],
+)
+def test_of_a_maker_the_name_is_told_and_not_what_kind_of_company_it_is(
+    name: str, shown: str
+) -> None:
+    assert cells_of(snapshot(devices=[device(NIC, name=name)]), NIC)[-1] == shown

@@ -13,9 +13,11 @@ from sdmtop.text import cell, printable
 from sdmtop.timeline import clock
 from sdmtop.tui.lines import Content, LinesPane, Span
 
-_NAME = 14
-"""Columns of the inspector before the value."""
+_NAME = 16
+"""Cells of the inspector before the value: so many as tell the names of capabilities apart."""
 
+_GIST = 20
+"""Cells in which a meaning that is cut still tells something."""
 
 _IN_FULL = frozenset({"because"})
 """Facts whose value is never cut."""
@@ -79,7 +81,8 @@ class Inspector(SamplePane):
     def content(self, key: str) -> Content:
         """Name, value, and what it means or where it comes from; or a line of what was cut."""
         if key in self._below:
-            return (self._below[key][1],)
+            text, style = self._below[key][1]
+            return ((" " * _NAME + text, style),)
         detail = self._details[int(key.partition(" ")[0])]
         style = "warn" if detail.name == "unknown" else "plain"
         name = (cell(detail.name, _NAME - 1) + " ", "accent")
@@ -87,11 +90,10 @@ class Inspector(SamplePane):
             return (name, (self._first[key], style))
         value = self._value(detail)
         left = max(self.line_width - _NAME - len(value) - 2, 0)
-        return (
-            name,
-            (f"{value}  ", style),
-            (cell(detail.path if self.origins else detail.meaning, left), "dim"),
-        )
+        more = detail.path if self.origins else detail.meaning
+        if len(more) > left < _GIST:
+            return (name, (value, style))
+        return (name, (f"{value}  ", style), (cell(more, left), "dim"))
 
     def copied(self) -> str | None:
         """The value; with origins, where it was read."""
@@ -150,10 +152,7 @@ class Inspector(SamplePane):
             if value or meaning:
                 first[key] = value[0] if value else self._value(detail)
             rest = [*((one, "plain") for one in value[1:]), *((one, "dim") for one in meaning)]
-            more = {
-                f"{key}+{number}": (key, (" " * _NAME + text, style))
-                for number, (text, style) in enumerate(rest)
-            }
+            more = {f"{key}+{number}": (key, span) for number, span in enumerate(rest)}
             below |= more
             keys += [key, *more]
         self._first, self._below = first, below
@@ -167,11 +166,14 @@ class Inspector(SamplePane):
         return wrapped(detail.value, width) if len(detail.value) > len(self._value(detail)) else []
 
     def _rest_of_meaning(self, detail: Detail) -> list[str]:
-        """The meaning or the origin, wrapped, where it does not fit beside the value."""
+        """The meaning or the origin, wrapped, where it or the name does not fit on the line."""
         width = self.line_width - _NAME - 1
         left = self.line_width - _NAME - len(self._value(detail)) - 2
         rest = detail.path + self._when(_part_of(detail.path)) if self.origins else detail.meaning
-        return wrapped(rest, width) if width > 0 and len(rest) > left else []
+        is_named = len(detail.name) < _NAME
+        if width <= 0 or (is_named and len(rest) <= left):
+            return []
+        return wrapped(rest if is_named else f"{detail.name}: {rest}", width)
 
     def _value(self, detail: Detail) -> str:
         """The value, cut only where it leaves no room for anything else."""

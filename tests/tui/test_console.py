@@ -90,7 +90,7 @@ def test_the_inspector_follows_the_selection() -> None:
         await pilot.press("down")
         await pilot.pause()
         assert f"Inspector  {PARENT}" in text_of(pilot, "inspector")
-        assert "MULTI_PROC_MAP" in text_of(pilot, "inspector")
+        assert "iommu_type 1" in text_of(pilot, "inspector")
 
     play(scene)
 

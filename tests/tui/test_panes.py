@@ -87,8 +87,8 @@ def test_the_inspector_says_in_words_where_an_interrupt_is_taken() -> None:
         await go_to(pilot, NIC)
         await pilot.pause()
         text = text_of(pilot, "inspector")
-        assert "IRQ 2         CPU 1, node 1: 21 from node 0" in text
-        assert "IRQ 3         CPU 0, node 0: near" in text
+        assert "IRQ 2           CPU 1, node 1: 21 from node 0" in text
+        assert "IRQ 3           CPU 0, node 0: near" in text
 
     play(scene, two_nodes(), size=(160, 70))
 
@@ -284,6 +284,35 @@ def test_what_stands_in_the_way_of_vfio_is_never_cut() -> None:
     host = box()
     plug(host, PARENT, group=1, driver="a_driver_with_a_long_name")
     play(scene, host)
+
+
+def test_what_is_read_tells_its_whole_name_with_what_it_means() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await go_to(pilot, NIC)
+        await pilot.press("2", "G")
+        inspector = pilot.app.query_one("#inspector", LinesPane)
+        name = "Interrupt remapping (IR)"
+        while name not in (inspector.cursor or ""):
+            await pilot.press("k")
+        await pilot.pause()
+        shown = " ".join(text_of(pilot, "inspector").split())
+        assert f"Interrupt rema… yes {name}: no: a device in user space can" in shown
+
+    play(scene)
+
+
+def test_a_meaning_of_which_next_to_nothing_would_be_left_gives_way() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await go_to(pilot, NIC)
+        await pilot.pause()
+        lines = [line.rstrip() for line in text_of(pilot, "inspector").splitlines()]
+        assert "driver          e1000e" in lines
+        await pilot.resize_terminal(200, 50)
+        await pilot.pause()
+        lines = [line.rstrip() for line in text_of(pilot, "inspector").splitlines()]
+        assert "driver          e1000e            the kernel driver that is bound" in lines
+
+    play(scene)
 
 
 async def press_and_read(pilot: Pilot[None], *keys: str) -> str:

@@ -86,7 +86,7 @@ def test_the_default_fills_every_pane_by_itself() -> None:
         # The storm.
         ("0000:02:00.0", ("180k",)),
         # A group that is not viable, and why.
-        ("group/2", ("because       0000:03:00.1 is bound to igb",)),
+        ("group/2", ("because         0000:03:00.1 is bound to igb",)),
         # An unbind that waits, and for whom.
         ("0000:04:00.0", ("stuck", "2210 qemu", "blocked until released by user")),
         # Firmware's own region.
