@@ -27,7 +27,8 @@ SCOPES: Mapping[Scope, str] = {
 class Now(NamedTuple):
     """What decides which commands can be given: where the operator is, and what is selected.
 
-    `typing` a filter, or on a `page` above the panes (its id); `pane` has the focus; `foldable` is
+    `typing` a filter, or on a `page` above the panes (its id); `pane` has the focus, and is `alone`
+    where there is room for one only; `foldable` is
     the selected line of the tree; a filter may be kept after it was typed (`filtered`). It is a
     `replay`, or live; time may be `paused`. There may be a `tour`, or no IOMMU. `target`
     is what is selected in the tree, `marked` what operations are for instead, and `snapshot` what
@@ -36,6 +37,7 @@ class Now(NamedTuple):
     """
 
     pane: str = "tree"
+    alone: bool = False
     typing: bool = False
     page: str = ""
     foldable: bool = False
@@ -173,6 +175,9 @@ def _only_when_simulated(now: Now) -> str | None:
     return "only a simulated host can do that: sdmtop --host sim:"
 
 
+_NO_ROOM = "there is room for one pane only, and it has all of it"
+
+
 def _is_simulated(now: Now) -> bool:
     return now.snapshot is not None and now.snapshot.host.backend == "simulator" and not now.replay
 
@@ -203,7 +208,8 @@ COMMANDS = (
             _on_page("columns", "Right"), scope="columns"),
     Command("write", "w", "write", "Keep", "keep the choice in the configuration",
             _on_page("columns", "Keep"), scope="columns"),
-    Command("clear", "escape", "clear", "Clear the filter", "clear the filter, close a page",
+    Command("clear", "escape", "clear", "Clear the filter",
+            "clear the filter, close a page, go back to the tree from a pane that covers it",
             _escape),
     Command("help", "question_mark", "help", "Help", "show this page", in_panes("Help")),
     Command("quit", "q,ctrl+c", "leave", "Quit", "leave the console", in_panes("Quit")),
@@ -257,7 +263,8 @@ COMMANDS = (
     Command("copy", "y", "copy", "Copy",
             "copy what the selected line is about; in the inspector its value (OSC 52)"),
     Command("save", "S", "save", "Save the screen", "save the screen, as a picture and as text"),
-    Command("inspector", "2", "pane('inspector')", "Inspector", "go to the inspector"),
+    Command("inspector", "2", "pane('inspector')", "Inspector", "go to the inspector",
+            lambda now: in_panes("Inspector")(now) if now.alone and now.pane == "tree" else ""),
     Command("pasids", "3", "pane('pasids')", "PASIDs", "go to the PASIDs"),
     Command("interrupts", "4", "pane('interrupts')", "Interrupts", "go to the interrupts"),
     Command("events", "5,e", "pane('events')", "Events", "go to the events"),
@@ -267,7 +274,8 @@ COMMANDS = (
     Command("map", "m", "map", "CPU map",
             "interrupts: which CPUs take them, or how many there are", _in_interrupts),
     Command("zoom", "z", "zoom", "Zoom", "give the pane the whole screen, or give it back",
-            lambda now: in_panes("Back" if now.zoomed else "Zoom")(now)),
+            lambda now: in_panes("Back" if now.zoomed else "" if now.alone else "Zoom")(now),
+            lambda now: _NO_ROOM if now.alone and not now.zoomed else None),
     Command("simulate", "i", "simulate", "Simulate",
             "a simulated host: inject a fault, stop its time or let it run faster",
             lambda now: in_panes("Simulate")(now) if _is_simulated(now) else "",
@@ -321,7 +329,7 @@ class Hint(NamedTuple):
 def footer(width: int, now: Now, commands: Sequence[Command] = COMMANDS) -> list[Hint]:
     """What the keys do now, as much as fits; those that work come first."""
     found = []
-    for command in commands:
+    for command in sorted(commands, key=lambda command: _is_less(command, now)):
         word = command.word(now) if command.keys else ""
         if word:
             key = shown(command.keys.split(",", 1)[0])
@@ -335,6 +343,11 @@ def footer(width: int, now: Now, commands: Sequence[Command] = COMMANDS) -> list
             width -= len(hint.text)
             fitting.append(hint)
     return fitting
+
+
+def _is_less(command: Command, now: Now) -> bool:
+    """A pane that is alone on the screen has the way to the others first."""
+    return not now.alone or command.id not in ("inspector", "tree")
 
 
 def help_lines(now: Now, commands: Sequence[Command] = COMMANDS) -> list[tuple[str, str]]:

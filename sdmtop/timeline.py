@@ -32,6 +32,10 @@ _FIELDS = {
 """What an operator wants to be told of, and the word for it."""
 
 
+_KNOWABLE = frozenset({"viable", "state"})
+"""Fields that are None only where they could not be told."""
+
+
 def differences(old: Snapshot, new: Snapshot, at: float) -> tuple[Happening, ...]:
     """All changes of topology, drivers, domains and holders between two readings.
 
@@ -82,12 +86,18 @@ def _texts(change: Change, names: dict[int, str | None]) -> Iterator[str]:
             yield f"{title}: let go by {names.get(pid) or '?'} {pid}"
     elif change.field in _FIELDS[change.part]:
         word = _FIELDS[change.part][change.field]
-        yield f"{title}: {word} {say(change.old)} -> {say(change.new)}"
+        old, new = (_said(change.field, value) for value in (change.old, change.new))
+        yield f"{title}: {word} {old} -> {new}"
 
 
 def _holders(said: tuple[int, ...] | Sdmdev | None) -> set[int]:
     """The pids in the field, or in the record, of a change."""
     return set((said.holders if isinstance(said, Sdmdev) else said) or ())
+
+
+def _said(field: str, value: object) -> str:
+    """A value that is not there is not known, of what is always so or not."""
+    return "unknown" if value is None and field in _KNOWABLE else say(value)
 
 
 def say(value: object) -> str:
@@ -98,7 +108,7 @@ def say(value: object) -> str:
         case bool():
             return "yes" if value else "no"
         case AttachedDomain():
-            return f"{value.type or 'unknown'} ({value.evidence})"
+            return f"{value.type} ({value.evidence})" if value.type else "unknown"
         case Record():
             return " ".join(f"{name} {getattr(value, name)}" for name in value.__struct_fields__)
     return str(value)

@@ -40,6 +40,8 @@ def test_no_key_does_two_things(scope: Scope) -> None:
         (Now(page="help", foldable=True), ["esc Close"], ["Quit", "Fold"]),
         (Now(paused=True), ["p Go on"], ["Pause"]),
         (Now(origins=True), ["o Meaning"], ["Origin"]),
+        (Now(alone=True), ["2 Inspector"], ["Zoom"]),
+        (Now(alone=True, zoomed=True), ["z Back"], []),
     ],
 )
 def test_the_footer_shows_the_keys_that_work_now(
@@ -48,6 +50,12 @@ def test_the_footer_shows_the_keys_that_work_now(
     text = shown(now)
     assert [word for word in there if word not in text] == []
     assert [word for word in absent if word in text] == []
+
+
+def test_a_pane_that_is_alone_has_the_way_to_the_others_first() -> None:
+    assert shown(Now(alone=True)).startswith(" 2 Inspector  ? Help ")
+    assert shown(Now(alone=True, pane="events")).startswith(" 1 Tree  ? Help ")
+    assert shown(Now()).startswith(" ? Help ")
 
 
 @pytest.mark.parametrize("width", range(0, 120, 7))

@@ -1,6 +1,6 @@
 from msgspec.structs import replace
 
-from sdmtop.model import Process
+from sdmtop.model import AttachedDomain, Process
 from sdmtop.timeline import REMEMBERED, Timeline, differences
 from tests.records import device, group, queue, snapshot
 
@@ -30,6 +30,17 @@ def test_a_driver_that_changes_is_told_with_both_names() -> None:
 def test_a_domain_type_that_changes_is_told() -> None:
     old, new = snapshot(groups=[group(7)]), snapshot(groups=[group(7, domain_type="identity")])
     assert texts(old, new) == ["group 7: domain type DMA -> identity"]
+
+
+def test_what_can_no_longer_be_told_is_unknown_and_not_none() -> None:
+    known = AttachedDomain(type="DMA", evidence="known")
+    unknown = AttachedDomain(type=None, evidence="unknown")
+    old = snapshot(groups=[group(3, viable=True, attached=known)])
+    new = snapshot(groups=[group(3, viable=None, attached=unknown)])
+    assert texts(old, new) == [
+        "group 3: attached domain DMA (known) -> unknown",
+        "group 3: viable yes -> unknown",
+    ]
 
 
 def test_a_new_holder_and_one_that_lets_go_are_told_by_name() -> None:

@@ -319,6 +319,7 @@ class Console(App[None]):
         pane = focused.id if focused is not None and focused.id in PANES else "tree"
         return Now(
             pane=pane,
+            alone=self._room[0] < WIDE,
             typing=self._filter_is_open,
             page=(self.screen.id or "page") if len(self.screen_stack) > 1 else "",
             foldable=self._tree.foldable,
@@ -651,6 +652,28 @@ class Console(App[None]):
         if self._asked.filter or self._filter_is_open:
             self._asked.find("")
             self._close_filter()
+        elif self._is_covered:
+            self.action_pane("tree")
+
+    @property
+    def _is_covered(self) -> bool:
+        """Whether one pane has taken the place of the others."""
+        return any(map(self.screen_stack[0].has_class, ("-narrow", "-alone", "-domains")))
+
+    def action_focus_next(self) -> None:
+        """Go to the next pane."""
+        self._to_neighbour(1, super().action_focus_next)
+
+    def action_focus_previous(self) -> None:
+        """Go to the pane before."""
+        self._to_neighbour(-1, super().action_focus_previous)
+
+    def _to_neighbour(self, step: int, otherwise: Callable[[], None]) -> None:
+        """Go to another pane, also where only one is on the screen."""
+        if len(self.screen_stack) > 1 or not self._is_covered:
+            otherwise()
+            return
+        self.action_pane(PANES[(PANES.index(self._now().pane) + step) % len(PANES)])
 
     @property
     def _filter_is_open(self) -> bool:

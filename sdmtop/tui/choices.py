@@ -8,6 +8,7 @@ from textual.binding import BindingType
 from textual.screen import ModalScreen
 
 from sdmtop.columns import COLUMNS, NAME
+from sdmtop.text import cell
 from sdmtop.tui.bindings import bindings
 from sdmtop.tui.lines import Content, LinesPane
 
@@ -44,7 +45,9 @@ class Choices(LinesPane):
     def content(self, key: str) -> Content:
         """A box, the name, what the column tells."""
         box = "x" if key in self._shown else " "
-        return ((f" [{box}] {key:<10}", "plain"), (COLUMNS[key].meaning, "dim"))
+        name = f" [{box}] {key:<10}"
+        left = max(self.line_width - len(name), 0)
+        return ((name, "plain"), (cell(COLUMNS[key].meaning, left), "dim"))
 
     def action_show_or_hide(self) -> None:
         """Show or hide the selected column."""
@@ -79,7 +82,10 @@ class ColumnsScreen(ModalScreen[None]):
 
     CSS = """
     ColumnsScreen { align: right middle; }
-    ColumnsScreen Choices { width: 70; max-width: 100%; height: 16; border: round $primary; }
+    ColumnsScreen Choices {
+        width: 70; max-width: 100%; height: 16; max-height: 100%; margin-bottom: 1;
+        border: round $primary;
+    }
     """
     BINDINGS: ClassVar[list[BindingType]] = [("escape,enter,q,C", "dismiss", "Close")]
 

@@ -19,8 +19,11 @@ _MEANINGS = {
     "emulated": "no domain of the IOMMU: the driver of the parent translates for each by itself",
     "unmanaged": "a process maps what it wants",
 }
-_NAME = 38
-"""Cells of a member's name: a UUID, and two."""
+_NAME, _SHORT = 38, 17
+"""Cells of a member's name: a UUID, and two; where there is less room, its beginning and end."""
+
+_ROOMY = 100
+"""Columns of the pane from which names stand in full."""
 
 
 class _Row(NamedTuple):
@@ -109,8 +112,9 @@ class Domains(SamplePane):
     def _member(self, row: _Row) -> Content:
         branch = "  └─ " if row.last else "  ├─ "
         mark = "▸" if row.target == self.target else " "
-        name = cell(middle(printable(row.target or ""), _NAME), _NAME)
-        left = max(self.line_width - len(branch) - 1 - _NAME - 1, 0)
+        width = _NAME if self.line_width >= _ROOMY else _SHORT
+        name = cell(middle(printable(row.target or ""), width - 2), width)
+        left = max(self.line_width - len(branch) - 1 - width - 1, 0)
         style = "warn" if isinstance(row.member, Sdmdev) and row.member.state == "orphan" else "dim"
         words = cell(self._words(row), left)
         return ((branch, "dim"), (f"{mark}{name} ", "plain"), (words, style))

@@ -790,6 +790,18 @@ def test_columns_are_chosen_moved_and_hidden_while_the_tree_follows() -> None:
     play(scene, size=(160, 40))
 
 
+def test_the_choice_of_columns_fits_on_a_small_screen_and_leaves_its_keys() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await pilot.press("C")
+        await pilot.pause()
+        *lines, footer = screen_lines(pilot.app)
+        assert "space Show/hide" in footer
+        assert lines[-1].endswith("╯")
+        assert any("…" in line for line in lines[2:-1])
+
+    play(scene, size=(60, 15))
+
+
 def test_r_turns_the_order_and_a_click_on_a_heading_sorts_by_its_column() -> None:
     async def scene(pilot: Pilot[None]) -> None:
         tree = tree_of(pilot)

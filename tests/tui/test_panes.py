@@ -13,6 +13,7 @@ from sdmtop.tui.app import Console
 from sdmtop.tui.domains import Domains
 from sdmtop.tui.events import Events
 from sdmtop.tui.lines import LinesPane
+from sdmtop.tui.tree import TreePane
 from tests.hosts import NIC, PARENT, UUID, box, plug
 from tests.tui.test_console import app_of, go_to, play, sampler_of, text_of, tree_of
 
@@ -141,6 +142,62 @@ def test_domains_show_the_selections_first_and_who_is_in_each() -> None:
         assert "e1000e" in lines[2]
 
     play(scene)
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+def test_where_there_is_little_room_names_of_queues_are_cut_and_not_what_they_do(
+    columns: int,
+) -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await pilot.press("6")
+        await pilot.pause()
+        line = next(line for line in text_of(pilot, "domains").splitlines() if UUID[:7] in line)
+        assert UUID[-7:] in line
+        assert "nobody" in line or columns < 80
+        assert "orphan" in line
+
+    play(scene, sdmdev_host(), size=(columns, 24))
+
+
+@pytest.mark.parametrize("size", [(80, 24), (60, 15)])
+def test_where_one_pane_has_the_screen_tab_goes_from_pane_to_pane(size: tuple[int, int]) -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        panes = ["tree", "inspector", "pasids", "interrupts", "events", "domains"]
+        for name in [*panes[1:], panes[0]]:
+            await pilot.press("tab")
+            await pilot.pause()
+            assert [pane.id for pane in on_screen(pilot)] == [name]
+        for name in reversed(panes):
+            await pilot.press("shift+tab")
+            await pilot.pause()
+            assert [pane.id for pane in on_screen(pilot)] == [name]
+
+    play(scene, size=size)
+
+
+@pytest.mark.parametrize("size", [(60, 15), (80, 24), (120, 40)])
+def test_escape_leads_back_to_the_tree_from_a_pane_that_covers_it(size: tuple[int, int]) -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await pilot.press("6", "escape")
+        await pilot.pause()
+        assert pilot.app.focused is pilot.app.query_one("#tree")
+        assert pilot.app.query_one("#tree") in on_screen(pilot)
+
+    play(scene, size=size)
+
+
+def test_a_filter_is_cleared_before_escape_leads_back() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await pilot.press("slash", *"e1000", "enter", "2", "escape")
+        await pilot.pause()
+        assert pilot.app.query_one(TreePane).filter == ""
+
+    play(scene, size=(80, 24))
+
+
+def on_screen(pilot: Pilot[None]) -> list[LinesPane]:
+    """The panes that have room."""
+    return [pane for pane in pilot.app.query(LinesPane) if pane.region.area and pane.is_on_screen]
 
 
 def test_the_picture_is_not_made_while_nobody_sees_it() -> None:
