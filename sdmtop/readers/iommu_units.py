@@ -110,16 +110,19 @@ def _driver(host: Host, unknowns: Unknowns, name: str) -> UnitDriver:
         return "amd"
     if name.startswith("smmu3."):
         return "arm-smmu-v3"
-    return "virtio" if _is_virtio(host, path, name) else "other"
+    return "virtio" if _is_virtio(host, unknowns, path, name) else "other"
 
 
-def _is_virtio(host: Host, path: str, name: str) -> bool:
+def _is_virtio(host: Host, unknowns: Unknowns, path: str, name: str) -> bool:
     """A virtio unit has the name of what its bus sits on: a PCI function, or an MMIO window."""
+    link = f"{path}/device"
     try:
-        if host.readlink(f"{path}/device").rpartition("/")[2].startswith("virtio"):
+        if host.readlink(link).rpartition("/")[2].startswith("virtio"):
             return True
-        return host.readlink(f"{path}/device/driver").rpartition("/")[2] == "virtio_iommu"
-    except OSError:
+        link = f"{link}/driver"
+        return host.readlink(link).rpartition("/")[2] == "virtio_iommu"
+    except OSError as error:
+        unknowns.note_failure(link, error, "driver of this IOMMU unit")
         # No such link tells nothing; no other driver names its unit like a PCI function.
         return name.count(":") == 2 and name[-2:-1] == "."
 

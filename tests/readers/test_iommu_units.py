@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sdmtop.backends.base import open_host
-from sdmtop.backends.tree import Failure, Link, TreeHost
+from sdmtop.backends.tree import Entry, Failure, Link, TreeHost
 from sdmtop.model import IommuUnit
 from sdmtop.readers.iommu_units import (
     extended_features,
@@ -118,6 +118,21 @@ def test_arm_and_virtio_export_nothing_so_pasids_are_unknown() -> None:
 
 def test_a_virtio_unit_is_known_by_its_name_where_it_has_no_device_link() -> None:
     assert only(TreeHost({f"{CLASS}/0000:00:1e.0/devices/x": b""})).driver == "virtio"
+
+
+@pytest.mark.parametrize("link", ["device", "device/driver"])
+def test_a_link_that_may_not_be_read_is_unknown(link: str) -> None:
+    path = f"{CLASS}/iommu.0"
+    places: dict[str, Entry] = {f"{path}/device": Failure(errno.EACCES)}
+    if link == "device/driver":
+        places = {
+            f"{path}/device": Link("/sys/devices/iommu.0"),
+            "/sys/devices/iommu.0/driver": Failure(errno.EACCES),
+        }
+    unknowns = Unknowns()
+    only(TreeHost({f"{path}/devices/none": b"", **places}), unknowns)
+    (told,) = [one for one in unknowns.entries() if one.errno == "EACCES"]
+    assert told.path == f"{path}/{link}"
 
 
 def test_devices_are_sorted_with_numbers_as_numbers() -> None:
