@@ -122,16 +122,22 @@ class Machine(RuleBasedStateMachine):
     host: SimulatorHost
 
     @initialize(
-        bits=st.sampled_from((0, 0, 1, 8)), type_=st.sampled_from(("DMA", "DMA", "identity"))
+        bits=st.sampled_from((0, 0, 1, 8)),
+        type_=st.sampled_from(("DMA", "DMA", "identity")),
+        on_vfio=st.booleans(),
     )
-    def boot(self, bits: int, type_: str) -> None:
+    def boot(self, bits: int, type_: str, on_vfio: bool) -> None:
         self.host = parents(pasid_bits=bits, domain_type=type_, queues=2)
         self.kernel = self.host.kernel
         self.waiting: list[Completion] = []
         self.pids = 900
         self.processes = [self._new_process(), self._new_process()]
-        for number in range(3):
-            create(self.host, number, PARENT if number < 2 else SECOND_PARENT)
+        for number in range(2):
+            create(self.host, number, PARENT)
+        if on_vfio:
+            self.give_to_vfio(SECOND_PARENT)
+        else:
+            create(self.host, 2, SECOND_PARENT)
 
     def _new_process(self) -> Process:
         self.pids += 1
@@ -189,6 +195,39 @@ class Machine(RuleBasedStateMachine):
         path, data = (one.format(parent=parent, mdev=uuid(number)) for one in what)
         self._write(path, data)
 
+    @rule(parent=PARENTS)
+    def give_to_vfio(self, parent: str) -> None:
+        """All that it takes, as far as it gets: what is held, or has queues in use, stays."""
+        self._write(f"{PCI}/{parent}/driver_override", "vfio-pci")
+        self._write("/sys/bus/pci/drivers/hisi_zip/unbind", parent)
+        self._write("/sys/bus/pci/drivers_probe", parent)
+
+    def _in_use(self) -> list[tuple[Process, int]]:
+        """The containers with an IOMMU."""
+        return [
+            (process, number)
+            for process, number in self._files(Container)
+            if isinstance(file := process.file(number), Container) and file.iommu is not None
+        ]
+
+    @precondition(lambda self: self._in_use())
+    @rule(pick=PICK, other=PICK, out=st.booleans())
+    def join(self, pick: int, other: int, out: bool) -> None:
+        """A group comes into a container that is in use; the IOMMU may be out of domains."""
+        containers = self._in_use()
+        process, number = containers[pick % len(containers)]
+        free = [one for one in self.kernel.vfio.groups.values() if one.file is None]
+        if not free:
+            return
+        free.sort(key=lambda one: one.group.unit is None)  # Those of devices first.
+        node = self._node(f"/dev/vfio/{free[other % 2 % len(free)].name}")
+        group = self._try(lambda: process.install(node.open(process)))
+        if group is not None:
+            self.kernel.iommu.out_of_domains = out
+            argument = bytearray(struct.pack("i", number))
+            self._ioctl((process, group), uapi.GROUP_SET_CONTAINER, argument)
+            self.kernel.iommu.out_of_domains = False
+
     @rule(who=PICK, pick=PICK, iova=IOVAS)
     def use(self, who: int, pick: int, iova: int) -> None:
         """What a program does: all steps, as far as it gets."""
@@ -217,9 +256,12 @@ class Machine(RuleBasedStateMachine):
 
     def _open(self, who: int, path: str) -> int | None:
         process = self.processes[who % len(self.processes)]
+        return self._try(lambda: process.install(self._node(path).open(process)))
+
+    def _node(self, path: str) -> Node:
         node = walk(self.host.root, path)
         assert isinstance(node, Node)
-        return self._try(lambda: process.install(node.open(process)))
+        return node
 
     @precondition(lambda self: self._files(GroupFile))
     @rule(pick=PICK, other=PICK)
