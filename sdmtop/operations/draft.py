@@ -109,7 +109,9 @@ class Draft:
         """One change; `before` and `after` as in `Step`."""
         self.steps.append(Step(subject, title, inverse_title, action, before, after, inverse))
 
-    def finish(self, command: str, *, undoes: int | None = None) -> Plan:
+    def finish(
+        self, command: str, *, undoes: int | None = None, finishes: int | None = None
+    ) -> Plan:
         """The plan, with what its steps would cost."""
         self._refuse_hidden()
         self._refuse_contradictions()
@@ -127,6 +129,7 @@ class Draft:
             equivalents=tuple(self._equivalents) or by_hand,
             notes=tuple(self._notes),
             undoes=undoes,
+            finishes=finishes,
         )
 
     def _refuse_hidden(self) -> None:

@@ -94,13 +94,14 @@ class Entry(NamedTuple):
     """All that the journal says of one plan.
 
     `states` has the last state of each step that came to one, by index. `undone_by` is the number
-    of the plan that has undone this one.
+    of the plan that has undone this one, `finished_by` of the one that has done the rest of it.
     """
 
     begun: Begun
     states: dict[int, StepState]
     ended: Ended | None = None
     undone_by: int | None = None
+    finished_by: int | None = None
 
     @property
     def is_running(self) -> bool:
@@ -180,6 +181,10 @@ class Journal:
                 entries[line.number] = entry._replace(ended=line)
                 if line.ending == "done":
                     _undo(entries, entry.begun.plan.undoes, line.number)
+                    finished = entries.get(entry.begun.plan.finishes or 0)
+                    if finished is not None:
+                        number = finished.begun.number
+                        entries[number] = finished._replace(finished_by=line.number)
         return tuple(entries.values())
 
     @contextmanager

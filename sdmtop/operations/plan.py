@@ -122,7 +122,8 @@ class Plan(Record, frozen=True, kw_only=True):
     groups are: it is read again before each step, as it should be by then. `decisions` say of
     every other device of the groups what becomes of it. `equivalents` are the commands of known
     tools that do the same. `notes` are what an operator should know besides. `undoes` is the
-    number in the journal of the plan that this one undoes.
+    number in the journal of the plan that this one undoes, `finishes` of the one of which it does
+    the rest.
     """
 
     operation: Operation
@@ -136,6 +137,7 @@ class Plan(Record, frozen=True, kw_only=True):
     equivalents: tuple[str, ...]
     notes: tuple[str, ...] = ()
     undoes: int | None = None
+    finishes: int | None = None
 
     @property
     def phrase(self) -> str:

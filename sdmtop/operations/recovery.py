@@ -50,7 +50,8 @@ def half_done(host: Host, entries: Sequence[Entry]) -> list[str]:
     """A sentence for each plan that has not come to its end, and what can be done about it."""
     found = []
     told = {entry.begun.number for entry in leftovers(host, entries)}
-    undone = {entry.begun.number for entry in entries if entry.undone_by is not None}
+    undone = {entry.begun.number for entry in entries
+              if entry.undone_by is not None or entry.finished_by is not None}  # fmt: skip
     for entry in entries:
         begun = entry.begun
         what = f"plan {begun.number} ({begun.plan.command})"

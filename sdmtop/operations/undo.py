@@ -80,10 +80,14 @@ def plan_finish(
 ) -> Plan:
     """The plan that does the rest of a plan that was left half-done.
 
-    Raises `NothingToDoError` for one that has ended.
+    What its process had opened went with it, and is opened again, by this one. Raises
+    `NothingToDoError` for a plan that has ended, `RefusedError` for one whose process still holds
+    something.
     """
     entry = _choose(host, entries, number)
     begun = entry.begun
+    if entry.finished_by is not None:
+        raise NothingToDoError(f"plan {begun.number}: plan {entry.finished_by} has done the rest")
     if entry.ended is not None and entry.ended.ending == "done":
         raise NothingToDoError(
             f"plan {begun.number} ({begun.plan.command}): it was done to the end"
@@ -92,14 +96,14 @@ def plan_finish(
     draft = Draft(host, snapshot, begun.plan.operation)
     _identify(draft, begun.plan)
     draft.steps += [step for step in begun.plan.steps if step not in done]
-    if any(isinstance(step.action, Open) for step in begun.plan.steps):
+    if entry.is_running and any(isinstance(step.action, Open) for step in begun.plan.steps):
         raise RefusedError(
-            f"plan {begun.number} ({begun.plan.command}): what it had opened is gone with its "
-            "process; undo it, and attach anew"
+            f"plan {begun.number} ({begun.plan.command}): process {begun.pid} holds what it has "
+            "opened, until it ends"
         )
     if not draft.steps:
         raise NothingToDoError(f"plan {begun.number} ({begun.plan.command}): all of it is done")
-    return draft.finish(f"sdmtop undo --finish {begun.number}")
+    return draft.finish(f"sdmtop undo --finish {begun.number}", finishes=begun.number)
 
 
 def is_of_this_boot(host: Host, entry: Entry) -> bool:

@@ -126,6 +126,8 @@ def state_of(host: Host, entry: Entry) -> str:
         return f"undone by plan {entry.undone_by}"
     if leftovers(host, [entry]):
         return "left by a selftest"
+    if entry.finished_by is not None:
+        return f"finished by plan {entry.finished_by}"
     if entry.ended is None and entry.is_running:
         return "under way"
     if not is_of_this_boot(host, entry):

@@ -15,6 +15,7 @@ from sdmtop.operations.plan import Plan, Write
 from sdmtop.operations.recovery import half_done
 from sdmtop.operations.settings import plan_affinity, plan_domain_type
 from sdmtop.operations.undo import plan_detach, plan_finish, plan_undo, steps_done
+from sdmtop.operations.words import state_of
 from tests.operations.bench import (
     EDU,
     NIC,
@@ -245,12 +246,38 @@ def test_killed_at_any_step_the_rest_can_be_done(name: str, step: int, wrong: Wr
     bench, _, _ = killed(name, step, wrong)
     try:
         rest = plan_finish(*bench.now, bench.store.journal.entries(), number=1)
-    except (NothingToDoError, RefusedError):
-        return  # All was done, or what it had opened is gone with the process.
+    except NothingToDoError:
+        return  # All was done.
     assert bench.run(rest).ending == "done"
+    assert half_done(bench.host, bench.store.journal.entries()) == []
     whole = Bench()
     whole.run(OPERATIONS[name](whole))
     assert bench.snapshot() == whole.snapshot()
+
+
+@pytest.mark.usefixtures("mortal")
+def test_what_was_killed_half_way_and_finished_is_undone_in_two_parts() -> None:
+    bench, before, _ = killed("attach several", 9, "killed before")
+    bench.run(plan_finish(*bench.now, bench.store.journal.entries(), number=1))
+    (first, _) = bench.store.journal.entries()
+    assert state_of(bench.host, first) == "finished by plan 2"
+    with pytest.raises(NothingToDoError, match="plan 2 has done the rest"):
+        plan_finish(*bench.now, bench.store.journal.entries(), number=1)
+    assert [queue.state for queue in bench.snapshot().sdmdevs if queue.id == UUID] == ["started"]
+    for number in (2, 1):
+        # The journal takes this process for one that has ended: the queue is let go apart.
+        undo = plan_undo(*bench.now, bench.store.journal.entries(), number=number)
+        assert bench.run(undo).ending == "done"
+    detach = plan_detach(*bench.now, [UUID], kept=bench.kept)
+    assert bench.run(detach).ending == "done"
+    assert bench.snapshot() == before
+
+
+def test_what_a_process_still_holds_is_not_finished_by_another() -> None:
+    bench, _ = faulty(6, "errno", on=True)
+    bench.run(OPERATIONS["attach several"](bench))
+    with pytest.raises(RefusedError, match="holds what it has opened"):
+        plan_finish(*bench.now, bench.store.journal.entries(), number=1)
 
 
 def killed(name: str, step: int, wrong: Wrong) -> tuple[Bench, Snapshot, Plan]:
