@@ -115,6 +115,10 @@ class PlanScreen(ModalScreen[bool]):
     BINDINGS: ClassVar[list[BindingType]] = [
         ("escape", "cancel", "Cancel"),
         ("o", "only", "Only"),
+        ("up", "read(-1)", "Up"),
+        ("down", "read(1)", "Down"),
+        ("pageup", "read(-1, True)", "Page up"),
+        ("pagedown", "read(1, True)", "Page down"),
     ]
 
     class Told(Message):
@@ -188,7 +192,7 @@ class PlanScreen(ModalScreen[bool]):
         self.query_one(Lines).tell(f" {self._title}: the plan", lines)
         self._demand(why or demand(plan))
         other = "o all of the group" if self._only else "o only the targets"
-        self._hint(other if self._siblings else "")
+        self._hint(f"pgdn read on   {other if self._siblings else ''}".rstrip())
         self._ask(typed=bool(plan.doubts) and why is None)
         self.query_one("#go", Button).disabled = why is not None or bool(plan.doubts)
 
@@ -268,6 +272,11 @@ class PlanScreen(ModalScreen[bool]):
             self._demand("stopping: what was done is taken back")
         else:
             self.dismiss(self._begun)
+
+    def action_read(self, step: int, page: bool = False) -> None:
+        """Scroll the plan, while a button or the field has the focus."""
+        lines = self.query_one(Lines)
+        lines.scroll_relative(y=step * (lines.size.height - 2 if page else 1), animate=False)
 
     def action_only(self) -> None:
         """Plan for the targets only, or for all that is in their groups."""

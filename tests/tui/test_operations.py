@@ -166,6 +166,27 @@ def test_the_dialog_tells_without_colours_what_enter_does(host: SimulatorHost) -
     play(host, scene)
 
 
+def test_all_of_a_plan_can_be_read_while_cancel_has_the_focus(host: SimulatorHost) -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await pilot.resize_terminal(60, 15)
+        await pilot.pause()
+        await plan(pilot, "a", NIC)
+        seen = screen_lines(pilot.app)
+        for _ in range(30):
+            await pilot.press("pagedown")
+            await pilot.pause()
+            seen += screen_lines(pilot.app)
+        told = [line.strip() for line in shown(pilot).splitlines()]
+        assert [line for line in told if not any(line in one for one in seen)] == []
+        await pilot.press("pageup", "down", "up")
+        assert isinstance(pilot.app.focused, Button)
+        await pilot.press(*["pageup"] * 30)
+        await pilot.pause()
+        assert any(f"sdmtop attach {NIC}" in line for line in screen_lines(pilot.app))
+
+    play(host, scene)
+
+
 def test_tab_leads_from_cancel_to_what_is_typed_and_on_to_go_on(host: SimulatorHost) -> None:
     async def scene(pilot: Pilot[None]) -> None:
         await plan(pilot, "a", NIC)
