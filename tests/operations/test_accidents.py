@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import struct
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,17 +19,19 @@ from sdmtop.backends.base import open_host
 from sdmtop.backends.limits import SIDE_EFFECTS
 from sdmtop.backends.simulator import uapi
 from sdmtop.backends.simulator.host import SimulatorHost, scenario_of
+from sdmtop.backends.simulator.scenario import Fault, read_scenario
 from sdmtop.backends.tree import Directory, Link
 from sdmtop.conclusions import holders
 from sdmtop.errors import NothingToDoError, RefusedError
 from sdmtop.operations.attach import plan_attach
-from sdmtop.operations.execute import Consent, Result, execute
+from sdmtop.operations.execute import Consent, Progress, Result, execute
 from sdmtop.operations.kept import Kept
 from sdmtop.operations.mdevs import plan_create, plan_remove
-from sdmtop.operations.plan import Plan, Write
+from sdmtop.operations.plan import Plan, Verdict, Write
 from sdmtop.operations.settings import plan_affinity, plan_reset
 from sdmtop.operations.store import open_store
 from sdmtop.operations.undo import plan_detach
+from sdmtop.readers.irq_counters import VisibleCounts
 from sdmtop.readers.snapshot import read_snapshot
 from tests.backends.simulator.machines import (
     BRIDGED_EDU,
@@ -52,6 +55,7 @@ from tests.operations.blast.box import DISK, NIC, OPERATOR, OTHER_NIC, Box
 
 if TYPE_CHECKING:
     from sdmtop.backends.base import Host
+    from sdmtop.model import Snapshot
 
 CARD = "0000:00:07.0"
 YES = Consent(confirmed=True)
@@ -105,7 +109,67 @@ def test_1_the_system_disk_is_unbound_below_lvm_or_raid() -> None:
         carry_out(system_disk().host(), plan)
 
 
-def test_2_the_system_disk_shares_the_group_of_the_display_adapter() -> None:
+SHARED_GROUP = """
+title = "a display adapter and the system disk in one group"
+
+[[unit]]
+name = "dmar0"
+
+[[device]]
+address = "0000:01:00.0"
+unit = "dmar0"
+group = "slot"
+driver = "nouveau"
+vendor = 0x10de
+device = 0x1b80
+class = 0x030000
+
+[[device]]
+address = "0000:02:00.0"
+unit = "dmar0"
+group = "slot"
+driver = "nvme"
+vendor = 0x144d
+device = 0xa808
+class = 0x010802
+"""
+DISPLAY, SYSTEM = "0000:01:00.0", "0000:02:00.0"
+
+
+def test_2_the_system_disk_shares_the_group_of_the_display_adapter(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without the guard the disk goes with the group; with it nothing does, at no boot either."""
+    mounted = Verdict("refused", SYSTEM, "/ is mounted from it (ext4)", (SYSTEM, "nvme0n1", "/"))
+
+    def root_is_on_it(
+        _host: Host, _snapshot: Snapshot, touched: tuple[str, ...], **_: object
+    ) -> tuple[Verdict, ...]:
+        return (mounted,) if SYSTEM in touched else ()
+
+    where = "sdmtop.operations.preconditions.blast_radius"
+    monkeypatch.setattr(where, lambda *_args, **_kwargs: ())
+    unguarded = SimulatorHost(read_scenario(SHARED_GROUP, "group.toml"))
+    plan = attach(unguarded, DISPLAY)
+    assert carry_out(unguarded, plan).ending == "done"
+    assert driver_of(unguarded, SYSTEM) == "vfio-pci"  # The host is dead.
+
+    monkeypatch.setattr(where, root_is_on_it)
+    host = SimulatorHost(read_scenario(SHARED_GROUP, "group.toml"))
+    plan = attach(host, DISPLAY)
+    assert any(SYSTEM in decision and "attached as well" in decision for decision in plan.decisions)
+    assert plan.refusals == (mounted,)
+    with pytest.raises(RefusedError, match="/ is mounted from it"):
+        carry_out(host, plan)
+    with pytest.raises(RefusedError, match="/ is mounted from it"):
+        carry_out(host, replace(plan, verdicts=()))
+    assert (driver_of(host, DISPLAY), driver_of(host, SYSTEM)) == ("nouveau", "nvme")
+    # Nothing that is written outlives a boot.
+    assert all(path.startswith("/sys/") for path, _ in written(plan))
+    assert any("not persistent" in note for note in plan.notes)
+
+
+def test_2_the_disk_of_that_group_is_told_apart_by_what_it_carries() -> None:
     box = system_disk()
     box.disk(group=1)
     box.device(CARD, "0x030000", "nouveau", group=1)
@@ -246,25 +310,102 @@ def test_13_a_holder_that_only_has_a_mapping() -> None:
         host, read_snapshot(host), [NIC]).doubts)  # fmt: skip
 
 
-def test_14_half_of_the_affinities_is_restored() -> None:
-    host = guest()
+QUEUES = """
+title = "a network card with three interrupts"
+
+[[unit]]
+name = "dmar0"
+
+[[device]]
+address = "0000:02:00.0"
+unit = "dmar0"
+driver = "e1000e"
+vendor = 0x8086
+device = 0x10d3
+class = 0x020000
+interrupts = { kind = "msix", actions = ["eth0-rx-0", "eth0-tx-0", "eth0"] }
+"""
+
+
+def affinities(host: SimulatorHost, irqs: tuple[int, ...]) -> dict[int, str]:
+    return {irq: text(host, f"/proc/irq/{irq}/smp_affinity_list") for irq in irqs}
+
+
+@pytest.mark.parametrize("failing", [0, 1, -1])
+def test_14_half_of_the_affinities_is_restored(failing: int) -> None:
+    """The kernel refuses one of several (EIO): those before it go back, and each is told of."""
+    host = SimulatorHost(read_scenario(QUEUES, "queues.toml"))
     snapshot = read_snapshot(host)
-    device = next(one for one in snapshot.devices if len(one.irqs) > 1 and one.driver)
-    before = {irq: text(host, f"/proc/irq/{irq}/smp_affinity_list") for irq in device.irqs}
+    (device,) = snapshot.devices
+    before = affinities(host, device.irqs)
     plan = plan_affinity(host, snapshot, device.address, "0")
-    last = plan.steps[-1]
-    broken = replace(last, action=Write("/proc/irq/9999/smp_affinity_list", "0"))
-    result = carry_out(host, replace(plan, steps=(*plan.steps[:-1], broken)))
+    assert len(plan.steps) == 3
+    paths = [path for path, _ in written(plan)]
+    # As a script would do it: one after the other, without a look back.
+    unguarded = SimulatorHost(read_scenario(QUEUES, "queues.toml"))
+    fail(unguarded, paths[failing])
+    for path, cpus in written(plan):
+        with suppress(OSError):
+            write(unguarded, path, cpus)
+    assert len(set(affinities(unguarded, device.irqs).values())) == 2
+
+    fail(host, paths[failing])
+    told: list[Progress] = []
+    result = execute(
+        host, plan, store=open_store(host), kept=Kept(host), consent=YES, tell=told.append
+    )
     assert result.ending == "rolled back"
-    after = {irq: text(host, f"/proc/irq/{irq}/smp_affinity_list") for irq in device.irqs}
-    assert after == before
+    assert affinities(host, device.irqs) == before
+    assert plan.steps[failing].title in (result.trouble or "")
+    assert "EIO" in (result.trouble or "")
+    at = failing % len(plan.steps)
+    ended = {one.step: one.phase for one in told}
+    assert all(ended[step] == "undone" for step in range(at))
+    assert at + 1 not in ended
 
 
-def test_15_other_cpus_than_the_host_has() -> None:
+def fail(host: SimulatorHost, path: str) -> None:
+    """Have the kernel refuse one write to this file of an interrupt."""
+    irq = path.split("/")[3]
+    host.inject(
+        Fault(kind="errno", operation="smp_affinity_list", target=irq, errno="EIO", times=1)
+    )
+
+
+def test_14_whoever_moves_interrupts_as_well_is_named() -> None:
+    box = Box()
+    box.process(77, "irqbalance")
+    box.put("/proc/interrupts", "  CPU0  CPU1\n 24:  7  8 IR-PCI-MSI-0000:00:02.0 0-edge dev\n")
+    box.put("/proc/irq/24/smp_affinity_list", "0-1\n")
+    box.put("/sys/kernel/irq/24/actions", "dev\n")
+    host = box.host()
+    plan = plan_affinity(host, read_snapshot(host), "irq/24", "1")
+    assert any("irqbalance runs (process 77)" in note for note in plan.notes)
+
+
+def test_15_other_cpus_than_the_host_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a container of one CPU, on a host of which CPUs 2 and 5 are online."""
+    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _pid: {0})
     box = Box()
     box.put("/proc/interrupts", "  CPU2  CPU5\n 24:  7  8 IR-PCI-MSI-0000:00:02.0 0-edge dev\n")
-    (interrupt,) = read_snapshot(box.host()).interrupts
+    box.put("/sys/devices/system/cpu/online", "2,5\n")
+    box.put("/proc/irq/24/smp_affinity_list", "2,5\n")
+    box.put("/sys/kernel/irq/24/actions", "dev\n")
+    box.put("/sys/kernel/irq/24/per_cpu_count", "0,0,7,0,0,8\n")
+    host = box.host()
+    snapshot = read_snapshot(host)
+    (interrupt,) = snapshot.interrupts
     assert (interrupt.per_cpu, interrupt.total) == ((7, 8), 15)
+    counts = VisibleCounts(host)  # One a CPU that there may be.
+    counts.watch((24,))
+    counts.update()
+    assert (counts.counts[24][2], counts.counts[24][5]) == (7, 8)
+    # CPU 5 is there, though we do not see so many; CPU 0, which we see, is not.
+    assert not plan_affinity(host, snapshot, "irq/24", "5").refusals
+    (refusal,) = plan_affinity(host, snapshot, "irq/24", "0").refusals
+    assert refusal.sentence == "none of the CPUs 0 is online"
+    assert refusal.evidence == ("/sys/devices/system/cpu/online", "2,5")
 
 
 def test_16_another_device_has_taken_the_address() -> None:
