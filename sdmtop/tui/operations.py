@@ -190,7 +190,7 @@ class PlanScreen(ModalScreen[bool]):
         why = gate(self._session.host, plan)
         lines = [f" {line}" for line in plan_lines(plan)]
         self.query_one(Lines).tell(f" {self._title}: the plan", lines)
-        self._demand(why or demand(plan))
+        self._demand(f"Refused: {why}" if why is not None else demand(plan))
         other = "o all of the group" if self._only else "o only the targets"
         self._hint(f"pgdn read on   {other if self._siblings else ''}".rstrip())
         self._ask(typed=bool(plan.doubts) and why is None)
