@@ -1,7 +1,10 @@
 """What holds for all tests."""
 
+import os
+
 from hypothesis import settings
 
 # No test is timed: on a busy machine a deadline would fail what is right.
 settings.register_profile("untimed", deadline=None)
-settings.load_profile("untimed")
+settings.register_profile("deep", deadline=None, max_examples=2000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "untimed"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 from unittest.mock import patch
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sdmtop.backends.simulator.host import SimulatorHost
@@ -14,7 +14,8 @@ from sdmtop.errors import NothingToDoError, RefusedError
 from sdmtop.operations.facts import value_of
 from sdmtop.operations.kept import Kept
 from sdmtop.operations.plan import ANY, Fact, FactKind, Write
-from sdmtop.operations.undo import plan_detach, plan_undo, steps_done
+from sdmtop.operations.undo import plan_detach, plan_finish, plan_undo, steps_done
+from tests.backends.simulator.machines import Other, group_of_mdev
 from tests.operations.bench import (
     EDU,
     NIC,
@@ -45,14 +46,20 @@ MAKERS: dict[str, Maker] = {
         for target in (NIC, VF, EDU, ZIP, UUID)
     },
     "undo": lambda bench: plan_undo(*bench.now, bench.store.journal.entries(), kept=bench.kept),
+    "finish": lambda bench: plan_finish(*bench.now, bench.store.journal.entries()),
 }
+TAKEN, LET_GO = "another process takes the queue", "another process lets it go"
 _WRONG: tuple[Wrong | None, ...] = (
-    None, None, None, "errno", "without effect", "error after the effect", "killed before",
-    "killed after",
+    None, None, None, "errno", "without effect", "error after the effect", "hangs",
+    "hangs after the effect", "killed before", "killed after",
 )  # fmt: skip
 
 _doings = st.lists(
-    st.tuples(st.sampled_from(sorted(MAKERS)), st.sampled_from(_WRONG), st.integers(0, 7)),
+    st.tuples(
+        st.sampled_from((*sorted(MAKERS), TAKEN, LET_GO)),
+        st.sampled_from(_WRONG),
+        st.integers(0, 7),
+    ),
     max_size=6,
 )
 
@@ -66,6 +73,17 @@ def operate(bench: Bench, name: str) -> None:
     except Killed:
         bench.kept.close_all()
         bench.kept = Kept(bench.host)
+
+
+def taken(host: SimulatorHost) -> list[Other]:
+    """The process that now holds the queue, unless that is gone, or somebody has it already."""
+    other = Other(host)
+    try:
+        other.claim(group_of_mdev(host, UUID))
+    except OSError:
+        other.end()
+        return []
+    return [other]
 
 
 def explained(bench: Bench) -> dict[tuple[FactKind, str], str | None]:
@@ -97,7 +115,6 @@ def is_taken_by(write: Write) -> Callable[[str], bool]:
     return lambda _: False
 
 
-@settings(max_examples=60, deadline=None)
 @given(_doings)
 def test_random_operations_never_end_in_a_state_that_the_journal_cannot_explain(
     doings: list[tuple[str, Wrong | None, int]],
@@ -105,7 +122,15 @@ def test_random_operations_never_end_in_a_state_that_the_journal_cannot_explain(
     with patch("sdmtop.operations.journal.os.getpid", lambda: 1 << 23):
         host = SimulatorHost(read_scenario(SCENARIO, "bench.toml"))
         bench = Bench(host)
+        others: list[Other] = []
         for name, wrong, at in doings:
+            if name == TAKEN:
+                others = others or taken(host)
+                continue
+            if name == LET_GO:
+                while others:
+                    others.pop().end()
+                continue
             # A fault is of one operation only; the host, the journal and what is held go on.
             broken = Faulty(host, at if wrong is not None else -1, wrong or "errno")
             bench.host = cast("Host", broken)
@@ -117,7 +142,6 @@ def test_random_operations_never_end_in_a_state_that_the_journal_cannot_explain(
                 assert value_of(host, Fact(kind, path, value)) == value, path
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.lists(st.sampled_from(sorted(OPERATIONS)), max_size=5))
 def test_undoing_the_last_plan_always_restores_the_snapshot_before_it(names: list[str]) -> None:
     bench = Bench()
