@@ -209,11 +209,13 @@ class _Run:
         moved = self._moved(self._plan.identity)
         if moved is not None:
             raise RefusedError(f"it has changed since the plan was made: {moved}")
-        shown = {(verdict.kind, verdict.subject) for verdict in self._plan.verdicts}
+        # The evidence tells one loss from another; sentences may count what changes by itself.
+        shown = {(one.kind, one.subject, one.evidence) for one in self._plan.verdicts}
         snapshot = self._snapshot()
         self._affinities = _affinities(snapshot)
         for verdict in self._read(judge, snapshot, self._plan.steps):
-            if verdict.kind != "safe" and (verdict.kind, verdict.subject) not in shown:
+            told = (verdict.kind, verdict.subject, verdict.evidence)
+            if verdict.kind != "safe" and told not in shown:
                 raise RefusedError(
                     f"{verdict.subject}: {verdict.sentence} (since the plan was made: make it anew)"
                 )

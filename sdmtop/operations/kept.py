@@ -113,7 +113,10 @@ class Kept:
 
     def _number(self, argument: str | int | None) -> int:
         """A number as it stands in the plan, or one that an earlier call has given."""
-        return argument if isinstance(argument, int) else self._numbers[str(argument)]
+        number = argument if isinstance(argument, int) else self._numbers.get(str(argument))
+        if number is None:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF), str(argument))
+        return number
 
 
 def _class_of(path: str) -> type[vfio.Node]:

@@ -13,7 +13,7 @@ from sdmtop.backends.tree import Failure
 from sdmtop.errors import RefusedError
 from sdmtop.operations.execute import WAITING, Consent, Progress, Result, execute, follow
 from sdmtop.operations.kept import Kept
-from sdmtop.operations.plan import ANY, Fact, Load, Plan, Verdict, Write
+from sdmtop.operations.plan import ANY, Call, Fact, Load, Plan, Verdict, Write
 from sdmtop.operations.store import Store, open_store
 from tests.operations.box import Box, plan, step
 
@@ -286,6 +286,30 @@ def test_a_new_doubt_since_the_plan_was_shown_stops_it(
     with pytest.raises(RefusedError, match="it was mounted just now"):
         run(box, store, plan(*TWO))
     assert box.written == []
+
+
+def test_another_loss_of_what_was_in_doubt_already_stops_it_too(
+    box: Box, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = Verdict("unsafe", "thing", "sda1 holds ext4, which nobody uses", ("sda", "sda1"))
+    found = Verdict("unsafe", "thing", "/srv is mounted from it", ("sda", "sda1", "/srv"))
+    again = replace(shown, sentence="sda1 holds ext4, which nobody uses now")
+    typed = Consent(confirmed=True, typed="thing")
+    monkeypatch.setattr("sdmtop.operations.execute.judge", lambda *_: (again, found))
+    with pytest.raises(RefusedError, match="/srv is mounted"):
+        run(box, store, plan(*TWO, verdicts=(shown,)), consent=typed)
+    assert box.written == []
+    monkeypatch.setattr("sdmtop.operations.execute.judge", lambda *_: (again,))
+    assert run(box, store, plan(*TWO, verdicts=(shown,)), consent=typed).ending == "done"
+
+
+def test_a_call_without_the_number_that_it_needs_fails_as_a_step(box: Box, store: Store) -> None:
+    call = Call("device", "VFIO_SDMDEV_CMD_BIND_PASID", "number of nobody")
+    first = step("/a", "new")
+    second = replace(step("/b", "new"), action=call, inverse=None)
+    result = run(box, store, plan(first, second))
+    assert result.ending == "rolled back"
+    assert "EBADF" in (result.trouble or "")
 
 
 # -- the way back --
