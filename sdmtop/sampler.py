@@ -16,7 +16,7 @@ from sdmtop.collector import Collector, Focus, Sample
 from sdmtop.errors import sentence
 from sdmtop.history import History, Playhead
 from sdmtop.model import Record
-from sdmtop.readers.names import Names, shared_names
+from sdmtop.readers.names import SHARED_NAMES, Names
 from sdmtop.text import fact
 from sdmtop.timeline import Timeline
 
@@ -57,7 +57,7 @@ class Sampler:
         self.playhead = Playhead(self.history)
         self._latest: Sample | None = None
         self._subscriber: Callable[[Sample], None] | None = None
-        self._names = names or shared_names()
+        self._names = names or SHARED_NAMES
         self._generation = 0
         self._focus = Focus()
         self._hurried = False

@@ -3,8 +3,6 @@
 `class_word` is on the path of the first paint: what the names need is imported late.
 """
 
-from functools import cache
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -67,10 +65,8 @@ class Names:
         return look_up
 
 
-@cache
-def shared_names() -> Names:
-    """One for the process: opening the database costs more than the rest of a small reading."""
-    return Names()
+SHARED_NAMES = Names()
+"""For the process: opening the database costs more than the rest of a small reading."""
 
 
 def find_in_pci_ids(table: bytes, vendor: str, device: str) -> str | None:

@@ -56,7 +56,7 @@ from sdmtop.readers.interrupts import InterruptTable, read_interrupts
 from sdmtop.readers.iommu_units import read_iommu_units
 from sdmtop.readers.kernel_log import boot_time
 from sdmtop.readers.mdev import read_mdev_types, read_mdevs
-from sdmtop.readers.names import Names, shared_names
+from sdmtop.readers.names import SHARED_NAMES, Names
 from sdmtop.readers.numa import read_numa_nodes
 from sdmtop.readers.pasids import infer_processes, read_pasids
 from sdmtop.readers.sdmdev import parent_paths, read_sdmdev_parents
@@ -93,7 +93,7 @@ class Reading:
 
     def __init__(self, host: Host, names: Names | None = None) -> None:
         self.host = host
-        self.names = names or shared_names()
+        self.names = names or SHARED_NAMES
         self.info = HostInfo(
             name=None, kernel=None, backend=host.backend, cpus=None, read_only=True
         )

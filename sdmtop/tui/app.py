@@ -409,10 +409,12 @@ class Console(App[None]):
 
     def on_lines_pane_selected(self, message: LinesPane.Selected) -> None:
         """Show what is selected in the tree, once the selection itself is on the screen."""
-        if message.pane is self._tree:
+        if self._stands and message.pane is self._tree:
             self.call_after_refresh(self._follow_selection)
 
     def _follow_selection(self) -> None:
+        if not self._stands:
+            return
         if self.sample is not None and self._tree.cursor != self._shown_target:
             self._show_sides(self.sample)
         self._show_footer()

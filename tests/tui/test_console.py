@@ -478,6 +478,17 @@ def test_a_stalled_read_is_named_in_the_header() -> None:
     play(scene)
 
 
+def test_what_the_tree_says_after_the_last_screen_has_gone_is_not_followed() -> None:
+    kept = []
+
+    async def scene(pilot: Pilot[None]) -> None:
+        kept.append(tree_of(pilot))
+
+    app = play(scene)
+    assert app.screen_stack == []
+    app.on_lines_pane_selected(LinesPane.Selected(kept[0], "group/1"))
+
+
 def test_help_names_every_key_and_closes() -> None:
     async def scene(pilot: Pilot[None]) -> None:
         await pilot.press("question_mark")
