@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.guest.conftest import EVERY_KERNEL, group_with, queue_of, snapshot_of
+from tests.guest.conftest import EVERY_KERNEL, group_with, queue_of
+from tests.guest.eyes import glance
 from tests.guest.kernels import STOCK
 from tests.guest.scenes import QUEUE, VIRTUAL, create_queues, holding, load_sdmdev
 from tests.guest.topologies import BRIDGED_NIC, EDU, NIC, NVME
@@ -40,7 +41,7 @@ def ready(guest: Guest) -> Guest:
 
 def state(guest: Guest) -> set[tuple[Any, ...]]:
     """What operations change, and nothing that time alone does."""
-    snapshot = snapshot_of(guest)
+    snapshot = glance(guest)
     told = ("address", "driver", "driver_override", "group", "sriov")
     return {
         *(tuple(str(one[key]) for key in told) for one in snapshot["devices"]),
@@ -50,7 +51,7 @@ def state(guest: Guest) -> set[tuple[Any, ...]]:
 
 
 def drivers(guest: Guest) -> dict[str, str | None]:
-    return {one["address"]: one["driver"] for one in snapshot_of(guest)["devices"]}
+    return {one["address"]: one["driver"] for one in glance(guest)["devices"]}
 
 
 def operate(guest: Guest, *arguments: str, confirm: str, status: int = 0) -> str:
@@ -64,7 +65,7 @@ def test_what_is_attached_is_on_vfio_and_undone_all_is_as_before(ready: Guest, t
     before = state(ready)
     operate(ready, "attach", target, confirm=target)
     assert drivers(ready)[target] == "vfio-pci"
-    assert group_with(snapshot_of(ready), target)["viable"] is True
+    assert group_with(glance(ready), target)["viable"] is True
     operate(ready, "undo", confirm=target)
     assert state(ready) == before
 
@@ -93,7 +94,7 @@ def test_a_mediated_device_is_made_and_removed(ready: Guest) -> None:
     before = state(ready)
     kind = f"{VIRTUAL}/sdmdev_virtual-fact"
     operate(ready, "create", kind, "--uuid", NEW, confirm=kind)
-    assert queue_of(snapshot_of(ready), NEW)["parent"] == VIRTUAL
+    assert queue_of(glance(ready), NEW)["parent"] == VIRTUAL
     operate(ready, "remove", NEW, confirm=NEW)
     assert state(ready) == before
 
@@ -113,7 +114,7 @@ def test_an_ordinary_user_is_refused_before_the_first_step(ready: Guest) -> None
 
 
 def test_the_kernels_rule_for_domain_types_is_named(ready: Guest) -> None:
-    group = f"group/{group_with(snapshot_of(ready), NIC)['id']}"
+    group = f"group/{group_with(glance(ready), NIC)['id']}"
     done = ready.sdmtop("domain-type", group, "identity", "--dry-run", check=False)
     assert done.status == 3
     assert f"{NIC} is bound to e1000e" in done.text
@@ -122,14 +123,14 @@ def test_the_kernels_rule_for_domain_types_is_named(ready: Guest) -> None:
 def test_a_queue_is_held_in_the_foreground_and_let_go_by_a_signal(ready: Guest) -> None:
     job = ready.start(ready.program, "attach", QUEUE, "--yes")
     job.wait_for_output("holding")
-    queue = queue_of(snapshot_of(ready), QUEUE)
+    queue = queue_of(glance(ready), QUEUE)
     assert (queue["state"], queue["holders"]) == ("started", [job.pid])
     refused = ready.sdmtop("remove", QUEUE, "--confirm", QUEUE, check=False)
     assert refused.status == 3
     assert "holds it" in refused.text
     job.kill(2)
     assert job.wait().status == 0
-    assert queue_of(snapshot_of(ready), QUEUE)["state"] == "orphan"
+    assert queue_of(glance(ready), QUEUE)["state"] == "orphan"
 
 
 @pytest.mark.parametrize("how", [(), ("--only-mmap",)], ids=["descriptor", "mapping"])
@@ -138,7 +139,7 @@ def test_a_stuck_unbind_is_told_with_its_holder_and_undone_when_it_returns(
 ) -> None:
     before = state(ready)
     operate(ready, "attach", NIC, confirm=NIC)
-    id_ = group_with(snapshot_of(ready), NIC)["id"]
+    id_ = group_with(glance(ready), NIC)["id"]
     with holding(ready, id_, "--device", NIC, *how) as holder:
         # Back to its driver would be refused: the kernel takes none that does DMA into the group.
         if not how:  # Which device a mapping is of, these kernels do not say.

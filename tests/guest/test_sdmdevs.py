@@ -8,6 +8,7 @@ import pytest
 
 from tests.guest import witnesses
 from tests.guest.conftest import EVERY_KERNEL, queue_of, snapshot_of
+from tests.guest.eyes import glance
 from tests.guest.scenes import (
     FACTORIALS,
     PLAIN,
@@ -48,22 +49,22 @@ def interrupts_of(snapshot: Json, address: str) -> int:
 def test_a_queue_computes_factorials_and_wakes_on_the_interrupt_of_its_parent(
     guest: Guest,
 ) -> None:
-    before = interrupts_of(snapshot_of(guest), EDU)
+    before = interrupts_of(glance(guest), EDU)
     group = str(group_of(guest, QUEUE))
     done = guest.python("tests.guest.inside.factorials", group, QUEUE, "5", "9", "12")
     assert done.text.splitlines() == ["5! = 120", "9! = 362880", "12! = 479001600"]
-    assert interrupts_of(snapshot_of(guest), EDU) == before + 3
+    assert interrupts_of(glance(guest), EDU) == before + 3
 
 
 def test_the_one_interrupt_is_shared_by_both_queues_of_the_parent(guest: Guest) -> None:
-    rows = [row for row in snapshot_of(guest)["interrupts"] if row["device"] == EDU]
+    rows = [row for row in glance(guest)["interrupts"] if row["device"] == EDU]
     assert [(row["actions"], row["shared_by"]) for row in rows] == [
         (["sdmdev_edu"], [QUEUE, SECOND_QUEUE])
     ]
 
 
 def test_every_parent_is_a_device_even_without_hardware_or_group(guest: Guest) -> None:
-    devices = {device["address"]: device for device in snapshot_of(guest)["devices"]}
+    devices = {device["address"]: device for device in glance(guest)["devices"]}
     assert devices[VIRTUAL]["bus"] == devices[PLAIN]["bus"] == "platform"
     assert devices[VIRTUAL]["group"] is None
     assert devices[VIRTUAL]["sdmdev"] == {"iommu_type": 1, "dma_flags": ["MULTI_PROC_MAP"]}
@@ -75,7 +76,7 @@ def test_a_third_instance_is_refused(guest: Guest) -> None:
     create = f"/sys/class/mdev_bus/{EDU}/mdev_supported_types/{FACTORIALS}/create"
     third = "5d3de000-0000-4000-8000-00000000000f"
     assert guest.python("tests.guest.inside.poke", third, create).text == "EUSERS\n"
-    types = snapshot_of(guest)["mdev_types"]
+    types = glance(guest)["mdev_types"]
     (type_,) = (type_ for type_ in types if type_["parent"] == EDU)
     assert (type_["available_instances"], type_["instances"]) == (0, [QUEUE, SECOND_QUEUE])
 
@@ -83,20 +84,20 @@ def test_a_third_instance_is_refused(guest: Guest) -> None:
 def test_a_second_process_with_the_group_open_holds_the_queue(guest: Guest) -> None:
     group = group_of(guest, QUEUE)
     with holding(guest, group) as holder:
-        snapshot = snapshot_of(guest)
+        snapshot = glance(guest)
         queue = queue_of(snapshot, QUEUE)
         assert (queue["state"], queue["holders"]) == ("held", [holder.pid])
         assert [(process["pid"], process["user"], process["holds"])
                 for process in snapshot["processes"]] == [
             (holder.pid, "root", [f"/dev/vfio/{group}"])
         ]  # fmt: skip
-    queue = queue_of(snapshot_of(guest), QUEUE)
+    queue = queue_of(glance(guest), QUEUE)
     assert (queue["state"], queue["holders"]) == ("orphan", [])
 
 
 def test_a_second_process_with_the_device_open_has_started_the_queue(guest: Guest) -> None:
     with holding(guest, group_of(guest, QUEUE), "--device", QUEUE) as holder:
-        snapshot = snapshot_of(guest)
+        snapshot = glance(guest)
         queue = queue_of(snapshot, QUEUE)
         assert (queue["state"], queue["holders"]) == ("started", [holder.pid])
         assert queue["params"] == {"pid": str(holder.pid)}
@@ -106,7 +107,7 @@ def test_a_second_process_with_the_device_open_has_started_the_queue(guest: Gues
 
 def test_a_mapping_alone_makes_every_queue_one_that_cannot_be_told_free(guest: Guest) -> None:
     with holding(guest, group_of(guest, QUEUE), "--device", QUEUE, "--only-mmap") as holder:
-        snapshot = snapshot_of(guest)
+        snapshot = glance(guest)
         (process,) = snapshot["processes"]
         assert process["pid"] == holder.pid
         assert process["holds"] == ["anon_inode:[vfio-device] (mmap)"]
@@ -132,9 +133,9 @@ def test_a_removal_that_waits_for_its_holder_is_shown_as_pending(guest: Guest) -
         removal = guest.start("sh", "-c", f"echo 1 > {remove}")
         gone = f"while [ -e {remove} ]; do :; done"
         guest.run("sh", "-c", gone)
-        queue = queue_of(snapshot_of(guest), SECOND_QUEUE)
+        queue = queue_of(glance(guest), SECOND_QUEUE)
         assert queue["params"]["removal"].startswith("pending")
         assert removal.status is None
     assert removal.wait().status == 0
-    left = {queue["id"] for queue in snapshot_of(guest)["sdmdevs"]}
+    left = {queue["id"] for queue in glance(guest)["sdmdevs"]}
     assert SECOND_QUEUE not in left

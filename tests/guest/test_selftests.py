@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.guest.conftest import EVERY_KERNEL, snapshot_of
+from tests.guest.conftest import EVERY_KERNEL
+from tests.guest.eyes import glance
 from tests.guest.failure import LackingError
 from tests.guest.scenes import load_sdmdev, remove_queues
 from tests.guest.topologies import BRIDGED_EDU, EDU
@@ -32,7 +33,7 @@ def free(guest: Guest) -> Guest:
 
 def facts(guest: Guest) -> list[Any]:
     """What a self-test may not change."""
-    found = snapshot_of(guest)
+    found = glance(guest)
     devices = [
         (one["address"], one["driver"], one["driver_override"], one["group"])
         for one in found["devices"]
