@@ -18,7 +18,7 @@ unexport PYTHONDONTWRITEBYTECODE
 run: $(VENV)/compiled
 	@$(BIN)/sdmtop $(ARGS)
 
-test: check tty
+test: check tty guest
 
 # Terminals and emulated machines wait for clocks that a busy machine holds up. What fails there
 # gets a second chance alone, and has failed if it fails twice.
@@ -42,14 +42,14 @@ imports: $(VENV)/compiled
 unit: $(VENV)/compiled
 	$(BIN)/pytest -m "not tty and not guest" -n auto
 
-# Kernels in QEMU, two at a time: docs/guest.md.
+# Stock kernels in QEMU, two at a time: docs/guest.md.
 guest: $(VENV)/compiled
 	$(BIN)/pytest -m guest -n $(GUESTS) --dist loadgroup $(ARGS) \
 	  || $(BIN)/pytest -m guest -n $(GUESTS) --dist loadgroup $(AGAIN) $(ARGS)
 
 guest-full: $(VENV)/compiled
 	$(BIN)/python -m tests.guest build
-	$(BIN)/pytest -m guest -k "full-" -n $(GUESTS) --dist loadgroup $(ARGS)
+	SDMTOP_GUEST_FULL=1 $(BIN)/pytest -m guest -k "full-" -n $(GUESTS) --dist loadgroup $(ARGS)
 
 KERNEL ?= 6.12
 TOPOLOGY ?= intel
