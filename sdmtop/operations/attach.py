@@ -114,21 +114,8 @@ def rebind_steps(draft: Draft, device: Device, driver: str) -> None:
     path, bus = device.path, device.bus
     drivers = f"/sys/bus/{bus}/drivers"
     _load(draft, device, driver)
-    override = now(draft.host, "text", f"{path}/driver_override")
-    if override.value is None:
-        draft.refuse(device.address, f"bus {bus} has no driver_override on this kernel")
-    elif override.value != driver:
-        draft.identify(override)
-        old = "\n" if override.value == NO_OVERRIDE else override.value
-        draft.step(
-            device.address,
-            f"let only {driver} bind to {device.address}",
-            Write(override.path, driver),
-            before=(override,),
-            after=(Fact(override.kind, override.path, driver),),
-            inverse=Write(override.path, old),
-            inverse_title=f"set the override of {device.address} back",
-        )
+    if device.address not in states(draft.snapshot):  # Its lock is taken, and all is refused.
+        _override(draft, device, driver)
     draft.step(
         device.address,
         f"bind {device.address} to {driver}",
@@ -141,6 +128,25 @@ def rebind_steps(draft: Draft, device: Device, driver: str) -> None:
     for command in equivalents.rebind(device, driver):
         draft.equivalent(command)
     draft.note("not persistent: a reboot undoes it (`driverctl set-override` would keep it)")
+
+
+def _override(draft: Draft, device: Device, driver: str) -> None:
+    """Have the bus bind no other driver to the device."""
+    override = now(draft.host, "text", f"{device.path}/driver_override")
+    if override.value is None:
+        draft.refuse(device.address, f"bus {device.bus} has no driver_override on this kernel")
+    elif override.value != driver:
+        draft.identify(override)
+        old = "\n" if override.value == NO_OVERRIDE else override.value
+        draft.step(
+            device.address,
+            f"let only {driver} bind to {device.address}",
+            Write(override.path, driver),
+            before=(override,),
+            after=(Fact(override.kind, override.path, driver),),
+            inverse=Write(override.path, old),
+            inverse_title=f"set the override of {device.address} back",
+        )
 
 
 def unbind_steps(draft: Draft, device: Device) -> None:

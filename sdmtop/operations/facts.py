@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import posixpath
 from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec.structs import replace
 
 from sdmtop.operations.plan import ANY, Fact, FactKind
-from sdmtop.readers.sysfs import is_absent, natural
+from sdmtop.readers.devices import side_that_waits
+from sdmtop.readers.sysfs import is_absent, natural, number_of
 from sdmtop.text import fact as as_fact
 from sdmtop.text import line
 
@@ -127,7 +129,20 @@ def _link(host: Host, path: str) -> str:
 
 
 def _text(host: Host, path: str) -> str:
+    device, _, file = path.rpartition("/")
+    if file == "driver_override" and _unbind_waits(host, device):
+        # On kernels up to 6.1 the read would wait as long, and this process could not end.
+        raise OSError(errno.EBUSY, "an unbind of the device is under way", path)
     return line(host.read(path))
+
+
+def _unbind_waits(host: Host, device: str) -> bool:
+    modalias, driver, group = host.look(device, ("modalias",), ("driver", "iommu_group"))
+    return (
+        isinstance(driver, OSError)
+        and isinstance(modalias, bytes)
+        and bool(side_that_waits(host, device, modalias, number_of(group)))
+    )
 
 
 def _cpus(host: Host, path: str) -> str:

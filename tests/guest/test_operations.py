@@ -171,10 +171,16 @@ def test_killed_at_any_moment_the_journal_takes_it_back(ready: Guest) -> None:
         time.sleep(pause)
         job.kill()
         job.wait()
-        time.sleep(1.0)  # The write that was under way has a process of its own, and ends.
+        # The write that was under way has a process of its own, and comes to its end.
+        assert ready.wait_until(lambda: not writing(ready), 30)
         done = ready.sdmtop("undo", "--confirm", NIC, check=False)
         assert done.status in (0, 4), done.text
         assert state(ready) == before
+
+
+def writing(guest: Guest) -> bool:
+    found = guest.run("pgrep", "--full", r"^\S+python\S* -I -S -c", check=False)
+    return found.status == 0
 
 
 def test_cycle_after_cycle_leaves_nothing_behind(ready: Guest) -> None:

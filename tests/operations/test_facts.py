@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdmtop.backends.tree import Failure, Link, TreeHost
+from sdmtop.backends.tree import Directory, Entry, Failure, Link, TreeHost
 from sdmtop.operations.facts import as_set, difference, now, say, say_difference, value_of
 from sdmtop.operations.plan import ANY, Fact, FactKind
 
@@ -85,3 +85,15 @@ def test_a_list_of_cpus_has_one_spelling(numbers: frozenset[int]) -> None:
 def test_what_is_no_list_of_cpus(text: str) -> None:
     with pytest.raises(ValueError, match=r".*"):
         as_set(text)
+
+
+def test_an_override_is_not_read_while_an_unbind_holds_the_lock_of_the_device() -> None:
+    path = "/d/driver_override"
+    entries: dict[str, Entry] = {
+        "/d/modalias": "pci:v00001234d000011E8sv00001AF4sd00001100bc00sc00i00\n",
+        path: "vfio-pci\n",
+    }
+    assert value_of(TreeHost(entries), Fact("text", path, None)) == "vfio-pci"
+    waiting = TreeHost({**entries, "/d/mdev_supported_types": Directory()})
+    with pytest.raises(OSError, match="an unbind of the device is under way"):
+        value_of(waiting, Fact("text", path, None))
