@@ -42,6 +42,16 @@ def make_busy(guest: Guest) -> None:
             override(guest, BRIDGED_TESTDEV, "vfio-pci")
 
 
+def make_idle(guest: Guest) -> None:
+    """Without VFs and queues, and every device on its own driver, whoever had it until now."""
+    remove_queues(guest)
+    guest.write(f"/sys/bus/pci/devices/{NVME}/sriov_numvfs", "0")
+    for address in (NIC, TWINS[0], BRIDGED_TESTDEV):
+        override_ = f"/sys/bus/pci/devices/{address}/driver_override"
+        if guest.run("cat", override_).text != "(null)\n":
+            guest.run("driverctl", "--nosave", "unset-override", address)
+
+
 def load_sdmdev(guest: Guest) -> None:
     """Parents of class `sdmdev`; done once, however often it is asked for."""
     _load(guest, "sdmdev_edu")

@@ -12,7 +12,7 @@ import pytest
 from tests.guest.conftest import EVERY_KERNEL, group_with, queue_of
 from tests.guest.eyes import glance
 from tests.guest.kernels import STOCK
-from tests.guest.scenes import QUEUE, VIRTUAL, create_queues, holding, load_sdmdev
+from tests.guest.scenes import QUEUE, VIRTUAL, create_queues, holding, load_sdmdev, make_idle
 from tests.guest.topologies import BRIDGED_NIC, EDU, NIC, NVME
 
 if TYPE_CHECKING:
@@ -33,9 +33,9 @@ CYCLES = 200
 def ready(guest: Guest) -> Guest:
     """The machine with parents of sdmdevs, and queues of theirs."""
     load_sdmdev(guest)
+    make_idle(guest)
     create_queues(guest)
     guest.run("modprobe", "vfio-pci")
-    guest.write(f"/sys/bus/pci/devices/{NVME}/sriov_numvfs", "0")
     return guest
 
 

@@ -10,7 +10,7 @@ import pytest
 from tests.guest.conftest import EVERY_KERNEL
 from tests.guest.eyes import glance
 from tests.guest.failure import LackingError
-from tests.guest.scenes import load_sdmdev, remove_queues
+from tests.guest.scenes import load_sdmdev, make_idle
 from tests.guest.topologies import BRIDGED_EDU, EDU
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ pytestmark = [
 def free(guest: Guest) -> Guest:
     """The edu has the driver that serves its queues, and none of them is made."""
     load_sdmdev(guest)
-    remove_queues(guest)
+    make_idle(guest)
     guest.run("modprobe", "vfio-pci")
     return guest
 
