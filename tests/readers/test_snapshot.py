@@ -247,7 +247,10 @@ class VanishingHost(TreeHost):
 def test_files_that_vanish_while_they_are_read_are_no_failure(place: str, accesses: int) -> None:
     snapshot = read(VanishingHost(SMALL, place, accesses))
     check(snapshot)
-    assert {entry.errno for entry in snapshot.unknown} <= {"ENOENT", "ENOTDIR", "EBUSY"}
+    # Without the node of its group a descriptor does not say which device it is of.
+    stray = {"/proc/*/maps": "ENODATA"} if place.startswith(f"/proc/{HOLDER}/fd") else {}
+    for entry in snapshot.unknown:
+        assert entry.errno in ("ENOENT", "ENOTDIR", "EBUSY", stray.get(entry.path)), entry
 
 
 @pytest.mark.parametrize("content", _HOSTILE, ids=lambda content: repr(content[:12]))
