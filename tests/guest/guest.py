@@ -27,7 +27,7 @@ from tests.guest.qmp import Monitor
 from tests.guest.topologies import DEVICES, VIRTIO, Topology
 
 CHECKOUT = Path(__file__).parents[2]
-BOOT_TIMEOUT = 180.0
+BOOT_TIMEOUT = 120.0
 JOB_TIMEOUT = 90.0
 _ANSWER_TIMEOUT = 30.0
 _KEPT_RUNS = 20
