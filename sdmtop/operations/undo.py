@@ -154,15 +154,22 @@ def _choose(host: Host, entries: Sequence[Entry], number: int | None) -> Entry:
             raise NothingToDoError(f"plan {number}: plan {entry.undone_by} has undone it")
         return entry
     for entry in reversed(entries):
+        begun = entry.begun
         ended = entry.ended.ending if entry.ended is not None else None
         if (
             is_of_this_boot(host, entry)
             and entry.undone_by is None
             and ended != "rolled back"
-            and (entry.begun.plan.operation != "undo" or ended != "done")
-            and steps_done(host, entry)
+            and (begun.plan.operation != "undo" or ended != "done")
         ):
-            return entry
+            if steps_done(host, entry):
+                return entry
+            if ended is None and not entry.is_running:
+                # Whoever wants that one undone does not mean the plan before it.
+                raise NothingToDoError(
+                    f"plan {begun.number} ({begun.plan.command}): it was cut short before it had "
+                    "done anything; an earlier plan is undone by its number"
+                )
     raise NothingToDoError("the journal has nothing to undo since this host was booted")
 
 

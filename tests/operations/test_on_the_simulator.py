@@ -280,6 +280,18 @@ def test_what_a_process_still_holds_is_not_finished_by_another() -> None:
         plan_finish(*bench.now, bench.store.journal.entries(), number=1)
 
 
+@pytest.mark.usefixtures("mortal")
+def test_a_plan_that_was_killed_before_it_did_anything_shields_the_one_before_it() -> None:
+    bench, _ = faulty(2, "killed before")  # The override, the bind; then the unbind.
+    bench.run(plan_attach(*bench.now, [EDU]))
+    with pytest.raises(Killed):
+        bench.run(plan_attach(*bench.now, [VF]))
+    entries = bench.store.journal.entries()
+    with pytest.raises(NothingToDoError, match=r"plan 2 \(sdmtop attach .*\): it was cut short"):
+        plan_undo(*bench.now, entries)
+    assert bench.run(plan_undo(*bench.now, entries, number=1)).ending == "done"
+
+
 def killed(name: str, step: int, wrong: Wrong) -> tuple[Bench, Snapshot, Plan]:
     """A bench whose process was killed at this step and begun anew; how it was; the plan."""
     bench, _ = faulty(step, wrong)
