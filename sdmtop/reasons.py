@@ -5,7 +5,7 @@ This is what dims a key. What else stands against an operation, its plan says.
 
 from sdmtop.conclusions import holders
 from sdmtop.model import Device, Sdmdev, Snapshot
-from sdmtop.readers.groups import is_vfio
+from sdmtop.readers.groups import ONLY_BRIDGES, is_bridge, is_vfio
 
 _MDEVS = ("sdmdev", "mdev")
 
@@ -18,6 +18,8 @@ def not_to_attach(snapshot: Snapshot, target: str) -> str | None:
     devices = _devices(snapshot, target)
     if not devices:
         return f"{target} is no device, group or queue"
+    if target.startswith("group/") and all(map(is_bridge, devices)):
+        return f"{target} has {ONLY_BRIDGES}"
     groups = {one.id: one for one in snapshot.groups}
     if all(
         device.driver is not None

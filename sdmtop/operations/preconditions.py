@@ -18,9 +18,9 @@ from sdmtop.conclusions import blindness, holders
 from sdmtop.operations.blast import blast_radius
 from sdmtop.operations.facts import now
 from sdmtop.operations.plan import Call, Open, Verdict, Write
-from sdmtop.operations.targets import MDEVS, find_queue, is_bridge
+from sdmtop.operations.targets import MDEVS, find_queue
 from sdmtop.places import state_directory
-from sdmtop.readers.groups import GROUPS, is_vfio, uses_dma
+from sdmtop.readers.groups import GROUPS, is_bridge, is_vfio, uses_dma
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from sdmtop.errors import NothingToDoError
+from sdmtop.readers.groups import ONLY_BRIDGES, is_bridge
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     from sdmtop.model import Device, IommuGroup, MdevType, Sdmdev, Snapshot
 
@@ -19,12 +20,13 @@ class Targets(NamedTuple):
     queues: tuple[Sdmdev, ...]
 
 
-def find_targets(snapshot: Snapshot, names: Iterable[str]) -> Targets:
+def find_targets(snapshot: Snapshot, names: Sequence[str]) -> Targets:
     """The devices and queues of these TARGETs.
 
     A group is its queue, or all of its devices but bridges, which do not stand in VFIO's way.
 
-    Raises `NothingToDoError` for a name that means nothing on this host.
+    Raises `NothingToDoError` for a name that means nothing on this host, and where bridges are all
+    that there is.
     """
     devices: dict[str, Device] = {}
     queues: dict[str, Sdmdev] = {}
@@ -46,6 +48,8 @@ def find_targets(snapshot: Snapshot, names: Iterable[str]) -> Targets:
         else:
             device = find_device(snapshot, name)
             devices[device.address] = device
+    if names and not devices and not queues:
+        raise NothingToDoError(f"{', '.join(names)}: {ONLY_BRIDGES}")
     return Targets(tuple(devices.values()), tuple(queues.values()))
 
 
@@ -85,8 +89,3 @@ def find_type(snapshot: Snapshot, name: str) -> MdevType:
         ):
             return type_
     raise NothingToDoError(f"{name}: there is no such parent and type of mdev")
-
-
-def is_bridge(device: Device) -> bool:
-    """Whether other devices are behind it (PCI class 06xx)."""
-    return (device.class_ or "").startswith("0x06")

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from typing import Any, Literal
 
     from sdmtop.backends.base import Host
+    from sdmtop.model import Device
     from sdmtop.readers.unknowns import Unknowns
 
 GROUPS = "/sys/kernel/iommu_groups"
@@ -19,6 +20,9 @@ EMULATED = "vfio-noiommu"
 
 UNSAFE = "no IOMMU: VFIO's unsafe noiommu mode only"
 """Why a device in such a group cannot be given to a process safely."""
+
+ONLY_BRIDGES = "nothing but bridges, which do not stand in VFIO's way"
+"""What a group has that cannot be attached, and need not be."""
 
 _MANAGED = frozenset({"pcieport", "pci-stub", "fsl_mc_dprc"})
 
@@ -80,6 +84,11 @@ def _name(host: "Host", path: str, unknowns: "Unknowns") -> str | None:
 def is_vfio(driver: str) -> bool:
     """Whether a driver hands its device to VFIO: vfio-pci, mlx5_vfio_pci, vfio-platform, ..."""
     return "vfio" in driver
+
+
+def is_bridge(device: "Device") -> bool:
+    """Whether other devices are behind it (PCI class 06xx)."""
+    return (device.class_ or "").startswith("0x06")
 
 
 def uses_dma(driver: str) -> bool:

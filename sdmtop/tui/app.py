@@ -446,8 +446,11 @@ class Console(App[None]):
 
         target = self._tree.cursor
         if target is not None:
-            self.push_screen(SelftestScreen(self._session, target))
+            self.push_screen(SelftestScreen(self._session, target), self._tested)
             self._show_footer()
+
+    def _tested(self, why_not: str | None) -> None:
+        self.say(f"Self-test: {why_not}" if why_not else "")
 
     # -- operations --
 

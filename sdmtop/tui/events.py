@@ -58,8 +58,9 @@ class Events(SamplePane):
         return f"5 Events ({', '.join(notes)})"
 
     def nothing(self) -> str:
-        """Say that there is something, but not of what is asked for."""
-        return "  nothing like that has happened" if self.sample and self.sample.happenings else ""
+        """Say that nothing has happened, or nothing of what is asked for."""
+        some = self.sample is not None and self.sample.happenings
+        return f"  nothing {'like that ' if some else ''}has happened"
 
     def make_keys(self, sample: Sample) -> Sequence[str]:
         """A line a happening that is asked for."""

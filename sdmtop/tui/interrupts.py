@@ -40,7 +40,7 @@ class Interrupts(SamplePane):
         irq = f"4 {cell('IRQ', self._irq_cells - 1)} {'/S':>5}"
         if self.as_map:
             dist = " DIST" if self._has_nodes else ""
-            return f"{irq} {self._map_title()}{dist} WHO (each shade: ten times more)"
+            return f"{irq} {self._map_title()}{dist} WHO (shades: x10)"
         spark, count = self._spark_cells, self._count_cells
         affinity = f" {'AFFINITY':<8} DIST" if self._roomy else ""
         total = f"{'HISTORY' if self._roomy else 'HIST':<{spark}} {'TOTAL':>{count}}"

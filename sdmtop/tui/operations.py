@@ -104,6 +104,7 @@ class PlanScreen(ModalScreen[bool]):
         width: 110; max-width: 100%; height: 90%; border: round $primary; background: $surface;
         border-subtitle-color: $text;
     }
+    PlanScreen.-brief > Vertical { height: 9; }
     PlanScreen Lines { height: 1fr; }
     PlanScreen #demand { height: auto; max-height: 6; padding: 0 1; background: $panel; }
     PlanScreen Input { visibility: hidden; width: 1fr; }
@@ -181,6 +182,7 @@ class PlanScreen(ModalScreen[bool]):
             case Result() as result:
                 self._show_result(result)
             case Failed(why=why):
+                self.set_class(self._plan is None, "-brief")
                 self._finish([f"  not done: {why}"])
             case Late(what=what):
                 self._finish([*self._told, f"  {what}"])

@@ -109,8 +109,8 @@ class Detail(LinesPane):
         return ((cell(self._lines[key], self.line_width), "plain"),)
 
 
-class SelftestScreen(Screen[None]):
-    """One target: asked, run, watched, cancelled."""
+class SelftestScreen(Screen[str]):
+    """One target: asked, run, watched, cancelled. Its result is why there is nothing to run."""
 
     CSS = """
     SelftestScreen #tests-head { text-style: bold; background: $primary; }
@@ -185,6 +185,9 @@ class SelftestScreen(Screen[None]):
         self.query_one(Detail).tell("What is taken first, and given back after", lines)
 
     def _end(self, ended: Ended) -> None:
+        if not self._is_ready:
+            self.dismiss(ended.trouble)
+            return
         self._is_running = False
         self._matrix.running = None
         results = [*self._matrix.results.values()]

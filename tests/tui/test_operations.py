@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 from textual.pilot import Pilot
@@ -237,6 +238,27 @@ def test_a_host_that_may_not_be_changed_says_so_at_the_key(host: SimulatorHost) 
         assert not isinstance(pilot.app.screen, PlanScreen)
         footer = pilot.app.query_one(FooterBar).render_line(0).text
         assert "Attach: not today" in footer
+
+    play(host, scene)
+
+
+def test_where_there_is_no_plan_the_dialog_is_as_small_as_its_sentence(
+    host: SimulatorHost,
+) -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        pilot.app.query_one("#tree", LinesPane).select(EDU)
+        await pilot.pause()
+        app: Any = pilot.app
+        app._undo(None)
+        await pilot.pause()
+        await until(pilot, lambda: is_over(pilot))
+        await pilot.pause()
+        lines = screen_lines(pilot.app)
+        top, bottom = (
+            next(row for row, line in enumerate(lines) if corner in line) for corner in "╭╰"
+        )
+        assert bottom - top < 10
+        assert any("not done: the journal has nothing to undo" in line for line in lines)
 
     play(host, scene)
 

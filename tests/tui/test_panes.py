@@ -372,6 +372,22 @@ def test_a_meaning_of_which_next_to_nothing_would_be_left_gives_way() -> None:
     play(scene)
 
 
+def test_what_the_shades_of_the_map_mean_is_never_cut() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await pilot.press("m")
+        await pilot.pause()
+        assert text_of(pilot, "interrupts").splitlines()[0].rstrip().endswith("(shades: x10)")
+
+    play(scene, two_nodes())
+
+
+def test_where_nothing_has_happened_the_events_say_so() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        assert "nothing has happened" in text_of(pilot, "events")
+
+    play(scene)
+
+
 async def press_and_read(pilot: Pilot[None], *keys: str) -> str:
     """What the footer says after these keys."""
     await pilot.press(*keys)

@@ -18,7 +18,7 @@ from sdmtop.tui.lines import LinesPane
 from sdmtop.tui.selftests import Detail, Matrix, SelftestScreen
 from tests.hosts import box
 from tests.selftests.liar import LyingHost
-from tests.tui.still import StillSampler, console
+from tests.tui.still import StillSampler, console, screen_lines
 
 EDU = "0000:01:00.0"
 Scene = Callable[[Pilot[None]], Awaitable[None]]
@@ -198,6 +198,20 @@ def test_a_start_of_the_console_gives_back_what_a_killed_run_had_taken(
 
     asyncio.run(run())
     assert read_snapshot(host).devices == before
+
+
+def test_where_no_test_applies_the_footer_says_so_and_the_page_is_gone() -> None:
+    async def run() -> None:
+        app = console(LyingHost("edu"))
+        async with app.run_test(size=(120, 40)) as pilot:
+            await pilot.pause()
+            assert app.query_one("#tree", LinesPane).select("group/0")
+            await pilot.press("t")
+            await until(pilot, lambda: not isinstance(app.screen, SelftestScreen))
+            await pilot.pause()
+            assert "Self-test: no test applies to group/0" in screen_lines(app)[-1]
+
+    asyncio.run(run())
 
 
 def test_where_nothing_may_be_changed_the_key_says_why() -> None:
