@@ -195,6 +195,7 @@ def test_a_start_of_the_console_gives_back_what_a_killed_run_had_taken(
             (told,) = app.sampler.timeline.all()
             assert told.kind == "changed"
             assert told.text.endswith("left by a self-test that was killed: given back")
+            await pilot.pause()  # What is said of it is on the screen before that goes.
 
     asyncio.run(run())
     assert read_snapshot(host).devices == before
