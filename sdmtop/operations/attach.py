@@ -136,17 +136,23 @@ def _override(draft: Draft, device: Device, driver: str) -> None:
     if override.value is None:
         draft.refuse(device.address, f"bus {device.bus} has no driver_override on this kernel")
     elif override.value != driver:
-        draft.identify(override)
-        old = "\n" if override.value == NO_OVERRIDE else override.value
-        draft.step(
-            device.address,
-            f"let only {driver} bind to {device.address}",
-            Write(override.path, driver),
-            before=(override,),
-            after=(Fact(override.kind, override.path, driver),),
-            inverse=Write(override.path, old),
-            inverse_title=f"set the override of {device.address} back",
-        )
+        title = f"let only {driver} bind to {device.address}"
+        override_step(draft, device, override, driver, title)
+
+
+def override_step(draft: Draft, device: Device, override: Fact, value: str, title: str) -> None:
+    """Set the override of a device, which is another one now."""
+    new, old = ("\n" if one in (None, NO_OVERRIDE) else one for one in (value, override.value))
+    draft.identify(override)
+    draft.step(
+        device.address,
+        title,
+        Write(override.path, new),
+        before=(override,),
+        after=(Fact(override.kind, override.path, value),),
+        inverse=Write(override.path, old),
+        inverse_title=f"set the override of {device.address} back",
+    )
 
 
 def unbind_steps(draft: Draft, device: Device) -> None:
@@ -163,15 +169,20 @@ def unbind_steps(draft: Draft, device: Device) -> None:
     for queue in reversed(draft.snapshot.sdmdevs):
         if queue.parent == device.address and queue.kind in MDEVS:
             removal_steps(draft, queue)
-    drivers = f"/sys/bus/{device.bus}/drivers"
+    unbind_step(draft, device, device.driver)
+
+
+def unbind_step(draft: Draft, device: Device, driver: str) -> None:
+    """Take a device from the driver that it has."""
+    link, drivers = f"{device.path}/driver", f"/sys/bus/{device.bus}/drivers"
     draft.step(
         device.address,
-        f"unbind {device.address} from {device.driver}",
-        Write(f"{drivers}/{device.driver}/unbind", device.address),
-        before=(Fact("link", f"{device.path}/driver", device.driver),),
-        after=(Fact("link", f"{device.path}/driver", None),),
-        inverse=Write(f"{drivers}/{device.driver}/bind", device.address),
-        inverse_title=f"bind {device.address} to {device.driver} again",
+        f"unbind {device.address} from {driver}",
+        Write(f"{drivers}/{driver}/unbind", device.address),
+        before=(Fact("link", link, driver),),
+        after=(Fact("link", link, None),),
+        inverse=Write(f"{drivers}/{driver}/bind", device.address),
+        inverse_title=f"bind {device.address} to {driver} again",
     )
 
 

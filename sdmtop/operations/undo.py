@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from sdmtop.errors import NothingToDoError, RefusedError
 from sdmtop.operations import equivalents
+from sdmtop.operations.attach import NO_OVERRIDE, override_step, unbind_step
 from sdmtop.operations.draft import Draft
 from sdmtop.operations.facts import all_hold, now
 from sdmtop.operations.journal import boot_id
@@ -300,7 +301,7 @@ def _give_back_all(
             yield entry.begun.number
     for device in rest:
         if device.driver is not None and is_vfio(device.driver):
-            _probe(draft, device)
+            _probe(draft, device, device.driver)
 
 
 def _has_attached(host: Host, entry: Entry, device: Device) -> bool:
@@ -318,36 +319,20 @@ def _has_attached(host: Host, entry: Entry, device: Device) -> bool:
     )
 
 
-def _probe(draft: Draft, device: Device) -> None:
+def _probe(draft: Draft, device: Device, driver: str) -> None:
     """Without a memory of it: take the override away, and let the kernel look for a driver."""
-    path, bus, driver = device.path, device.bus, device.driver
+    path = device.path
     draft.identify_device(device)
     draft.lock_device(device)
-    draft.step(
-        device.address,
-        f"unbind {device.address} from {driver}",
-        Write(f"/sys/bus/{bus}/drivers/{driver}/unbind", device.address),
-        before=(Fact("link", f"{path}/driver", driver),),
-        after=(Fact("link", f"{path}/driver", None),),
-        inverse=Write(f"/sys/bus/{bus}/drivers/{driver}/bind", device.address),
-        inverse_title=f"bind {device.address} to {driver} again",
-    )
+    unbind_step(draft, device, driver)
     override = now(draft.host, "text", f"{path}/driver_override")
-    if override.value not in (None, "(null)"):
-        draft.identify(override)
-        draft.step(
-            device.address,
-            f"let any driver bind to {device.address}",
-            Write(override.path, "\n"),
-            before=(override,),
-            after=(Fact(override.kind, override.path, "(null)"),),
-            inverse=Write(override.path, override.value),
-            inverse_title=f"set the override of {device.address} back",
-        )
+    if override.value not in (None, NO_OVERRIDE):
+        title = f"let any driver bind to {device.address}"
+        override_step(draft, device, override, NO_OVERRIDE, title)
     draft.step(
         device.address,
         f"have the kernel look for a driver for {device.address}",
-        Write(f"/sys/bus/{bus}/drivers_probe", device.address),
+        Write(f"/sys/bus/{device.bus}/drivers_probe", device.address),
         before=(Fact("link", f"{path}/driver", None),),
         after=(Fact("link", f"{path}/driver", ANY),),
         inverse=Write(f"{path}/driver/unbind", device.address),
