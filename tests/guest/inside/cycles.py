@@ -16,26 +16,10 @@ from sdmtop.operations.kept import Kept
 from sdmtop.operations.store import open_store
 from sdmtop.operations.undo import plan_detach
 from sdmtop.readers.snapshot import read_snapshot
+from tests.guest.inside.sequences import DirectWrite
 
 _WITH_CHILDREN = 5
 """Cycles."""
-
-
-class _Written:
-    """A write that has ended."""
-
-    pid = None
-
-    def __init__(self, error: OSError | None) -> None:
-        self._error = error
-
-    def wait(self, seconds: float) -> bool:
-        del seconds
-        return True
-
-    def result(self) -> None:
-        if self._error is not None:
-            raise self._error
 
 
 class _Childless:
@@ -48,12 +32,7 @@ class _Childless:
         return getattr(self._host, name)
 
     def write(self, path: str, data: bytes) -> Write:
-        try:
-            with open(path, "wb", buffering=0) as file:
-                file.write(data)
-        except OSError as error:
-            return _Written(error)
-        return _Written(None)
+        return DirectWrite(path, data)
 
 
 def main() -> None:

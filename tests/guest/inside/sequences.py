@@ -81,7 +81,9 @@ class ForkedWrite:
 
 
 class DirectWrite:
-    """A write that cannot have to wait: nobody holds a device."""
+    """A write by this process, that cannot have to wait: nobody holds a device."""
+
+    pid: int | None = None
 
     def __init__(self, path: str, data: bytes) -> None:
         self._error: OSError | None = None
@@ -91,7 +93,8 @@ class DirectWrite:
         except OSError as error:
             self._error = error
 
-    def wait(self, _seconds: float) -> bool:
+    def wait(self, seconds: float) -> bool:
+        del seconds
         return True
 
     def result(self) -> None:
