@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from sdmtop.backends.base import Host
 from sdmtop.errors import NothingToDoError, RefusedError, sentence
 from sdmtop.model import Snapshot
+from sdmtop.operations import release
 from sdmtop.operations.attach import plan_attach
 from sdmtop.operations.execute import Consent, Progress, execute, gate
 from sdmtop.operations.journal import Entry
@@ -91,14 +92,9 @@ def look_back(session: Session) -> Iterator[str]:
 def let_go(session: Session) -> Iterator[str]:
     """Let go what the conversation holds, when it ends."""
     doing = session.operations
-    host, kept = doing.host, doing.kept
-    if not kept.plans:
-        return
-    held = tuple(kept.plans)
-    plan = patiently(host, lambda: plan_detach(host, read_snapshot(host), held, kept=kept))
-    consent = Consent(confirmed=True, typed=plan.phrase)  # Nobody else's, and the only way out.
-    result = execute(host, plan, store=doing.store, kept=kept, consent=consent)
-    yield from map(printable, result_lines(plan, result))
+    if doing.kept.plans:
+        plan, result = release.let_go(doing.host, doing.store, doing.kept)
+        yield from map(printable, result_lines(plan, result))
 
 
 def _names(session: Session, rest: str) -> list[str]:

@@ -112,18 +112,12 @@ def _signals() -> Iterator[threading.Event]:
 
 def _hold(host: Host, store: Store, kept: Kept, stopped: threading.Event) -> int:
     """Hold what was attached until a signal comes; then let it go."""
-    from sdmtop.operations.execute import Consent, execute
-    from sdmtop.operations.undo import plan_detach
+    from sdmtop.operations.release import let_go
     from sdmtop.operations.words import result_lines
-    from sdmtop.patience import patiently
-    from sdmtop.readers.snapshot import read_snapshot
 
     _print([f"holding {', '.join(kept.plans)}; ctrl+c lets go"])
     stopped.wait()
-    held = tuple(kept.plans)
-    plan = patiently(host, lambda: plan_detach(host, read_snapshot(host), held, kept=kept))
-    consent = Consent(confirmed=True, typed=plan.phrase)  # Nobody else's, and the only way out.
-    result = execute(host, plan, store=store, kept=kept, consent=consent)
+    plan, result = let_go(host, store, kept)
     _print(result_lines(plan, result))
     return _status(result)
 
