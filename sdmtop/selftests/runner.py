@@ -15,6 +15,7 @@ from sdmtop.backends.base import Host
 from sdmtop.errors import RefusedError
 from sdmtop.model import Snapshot
 from sdmtop.operations.journal import Verdict
+from sdmtop.patience import patiently
 from sdmtop.readers.snapshot import read_snapshot
 from sdmtop.selftests.aftermath import in_reach, left_behind
 from sdmtop.selftests.records import (
@@ -127,7 +128,7 @@ class Run:
         if not targets:
             return  # The checks of the box only look.
         ours = in_reach(self._snapshot, targets) | self._lent
-        after = read_snapshot(self._host)
+        after = patiently(self._host, read_snapshot, self._host)
         near, far = left_behind(self._host, self._snapshot, after, ours)
         if near or far:
             words = "; ".join(f"{one.what}: {one.expected} -> {one.got}" for one in near or far)
@@ -154,7 +155,8 @@ class Run:
             return
         self._lent.update(loan.queues)
         try:
-            yield from self._run(group, read_snapshot(self._host), loan.queues)
+            snapshot = patiently(self._host, read_snapshot, self._host)
+            yield from self._run(group, snapshot, loan.queues)
         finally:
             trouble = (
                 "a test on it has not ended: 'sdmtop undo' gives it back once that has"

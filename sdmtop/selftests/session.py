@@ -11,6 +11,7 @@ from sdmtop.operations.journal import Judged
 from sdmtop.operations.plan import Plan
 from sdmtop.operations.recovery import give_back_leftovers
 from sdmtop.operations.words import plan_lines
+from sdmtop.patience import patiently
 from sdmtop.readers.snapshot import read_snapshot
 from sdmtop.selftests import registry
 from sdmtop.selftests.history import History, history, last
@@ -104,7 +105,7 @@ class Session:
         store = self._console.store
         lender = Lender(self._host, store=store)
         said = tuple(text for _, text in give_back_leftovers(self._host, store))
-        snapshot = read_snapshot(self._host)
+        snapshot = patiently(self._host, read_snapshot, self._host)
         self._jobs = registry.jobs(registry.TESTS, self._host, snapshot, self._target)
         if not self._jobs:
             self._tell(Ended(f"no test applies to {self._target}"))

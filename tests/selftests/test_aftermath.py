@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -50,6 +51,41 @@ def left(host: LyingHost, does: Callable[[], None], target: str = EDU) -> Result
 
 def group_of(host: LyingHost, address: str) -> int | None:
     return next(one.group for one in read_snapshot(host).devices if one.address == address)
+
+
+class HangingHost(LyingHost):
+    """A model in which the reading of one file does not return before the end of the test."""
+
+    hanging = ""
+
+    def __init__(self, scenario: str) -> None:
+        super().__init__(scenario)
+        self.released = threading.Event()
+
+    def read(self, path: str, limit: int = 65536) -> bytes:
+        text = super().read(path, limit)
+        if path == self.hanging:
+            self.released.wait(30)
+        return text
+
+
+def test_a_file_that_hangs_afterwards_does_not_keep_the_run_from_its_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sdmtop.patience.DEADLINE", 0.2)
+    host = HangingHost("edu")
+    found: list[Result] = []
+
+    def does() -> None:
+        host.hanging = "/proc/interrupts"
+
+    run = threading.Thread(target=lambda: found.extend(after(host, does)), daemon=True)
+    run.start()
+    run.join(20)
+    ended = not run.is_alive()
+    host.released.set()
+    assert ended
+    assert found[0].test == "x.careless"
 
 
 def test_a_driver_that_is_another_one() -> None:
