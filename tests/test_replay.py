@@ -25,8 +25,8 @@ def path(tmp_path: Path) -> str:
     return name
 
 
-@pytest.fixture
-def start(path: str) -> Iterator[Callable[[str], tuple[Replayer, Listener]]]:
+def replaying(path: str) -> Iterator[Callable[[str], tuple[Replayer, Listener]]]:
+    """What plays a recording, from a time if one is given, until the end of the test."""
     started = []
 
     def run(at: str) -> tuple[Replayer, Listener]:
@@ -39,6 +39,11 @@ def start(path: str) -> Iterator[Callable[[str], tuple[Replayer, Listener]]]:
     yield run
     for replayer in started:
         replayer.stop()
+
+
+@pytest.fixture
+def start(path: str) -> Iterator[Callable[[str], tuple[Replayer, Listener]]]:
+    yield from replaying(path)
 
 
 def showing(number: int) -> Callable[[Sample], bool]:
@@ -110,18 +115,7 @@ def growing(
     recorder: Recorder, tmp_path: Path
 ) -> Iterator[Callable[[str], tuple[Replayer, Listener]]]:
     del recorder  # It has begun.
-    started = []
-
-    def run(at: str) -> tuple[Replayer, Listener]:
-        replayer, listener = Replayer(f"replay:{tmp_path}/growing{at}"), Listener()
-        replayer.subscribe(listener)
-        replayer.start()
-        started.append(replayer)
-        return replayer, listener
-
-    yield run
-    for replayer in started:
-        replayer.stop()
+    yield from replaying(f"{tmp_path}/growing")
 
 
 def test_played_to_the_end_it_follows_the_recorder_that_is_still_writing(

@@ -51,7 +51,7 @@ from tests.backends.simulator.machines import (
     to_vfio,
     write,
 )
-from tests.operations.blast.box import DISK, NIC, OPERATOR, OTHER_NIC, Box
+from tests.operations.blast.box import DISK, NIC, OPERATOR, OTHER_NIC, Box, system_disk
 
 if TYPE_CHECKING:
     from sdmtop.backends.base import Host
@@ -88,16 +88,6 @@ def opened(host: SimulatorHost, address: str) -> Other:
     qemu.ioctl(container, uapi.SET_IOMMU, uapi.TYPE1V2)
     qemu.ioctl(node, uapi.GROUP_GET_DEVICE_FD, bytearray(address.encode() + b"\0"))
     return qemu
-
-
-def system_disk() -> Box:
-    """An NVMe disk, half of a mirror with the root."""
-    box = Box()
-    box.disk()
-    box.partition("nvme0n1p2", "259:2")
-    box.holder("md0", "9:0", "nvme0n1p2", md__level="raid1")
-    box.mount("9:0 / / rw - ext4 /dev/md0 rw")
-    return box
 
 
 def test_1_the_system_disk_is_unbound_below_lvm_or_raid() -> None:

@@ -15,7 +15,7 @@ from sdmtop.operations.attach import plan_attach
 from sdmtop.operations.plan import Plan
 from sdmtop.operations.session import Failed, Means, Session, Update
 from sdmtop.readers.snapshot import read_snapshot
-from tests.operations.blast.box import DISK, Box
+from tests.operations.blast.box import DISK, Box, system_disk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -143,11 +143,7 @@ def test_what_answers_after_all_is_read_by_the_next_plan(
 
 def test_whatever_does_not_answer_no_plan_looks_safe_for_that() -> None:
     """Each path in turn that planning reads: the root is refused, or there is a doubt."""
-    box = Box()
-    box.disk()
-    box.partition("nvme0n1p2", "259:2")
-    box.holder("md0", "9:0", "nvme0n1p2", md__level="raid1")
-    box.mount("9:0 / / rw - ext4 /dev/md0 rw")
+    box = system_disk()
     box.host()
     host = NotedHost(box.entries)
     plan_attach(host, read_snapshot(host), [DISK])

@@ -245,3 +245,13 @@ def rdev(number: str) -> int:
 def word(address: IPv4Address) -> str:
     """An address as `/proc/net` prints it: a word of the CPU."""
     return f"{int.from_bytes(address.packed, sys.byteorder):08X}"
+
+
+def system_disk() -> Box:
+    """An NVMe disk, half of a mirror with the root."""
+    box = Box()
+    box.disk()
+    box.partition("nvme0n1p2", "259:2")
+    box.holder("md0", "9:0", "nvme0n1p2", md__level="raid1")
+    box.mount("9:0 / / rw - ext4 /dev/md0 rw")
+    return box
