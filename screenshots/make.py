@@ -24,8 +24,8 @@ from sdmtop.backends.base import open_host
 from sdmtop.backends.simulator.host import SimulatorHost
 from sdmtop.tui.bars import Bar
 from sdmtop.tui.lines import LinesPane
-from sdmtop.tui.operations import Lines
 from sdmtop.tui.selftests import Matrix
+from sdmtop.tui.told import Lines
 from tests.tui.still import StillSampler, console
 
 HERE = Path(__file__).parent

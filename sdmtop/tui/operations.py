@@ -1,11 +1,8 @@
 """Operations in the console: the plan before anything is done, its steps, the journal."""
 
-import re
-from collections.abc import Callable, Iterable, Sequence
-from textwrap import wrap
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
-from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
@@ -21,69 +18,13 @@ from sdmtop.operations.journal import Entry
 from sdmtop.operations.plan import Plan
 from sdmtop.operations.session import Failed, Late, Means, Session, Update
 from sdmtop.operations.words import demand, entry_lines, plan_lines, result_lines, state_of
-from sdmtop.text import cell, printable
+from sdmtop.text import printable
 from sdmtop.tui.bars import Bar
-from sdmtop.tui.lines import Content, LinesPane
+from sdmtop.tui.lines import LinesPane
+from sdmtop.tui.told import Lines
 
 Maker = Callable[[Means, bool], Plan]
 """Makes a plan; True: for the targets only, not for what else is in their groups."""
-
-_STYLES = {"+": "good", "!": "warn", "?": "warn", "x": "bad"}
-"""By the sign that begins a verdict."""
-
-_HANG = re.compile(r" *([+!?x] \w+ +|(?:do|check|undo) +|\d+\. +)?")
-"""What the rest of a line hangs from: its sign and word, its label, its number."""
-
-
-class Lines(LinesPane):
-    """Lines of text, whole: what does not fit goes on in the next; verdicts in their colour."""
-
-    def __init__(self, *, id: str) -> None:  # noqa: A002 (Textual's own word)
-        super().__init__(id=id)
-        self._heading = ""
-        self._told: Sequence[str] = ()
-        self._lines: dict[str, tuple[str, str]] = {}
-        """(text, style) by key."""
-
-    def tell(self, heading: str, lines: Iterable[str], *, end: bool = False) -> None:
-        """Show these lines; with `end`, the last of them."""
-        self._heading = heading
-        self._told = [printable(line) for line in lines]
-        self._wrap()
-        if end:
-            self.action_edge(1)
-
-    def on_resize(self, event: events.Resize) -> None:
-        """Wrap anew."""
-        super().on_resize(event)
-        self._wrap()
-
-    def _wrap(self) -> None:
-        self._lines = {}
-        for number, line in enumerate(self._told):
-            style = _STYLES.get(line[2:3], "plain") if line[3:4] == " " else "plain"
-            hang = _HANG.match(line)
-            assert hang is not None  # noqa: S101 - it matches nothing, too
-            wrapped = wrap(
-                line,
-                # Room for the scrollbar, whether it is there yet or not.
-                max(self.size.width - 2, 20),
-                subsequent_indent=" " * (hang.end() if hang[1] else hang.end() + 2),
-                break_on_hyphens=False,
-            )
-            for part, text in enumerate(wrapped or [""]):
-                # The first part has the number of the line itself.
-                self._lines[f"{number}.{part}" if part else f"{number}"] = (text, style)
-        self.show_keys(list(self._lines))
-
-    def title(self) -> str:
-        """The heading."""
-        return cell(self._heading, self.line_width)
-
-    def content(self, key: str) -> Content:
-        """One line."""
-        text, style = self._lines[key]
-        return ((cell(text, self.line_width), style),)
 
 
 class Choice(Button):

@@ -18,6 +18,7 @@ from sdmtop.selftests.session import Ended, Ready, Session, Update
 from sdmtop.text import cell, printable
 from sdmtop.tui.bars import Bar
 from sdmtop.tui.lines import Content, LinesPane
+from sdmtop.tui.told import Lines
 
 _MARKS = {"pass": ("✓ pass", "good"), "fail": ("✗ FAIL", "bad"), "skip": ("- skip", "dim")}
 _RUNNING = ("▸ runs", "accent")
@@ -86,29 +87,6 @@ class Matrix(LinesPane):
         return _WAITING if place in self.jobs else ("", "plain")
 
 
-class Detail(LinesPane):
-    """Text: what would be taken, or what the selected test has seen."""
-
-    def __init__(self, *, id: str) -> None:  # noqa: A002 (Textual's own word)
-        super().__init__(id=id)
-        self._heading = ""
-        self._lines: dict[str, str] = {}
-
-    def tell(self, heading: str, lines: Sequence[str]) -> None:
-        """Show these lines."""
-        self._heading = heading
-        self._lines = {f"{number}": line for number, line in enumerate(lines)}
-        self.show_keys(list(self._lines))
-
-    def title(self) -> str:
-        """The heading."""
-        return self._heading
-
-    def content(self, key: str) -> Content:
-        """One line."""
-        return ((cell(self._lines[key], self.line_width), "plain"),)
-
-
 class SelftestScreen(Screen[str]):
     """One target: asked, run, watched, cancelled. Its result is why there is nothing to run."""
 
@@ -144,7 +122,7 @@ class SelftestScreen(Screen[str]):
         """State, matrix, evidence, keys."""
         yield Bar(id="tests-head")
         yield Matrix(id="matrix")
-        yield Detail(id="evidence")
+        yield Lines(id="evidence")
         yield Bar(id="tests-foot")
 
     def on_mount(self) -> None:
@@ -182,7 +160,7 @@ class SelftestScreen(Screen[str]):
         self._ends = f"{len(ready.jobs)} tests: enter runs them"
         taken = ready.lines or ("nothing: all that is needed is free",)
         lines = [*ready.said, *taken]
-        self.query_one(Detail).tell("What is taken first, and given back after", lines)
+        self.query_one(Lines).tell("What is taken first, and given back after", lines)
 
     def _end(self, ended: Ended) -> None:
         if not self._is_ready:
@@ -220,7 +198,7 @@ class SelftestScreen(Screen[str]):
             lines += evidence_lines(result)
             if earlier := self._matrix.before.get((result.test, result.target)):
                 lines.append(f"before: {history_line(earlier)}")
-        self.query_one(Detail).tell(f"Evidence of {test}", lines)
+        self.query_one(Lines).tell(f"Evidence of {test}", lines)
 
     @property
     def _matrix(self) -> Matrix:

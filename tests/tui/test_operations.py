@@ -10,10 +10,14 @@ from textual.widgets import Button, Input, Static
 
 from sdmtop.backends.simulator.host import SimulatorHost
 from sdmtop.backends.simulator.scenario import read_scenario
+from sdmtop.operations.plan import Verdict, VerdictKind
+from sdmtop.operations.words import verdict_lines
 from sdmtop.readers.snapshot import read_snapshot
+from sdmtop.text import cell
 from sdmtop.tui.bars import FooterBar
 from sdmtop.tui.lines import LinesPane
-from sdmtop.tui.operations import JournalScreen, Lines, PlanScreen
+from sdmtop.tui.operations import JournalScreen, PlanScreen
+from sdmtop.tui.told import Lines
 from tests.operations.bench import EDU, NIC, SCENARIO, TWIN, UUID, ZIP
 from tests.tui.still import console, screen_lines
 
@@ -146,6 +150,24 @@ def test_the_rest_of_a_verdict_stands_below_what_it_is_about(
         assert len(verdicts) > sum(line[3] in "+!?x" for line in verdicts) > 0
         assert {line[:13].strip() for line in verdicts} <= {"", "+ safe", "! unsafe", "? unknown"}
         assert all(line[13] != " " for line in verdicts)
+
+    play(host, scene)
+
+
+@pytest.mark.parametrize(
+    ("kind", "style"),
+    [("safe", "good"), ("unsafe", "warn"), ("unknown", "warn"), ("refused", "bad")],
+)
+def test_a_verdict_has_the_colour_of_what_it_says(
+    host: SimulatorHost, kind: VerdictKind, style: str
+) -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await plan(pilot, "a", NIC)
+        lines = pilot.app.screen.query_one(Lines)
+        (line, *_) = verdict_lines(Verdict(kind, NIC, "what it says", ()))
+        for shown in (line, f" {line}"):  # As in a result, and as in the dialog.
+            lines.tell("", [shown])
+            assert lines.content("0") == ((cell(shown, lines.line_width), style),)
 
     play(host, scene)
 

@@ -15,7 +15,8 @@ from sdmtop.selftests.runner import Need
 from sdmtop.tui.app import Console
 from sdmtop.tui.bars import Bar
 from sdmtop.tui.lines import LinesPane
-from sdmtop.tui.selftests import Detail, Matrix, SelftestScreen
+from sdmtop.tui.selftests import Matrix, SelftestScreen
+from sdmtop.tui.told import Lines
 from tests.hosts import box
 from tests.selftests.liar import LyingHost
 from tests.tui.still import StillSampler, console, screen_lines
@@ -59,8 +60,8 @@ def test_what_is_taken_is_shown_before_anything_is_done() -> None:
 
     async def scene(pilot: Pilot[None]) -> None:
         shown = "\n".join(
-            pilot.app.screen.query_one(Detail).content(key)[0][0]
-            for key in pilot.app.screen.query_one(Detail).keys
+            pilot.app.screen.query_one(Lines).content(key)[0][0]
+            for key in pilot.app.screen.query_one(Lines).keys
         )
         assert f"sdmtop selftest {EDU}" in shown
         assert "vfio-pci" in shown
@@ -107,10 +108,21 @@ def test_what_came_of_the_last_run_stands_there_before_the_next() -> None:
         await until(pilot, lambda: "passed" in head(pilot))
         assert matrix.select("edu.dma")
         await pilot.pause()
-        shown = pilot.app.screen.query_one(Detail)
+        shown = pilot.app.screen.query_one(Lines)
         assert any("before: 20" in shown.content(key)[0][0] for key in shown.keys)
 
     play(host, scene)
+
+
+def test_what_is_written_first_is_shown_in_full_however_long_it_is() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await pilot.resize_terminal(60, 30)
+        await pilot.pause()
+        lines = pilot.app.screen.query_one(Lines)
+        shown = "".join(lines.content(key)[0][0].strip() for key in lines.keys)
+        assert f"/sys/devices/pci0000:00/0000:00:01.0/{EDU}/driver_override" in shown
+
+    play(LyingHost("edu"), scene)
 
 
 def test_a_failure_is_selected_with_its_evidence() -> None:
@@ -124,7 +136,7 @@ def test_a_failure_is_selected_with_its_evidence() -> None:
         assert matrix.select("edu.identity")
         await pilot.pause()
         assert "✗ FAIL" in text(matrix)
-        shown = pilot.app.screen.query_one(Detail)
+        shown = pilot.app.screen.query_one(Lines)
         assert any("0xffffffff (expected 0x010000ed)" in shown.content(key)[0][0]
                    for key in shown.keys)  # fmt: skip
 
@@ -142,7 +154,7 @@ def test_what_is_left_behind_gets_a_line_of_its_own(monkeypatch: pytest.MonkeyPa
         assert matrix.cursor == "selftest.restored"
         await pilot.pause()
         assert "selftest.restored" in text(matrix)
-        shown = pilot.app.screen.query_one(Detail)
+        shown = pilot.app.screen.query_one(Lines)
         lines = [shown.content(key)[0][0] for key in shown.keys]
         assert "there (expected not there)" in "\n".join(lines)
 
