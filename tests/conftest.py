@@ -8,3 +8,8 @@ from hypothesis import settings
 settings.register_profile("untimed", deadline=None)
 settings.register_profile("deep", deadline=None, max_examples=2000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "untimed"))
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """For `-n auto`: half of their time tests of the console wait for a screen to come to rest."""
+    return 2 * (os.cpu_count() or 1)
