@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -12,8 +13,16 @@ import pytest
 from tests.guest.conftest import EVERY_KERNEL, group_with, queue_of
 from tests.guest.eyes import glance
 from tests.guest.kernels import STOCK
-from tests.guest.scenes import QUEUE, VIRTUAL, create_queues, holding, load_sdmdev, make_idle
-from tests.guest.topologies import BRIDGED_NIC, EDU, NIC, NVME
+from tests.guest.scenes import (
+    QUEUE,
+    VIRTUAL,
+    create_queues,
+    holding,
+    load_sdmdev,
+    make_idle,
+    remove_queues,
+)
+from tests.guest.topologies import BRIDGED_NIC, EDU, NIC, NVME, TWINS
 
 if TYPE_CHECKING:
     from tests.guest.guest import Guest
@@ -118,6 +127,62 @@ def test_the_kernels_rule_for_domain_types_is_named(ready: Guest) -> None:
     done = ready.sdmtop("domain-type", group, "identity", "--dry-run", check=False)
     assert done.status == 3
     assert f"{NIC} is bound to e1000e" in done.text
+
+
+def test_a_domain_type_is_changed_and_changed_back(ready: Guest) -> None:
+    group = group_with(glance(ready), EDU)["id"]
+    device = f"/sys/bus/pci/devices/{EDU}"
+    remove_queues(ready)
+    ready.write(f"{device}/driver/unbind", EDU)
+    before = state(ready)
+    operate(ready, "domain-type", f"group/{group}", "identity", confirm=f"group/{group}")
+    assert ready.run("cat", f"{device}/iommu_group/type").text == "identity\n"
+    assert group_with(glance(ready), EDU)["domain_type"] == "identity"
+    operate(ready, "undo", confirm=f"group/{group}")
+    assert state(ready) == before
+    ready.write("/sys/bus/pci/drivers_probe", EDU)
+
+
+def test_interrupts_come_to_a_chosen_cpu_until_that_is_undone(ready: Guest) -> None:
+    (irq,) = interrupts_of(ready, EDU)
+    affinity = f"/proc/irq/{irq}/smp_affinity_list"
+    before = ready.run("cat", affinity).text
+    operate(ready, "affinity", EDU, "1", confirm=EDU)
+    assert ready.run("cat", affinity).text == "1\n"
+    operate(ready, "undo", confirm=EDU)
+    assert ready.run("cat", affinity).text == before == "0-1\n"
+
+
+def test_an_interrupt_that_the_kernel_manages_stays_where_it_is(ready: Guest) -> None:
+    irq = interrupts_of(ready, NVME)[-1]
+    affinity = f"/proc/irq/{irq}/smp_affinity_list"
+    before = ready.run("cat", affinity).text
+    told = operate(ready, "affinity", f"irq/{irq}", "0", confirm=f"irq/{irq}", status=1)
+    assert ("EIO" if ready.kernel.series == "6.1" else "EPERM") in told
+    assert ready.run("cat", affinity).text == before
+
+
+def test_a_reset_is_done_and_the_driver_goes_on(ready: Guest) -> None:
+    before, resets = state(ready), restarts_of_nvme(ready)
+    operate(ready, "reset", NVME, confirm=NVME)
+    assert restarts_of_nvme(ready) == resets + 1
+    assert state(ready) == before
+
+
+def test_what_cannot_be_reset_is_refused(ready: Guest) -> None:
+    refused = ready.sdmtop("reset", TWINS[0], "--dry-run", check=False)
+    assert refused.status == 3
+    assert "it has no way to be reset" in refused.text + refused.err.decode()
+
+
+def interrupts_of(guest: Guest, address: str) -> list[str]:
+    return guest.run("ls", f"/sys/bus/pci/devices/{address}/msi_irqs").text.split()
+
+
+def restarts_of_nvme(guest: Guest) -> int:
+    """What its driver says each time that it has set up the queues."""
+    said = re.compile(rf"nvme .*{NVME}|nvme nvme\d+: .*default/read/poll queues")
+    return sum(1 for line in guest.run("dmesg").text.splitlines() if said.search(line))
 
 
 def test_a_queue_is_held_in_the_foreground_and_let_go_by_a_signal(ready: Guest) -> None:
