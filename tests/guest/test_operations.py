@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.guest import witnesses
 from tests.guest.conftest import EVERY_KERNEL, group_with, queue_of
 from tests.guest.eyes import glance
 from tests.guest.kernels import STOCK
@@ -25,6 +25,8 @@ from tests.guest.scenes import (
 from tests.guest.topologies import BRIDGED_NIC, EDU, NIC, NVME, TWINS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.guest.guest import Guest
 
 pytestmark = [
@@ -48,6 +50,15 @@ def ready(guest: Guest) -> Guest:
     return guest
 
 
+@pytest.fixture
+def unbound(ready: Guest) -> Iterator[Guest]:
+    """The same, but the edu has no driver."""
+    remove_queues(ready)
+    ready.write(f"/sys/bus/pci/devices/{EDU}/driver/unbind", EDU)
+    yield ready
+    ready.write("/sys/bus/pci/drivers_probe", EDU)
+
+
 def state(guest: Guest) -> set[tuple[Any, ...]]:
     """What operations change, and nothing that time alone does."""
     snapshot = glance(guest)
@@ -61,6 +72,11 @@ def state(guest: Guest) -> set[tuple[Any, ...]]:
 
 def drivers(guest: Guest) -> dict[str, str | None]:
     return {one["address"]: one["driver"] for one in glance(guest)["devices"]}
+
+
+def starts_of_nvme(guest: Guest) -> int:
+    """Its driver says each time that it has set up the queues of a disk."""
+    return guest.run("dmesg").text.count("default/read/poll queues")
 
 
 def operate(guest: Guest, *arguments: str, confirm: str, status: int = 0) -> str:
@@ -129,22 +145,18 @@ def test_the_kernels_rule_for_domain_types_is_named(ready: Guest) -> None:
     assert f"{NIC} is bound to e1000e" in done.text
 
 
-def test_a_domain_type_is_changed_and_changed_back(ready: Guest) -> None:
-    group = group_with(glance(ready), EDU)["id"]
-    device = f"/sys/bus/pci/devices/{EDU}"
-    remove_queues(ready)
-    ready.write(f"{device}/driver/unbind", EDU)
-    before = state(ready)
-    operate(ready, "domain-type", f"group/{group}", "identity", confirm=f"group/{group}")
-    assert ready.run("cat", f"{device}/iommu_group/type").text == "identity\n"
-    assert group_with(glance(ready), EDU)["domain_type"] == "identity"
-    operate(ready, "undo", confirm=f"group/{group}")
-    assert state(ready) == before
-    ready.write("/sys/bus/pci/drivers_probe", EDU)
+def test_a_domain_type_is_changed_and_changed_back(unbound: Guest) -> None:
+    before = state(unbound)
+    group = group_with(glance(unbound), EDU)["id"]
+    operate(unbound, "domain-type", f"group/{group}", "identity", confirm=f"group/{group}")
+    assert unbound.run("cat", f"/sys/kernel/iommu_groups/{group}/type").text == "identity\n"
+    assert group_with(glance(unbound), EDU)["domain_type"] == "identity"
+    operate(unbound, "undo", confirm=f"group/{group}")
+    assert state(unbound) == before
 
 
 def test_interrupts_come_to_a_chosen_cpu_until_that_is_undone(ready: Guest) -> None:
-    (irq,) = interrupts_of(ready, EDU)
+    (irq,) = witnesses.msi_vectors(ready)[EDU]
     affinity = f"/proc/irq/{irq}/smp_affinity_list"
     before = ready.run("cat", affinity).text
     operate(ready, "affinity", EDU, "1", confirm=EDU)
@@ -154,7 +166,7 @@ def test_interrupts_come_to_a_chosen_cpu_until_that_is_undone(ready: Guest) -> N
 
 
 def test_an_interrupt_that_the_kernel_manages_stays_where_it_is(ready: Guest) -> None:
-    irq = interrupts_of(ready, NVME)[-1]
+    irq = witnesses.msi_vectors(ready)[NVME][-1]
     affinity = f"/proc/irq/{irq}/smp_affinity_list"
     before = ready.run("cat", affinity).text
     told = operate(ready, "affinity", f"irq/{irq}", "0", confirm=f"irq/{irq}", status=1)
@@ -163,9 +175,9 @@ def test_an_interrupt_that_the_kernel_manages_stays_where_it_is(ready: Guest) ->
 
 
 def test_a_reset_is_done_and_the_driver_goes_on(ready: Guest) -> None:
-    before, resets = state(ready), restarts_of_nvme(ready)
+    before, starts = state(ready), starts_of_nvme(ready)
     operate(ready, "reset", NVME, confirm=NVME)
-    assert restarts_of_nvme(ready) == resets + 1
+    assert starts_of_nvme(ready) == starts + 1
     assert state(ready) == before
 
 
@@ -173,16 +185,6 @@ def test_what_cannot_be_reset_is_refused(ready: Guest) -> None:
     refused = ready.sdmtop("reset", TWINS[0], "--dry-run", check=False)
     assert refused.status == 3
     assert "it has no way to be reset" in refused.text + refused.err.decode()
-
-
-def interrupts_of(guest: Guest, address: str) -> list[str]:
-    return guest.run("ls", f"/sys/bus/pci/devices/{address}/msi_irqs").text.split()
-
-
-def restarts_of_nvme(guest: Guest) -> int:
-    """What its driver says each time that it has set up the queues."""
-    said = re.compile(rf"nvme .*{NVME}|nvme nvme\d+: .*default/read/poll queues")
-    return sum(1 for line in guest.run("dmesg").text.splitlines() if said.search(line))
 
 
 def test_a_queue_is_held_in_the_foreground_and_let_go_by_a_signal(ready: Guest) -> None:
