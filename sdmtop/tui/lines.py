@@ -89,6 +89,9 @@ class LinesPane(ScrollView, can_focus=True):
         self.cursor: str | None = None
         self._rows: dict[str, int] = {}
         self._drawn: dict[int, tuple[int, Content]] = {}
+        """What stands on the screen, by the line of the widget: (row, content)."""
+        self._coming: dict[int, tuple[int, Content]] = {}
+        """What was found to be different, until it is drawn: a line is made once."""
         self._rich_styles: dict[str, Style] = {}
 
     # -- what a pane says ----------------------------------------------------------------------
@@ -127,13 +130,16 @@ class LinesPane(ScrollView, can_focus=True):
 
     def redraw(self) -> None:
         """Draw again the visible lines whose content is not what stands on the screen."""
+        self._coming = {}
         if not self.is_attached or not self.display:
             return
-        width = self.line_width
-        for y in range(self.size.height):
-            row, content = self._at(y)
-            if self._drawn.get(y) != (row, content):
-                self.refresh(Region(0, y, width, 1))
+        first, width = self.scroll_offset.y, self.line_width
+        for y in range(self.container_size.height):
+            line = self._at(y, first)
+            if self._drawn.get(y) != line:
+                self._coming[y] = line
+        if self._coming:
+            self.refresh(*(Region(0, y, width, 1) for y in self._coming))
 
     def select(self, key: str) -> bool:
         """Move the selection to a key and into view; False if there is no such line."""
@@ -151,8 +157,8 @@ class LinesPane(ScrollView, can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         """One line of the screen (Textual's line API)."""
-        row, content = self._at(y)
-        self._drawn[y] = (row, content)
+        row, content = line = self._line(y)
+        self._drawn[y] = line
         width = self.line_width
         base = self._style("heading" if row == -1 else "plain")
         if row >= 0 and self.keys[row] == self.cursor and (self.marks_always or self.has_focus):
@@ -178,11 +184,23 @@ class LinesPane(ScrollView, can_focus=True):
         self._drawn.clear()
         self._set_height()
 
-    def _at(self, y: int) -> tuple[int, Content]:
-        """(row, content) at a line of the widget; row -1 is the heading, -2 nothing."""
+    def _line(self, y: int) -> tuple[int, Content]:
+        """(row, content) at a line of the widget, to be drawn now."""
+        first = self.scroll_offset.y
+        coming = self._coming.pop(y, None)
+        # Scrolled meanwhile, another row stands there.
+        if coming is not None and coming[0] in (-2, -1, first + y - 1):
+            return coming
+        return self._at(y, first)
+
+    def _at(self, y: int, first: int) -> tuple[int, Content]:
+        """(row, content) at a line of the widget; row -1 is the heading, -2 nothing.
+
+        `first` is the row below the heading.
+        """
         if y == 0:
             return -1, ((self.title(), "plain"),)
-        row = self.scroll_offset.y + y - 1
+        row = first + y - 1
         if row >= len(self.keys):
             return -2, ((self.nothing(), "dim"),) if y == 1 and not self.keys else ()
         return row, self.content(self.keys[row])
@@ -190,7 +208,9 @@ class LinesPane(ScrollView, can_focus=True):
     @property
     def line_width(self) -> int:
         """Cells of a line: without the scrollbar, where there is one."""
-        return self.scrollable_content_region.width
+        # It is asked for with every line: `scrollable_content_region` would look the pane up on
+        # the screen each time.
+        return max(self.container_size.width - self.show_vertical_scrollbar, 0)
 
     def _set_height(self) -> None:
         self.virtual_size = Size(self.line_width, len(self.keys) + 1)

@@ -94,7 +94,7 @@ class TreePane(LinesPane):
 
     @property
     def _widths(self) -> Sequence[int]:
-        return self._outline.columns.widths(line_columns(self.size.width))
+        return self._outline.columns.widths(line_columns(self.container_size.width))
 
     def begin(self, outline: Outline, lines: Iterable[Line]) -> None:
         """Show these lines until there is a sample."""
