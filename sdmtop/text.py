@@ -66,12 +66,12 @@ def _escape(char: str) -> str:
 
 def width(text: str) -> int:
     """Terminal cells that printable text takes."""
-    return len(text) if text.isascii() else sum(map(_char_width, text))
+    return len(text) if _is_narrow(text) else sum(map(_char_width, text))
 
 
 def fit(text: str, cells: int) -> str:
     """Exactly `cells` cells of the text: padded, or cut with an ellipsis that says so."""
-    if text.isascii():
+    if _is_narrow(text):
         # A 64 KiB name costs no more than the cells that are shown of it.
         return text.ljust(cells) if len(text) <= cells else text[: max(cells - 1, 0)] + "…"[:cells]
     taken, used = [], 0
@@ -93,6 +93,11 @@ def cell(text: str, cells: int) -> str:
     return fit(printable(text[: 4 * cells]), cells)
 
 
+def _is_narrow(text: str) -> bool:
+    """Whether each character is known to take one cell: ASCII, and what we draw ourselves."""
+    return text.isascii() or _NARROW.issuperset(text)
+
+
 def _char_width(char: str) -> int:
     if char.isascii():
         return 1
@@ -111,6 +116,8 @@ _DRAWN = {
     **dict(zip(map(ord, "▾▸▴◂●○·…→←↑↓✓✗░▒▓"), "v>^<*o.~><^v+x.:#", strict=True)),
 }
 """What is drawn on the screen -> the ASCII character that stands for it, of the same width."""
+
+_NARROW = frozenset(map(chr, (*range(0x20, 0x7F), *_DRAWN)))
 
 
 class _Ascii(dict[int, str]):

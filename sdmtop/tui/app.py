@@ -158,6 +158,8 @@ class Console(App[None]):
         self._shown_target: str | None = None
         self._without_iommu = False
         self._room = (0, 0)
+        self._told: tuple[int, Now] | None = None
+        """What the footer was made of."""
         self._zoomed = False
         self._asked_pane: TreePane | Events | None = None
         self._force = force
@@ -212,7 +214,9 @@ class Console(App[None]):
     @property
     def _stands(self) -> bool:
         """Whether the panes are there: when we leave, timers outlive them for a moment."""
-        return bool(self.screen_stack) and bool(self.screen_stack[0].query("#header"))
+        # Not `query`, which walks through all there is below them as well.
+        panes = self.screen_stack[0].children if self.screen_stack else ()
+        return any(pane.id == "header" for pane in panes)
 
     def on_mount(self) -> None:
         """Start reading, and make every way to die leave a clean terminal."""
@@ -339,8 +343,11 @@ class Console(App[None]):
 
     def _show_footer(self) -> None:
         """The keys that work now."""
-        bar = self.screen_stack[0].query_one(FooterBar)
-        bar.show(footer(self._room[0], self._now(), tuple(self._commands.values())))
+        told = self._room[0], self._now()
+        if told != self._told:
+            self._told = told
+            bar = self.screen_stack[0].query_one(FooterBar)
+            bar.show(footer(*told, tuple(self._commands.values())))
 
     def say(self, text: str) -> None:
         """Tell the operator something, in the footer; text from outside is made printable."""

@@ -32,7 +32,9 @@ class Interrupts(SamplePane):
     _irq_cells = 4
     _locality: Locality | None = None
     _joined: Snapshot | None = None
-    """The snapshot that the locality was made of."""
+    """The snapshot that all this was made of."""
+    _order: tuple[str | None, bool] = (None, False)
+    """Whose interrupts come first, and whether the others are sorted by rate."""
 
     def title(self) -> str:
         """The columns, and how they are sorted."""
@@ -49,11 +51,14 @@ class Interrupts(SamplePane):
     def make_keys(self, sample: Sample) -> Sequence[str]:
         """A line an interrupt."""
         rows = sample.snapshot.interrupts
-        self._interrupts = {row.irq: row for row in rows}
+        before, self._order = self._order, (self.target, self.by_rate)
         if self._joined is not sample.snapshot:
             self._joined = sample.snapshot
+            self._interrupts = {row.irq: row for row in rows}
             self._locality = Locality(sample.nodes, sample.snapshot)
-        self._irq_cells = min(max(4, *(len(row.irq) for row in rows), 0), 6)
+            self._irq_cells = min(max(4, *(len(row.irq) for row in rows), 0), 6)
+        elif self._order == before and not self.by_rate:
+            return self.keys  # There may be thousands, and only rates are new.
         if self.by_rate:
             rows = tuple(sorted(rows, key=lambda row: -(self._rate(row) or 0.0)))
         mine = [row.irq for row in rows if self._is_mine(row)]
@@ -76,14 +81,14 @@ class Interrupts(SamplePane):
         return (*begin, *middle, (cell(_who(row), max(self.line_width - used, 0)), "plain"))
 
     def _numbers(self, row: Interrupt, place: Place | None) -> Iterator[Span]:
-        count = self._count_cells
+        roomy, count = self._roomy, self._count_cells
         yield f"{self._spark(row)} ", "good"
         yield f"{count_text(self._total(row), count):>{count}} ", "plain"
         # Never a colour alone: what is taken on a far node has a mark.
         cpu = "" if place is None else f"{place.cpu}{'!' if place.is_far else ''}"
         style = "warn" if place is not None and place.is_far else "dim"
         yield f"{cpu:>3} ", style
-        if self._roomy:
+        if roomy:
             yield f"{cell(row.affinity or '', 8)} {_distance(place):>4} ", style
 
     # -- the map -------------------------------------------------------------------------------
@@ -213,10 +218,10 @@ class Interrupts(SamplePane):
         return row.total if total is None else total
 
     def _spark(self, row: Interrupt) -> str:
+        cells = self._spark_cells
         if self.sample is None or not row.irq.isdecimal():
-            return " " * self._spark_cells
-        history = self.sample.counters.history(int(row.irq), self._spark_cells)
-        return sparkline(history, self._spark_cells)
+            return " " * cells
+        return sparkline(self.sample.counters.history(int(row.irq), cells), cells)
 
 
 def _distance(place: Place | None) -> str:

@@ -4,12 +4,13 @@ Only what is visible is asked for, and only what differs from what stands on the
 again; how many lines there are does not matter. The selection is a key, never a row number.
 """
 
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
 
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
+from textual._styles_cache import StylesCache
 from textual.binding import BindingType
 from textual.geometry import Region, Size
 from textual.message import Message
@@ -24,6 +25,27 @@ Span = tuple[str, str]
 """Printable text, and the name of its style (see `LinesPane.COMPONENT_CLASSES`)."""
 
 Content = tuple[Span, ...]
+
+
+class _Bare(StylesCache):
+    """The lines of a widget as the widget makes them.
+
+    Textual puts padding, borders, opacity and tint around each line that is drawn, which costs as
+    much as the line itself, also where there are none: here at most a border above all lines.
+    """
+
+    def render_line(
+        self, styles: Any, y: int, size: Size, content_size: Size, padding: Any,
+        base_background: Any, background: Any, render_content_line: Callable[[int], Strip],
+        *around: Any,
+    ) -> Strip:  # fmt: skip
+        """One line of the widget."""
+        if size == content_size:
+            return render_content_line(y)
+        return super().render_line(
+            styles, y, size, content_size, padding, base_background, background,
+            render_content_line, *around,
+        )  # fmt: skip
 
 
 class LinesPane(ScrollView, can_focus=True):
@@ -92,7 +114,8 @@ class LinesPane(ScrollView, can_focus=True):
         """What stands on the screen, by the line of the widget: (row, content)."""
         self._coming: dict[int, tuple[int, Content]] = {}
         """What was found to be different, until it is drawn: a line is made once."""
-        self._rich_styles: dict[str, Style] = {}
+        self._rich_styles: dict[tuple[str, ...], Style] = {}
+        self._styles_cache = _Bare()
 
     # -- what a pane says ----------------------------------------------------------------------
 
@@ -153,26 +176,31 @@ class LinesPane(ScrollView, can_focus=True):
         if self.is_attached:
             self._scroll_update(size)
 
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        """Let other lines come."""
+        self._coming.clear()
+        super().watch_scroll_y(old_value, new_value)
+
     # -- drawing -------------------------------------------------------------------------------
 
     def render_line(self, y: int) -> Strip:
         """One line of the screen (Textual's line API)."""
-        row, content = line = self._line(y)
-        self._drawn[y] = line
-        width = self.line_width
-        base = self._style("heading" if row == -1 else "plain")
+        line = self._coming.pop(y, None) or self._at(y, self.scroll_offset.y)
+        row, content = self._drawn[y] = line
+        on = ["heading" if row == -1 else "plain"]
         if row >= 0 and self.keys[row] == self.cursor and (self.marks_always or self.has_focus):
-            base += self._style("cursor")
-        segments = [
-            Segment(text, base if name == "plain" else base + self._foreground(name))
-            for text, name in content
-        ]
+            on.append("cursor")
+        segments = [Segment(text, self._style(*on, name)) for text, name in content]
         # Told how wide it is, a Strip need not measure its text.
-        cells = sum(text_width(text) for text, _ in content)
-        if cells < width:
-            segments.append(Segment(" " * (width - cells), base))
-        strip = Strip(segments, max(cells, width))
-        return strip if cells <= width else strip.crop(0, width)
+        cells, width = sum(text_width(text) for text, _ in content), self.line_width
+        if cells > width:
+            segments = list(Strip(segments, cells).crop(0, width))
+            cells = width
+        if cells < self.container_size.width:
+            # To the edge of the pane: what is below the scrollbar is not seen.
+            blank = " " * (self.container_size.width - cells)
+            segments.append(Segment(blank, self._style(*on, "plain")))
+        return Strip(segments, self.container_size.width)
 
     def notify_style_update(self) -> None:
         """Forget the styles of the old theme."""
@@ -183,15 +211,6 @@ class LinesPane(ScrollView, can_focus=True):
         """Forget what stood where."""
         self._drawn.clear()
         self._set_height()
-
-    def _line(self, y: int) -> tuple[int, Content]:
-        """(row, content) at a line of the widget, to be drawn now."""
-        first = self.scroll_offset.y
-        coming = self._coming.pop(y, None)
-        # Scrolled meanwhile, another row stands there.
-        if coming is not None and coming[0] in (-2, -1, first + y - 1):
-            return coming
-        return self._at(y, first)
 
     def _at(self, y: int, first: int) -> tuple[int, Content]:
         """(row, content) at a line of the widget; row -1 is the heading, -2 nothing.
@@ -215,17 +234,23 @@ class LinesPane(ScrollView, can_focus=True):
     def _set_height(self) -> None:
         self.virtual_size = Size(self.line_width, len(self.keys) + 1)
 
-    def _style(self, name: str) -> Style:
-        style = self._rich_styles.get(name)
+    def _style(self, *names: str) -> Style:
+        """The style of text named last, upon the ground that the names before it make."""
+        style = self._rich_styles.get(names)
         if style is None:
-            style = self.get_component_rich_style(f"lines--{name}")
-            self._rich_styles[name] = style
+            style = self._rich_styles[names] = self._made_style(*names)
         return style
 
-    def _foreground(self, name: str) -> Style:
-        """A style without its background, to lie upon the cursor's."""
-        style = self._style(name)
-        return Style(color=style.color, bold=style.bold, dim=style.dim)
+    def _made_style(self, *names: str) -> Style:
+        *ground, name = names
+        style = Style()
+        for one in ground:
+            style += self.get_component_rich_style(f"lines--{one}")
+        if name == "plain":
+            return style
+        # Without its background, to lie upon the ground.
+        text = self.get_component_rich_style(f"lines--{name}")
+        return style + Style(color=text.color, bold=text.bold, dim=text.dim)
 
     # -- moving --------------------------------------------------------------------------------
 
