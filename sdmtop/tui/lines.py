@@ -191,16 +191,13 @@ class LinesPane(ScrollView, can_focus=True):
         if row >= 0 and self.keys[row] == self.cursor and (self.marks_always or self.has_focus):
             on.append("cursor")
         segments = [Segment(text, self._style(*on, name)) for text, name in content]
-        # Told how wide it is, a Strip need not measure its text.
         cells, width = sum(text_width(text) for text, _ in content), self.line_width
-        if cells > width:
-            segments = list(Strip(segments, cells).crop(0, width))
-            cells = width
-        if cells < self.container_size.width:
-            # To the edge of the pane: what is below the scrollbar is not seen.
-            blank = " " * (self.container_size.width - cells)
-            segments.append(Segment(blank, self._style(*on, "plain")))
-        return Strip(segments, self.container_size.width)
+        if cells < width:
+            segments.append(Segment(" " * (width - cells), self._style(*on, "plain")))
+        # Told how wide it is, a Strip need not measure its text; and as wide as what is seen of
+        # it, it is not cut at the scrollbar, either.
+        strip = Strip(segments, max(cells, width))
+        return strip if cells <= width else strip.crop(0, width)
 
     def notify_style_update(self) -> None:
         """Forget the styles of the old theme."""
