@@ -103,9 +103,10 @@ class Interrupts:
         self._dirty = True
 
     def set_affinity(self, line: Interrupt, text: bytes) -> None:
-        """`smp_affinity_list`. Raises EINVAL without an online CPU, EPERM for a managed line."""
+        """`smp_affinity_list`. Raises EINVAL without an online CPU, EPERM or EIO if managed."""
         if line.is_managed:
-            raise refusal(errno.EPERM, f"interrupt {line.number} is managed: the kernel places it")
+            number = self._kernel.behaviour.managed_affinity
+            raise refusal(number, f"interrupt {line.number} is managed: the kernel places it")
         words = text.strip().decode("ascii", "replace")
         cpus = cpu_list(words, self.possible)
         usable = [cpu for cpu in cpus if cpu in self.online]

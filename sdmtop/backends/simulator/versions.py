@@ -30,6 +30,9 @@ class Behaviour(NamedTuple):
     direct_region: int
     """errno of a claim of a device with a `direct` reserved region."""
 
+    managed_affinity: int
+    """errno of a write to the affinity of an interrupt whose CPU the kernel chooses."""
+
     core_counts_mdevs: bool
     """Whether the mdev core refuses (EUSERS) when no instance is left, or the driver itself."""
 
@@ -62,8 +65,8 @@ _2018 = Behaviour(
     busy_type=errno.EBUSY, many_type=False, live_type=False, writable_type=False,
     not_viable=errno.EINVAL, direct_region=errno.EPERM, core_counts_mdevs=False, vfio_dev=False,
     cdev=False, syspath_in_fdinfo=False, locked_override=True, device_in_chip=False,
-     amd_features_first=False, narrow_rows=False, segment_in_fault=False,
-
+    amd_features_first=False, narrow_rows=False, segment_in_fault=False,
+    managed_affinity=errno.EIO,
 )  # fmt: skip
 _6_1 = _2018._replace(
     busy_type=errno.EBUSY, live_type=True, writable_type=True, not_viable=errno.EPERM,
@@ -71,10 +74,10 @@ _6_1 = _2018._replace(
 )  # fmt: skip
 _6_12 = _6_1._replace(
     busy_type=errno.EPERM, many_type=True, direct_region=errno.EINVAL, locked_override=False,
-    device_in_chip=True, amd_features_first=True,
+    device_in_chip=True, amd_features_first=True, managed_affinity=errno.EPERM,
 )  # fmt: skip
 _7_0 = _6_12._replace(
-    cdev=True, syspath_in_fdinfo=True,  narrow_rows=True, segment_in_fault=True
+    cdev=True, syspath_in_fdinfo=True, narrow_rows=True, segment_in_fault=True
 )  # fmt: skip
 
 KERNELS = {(4, 19): _2018, (6, 1): _6_1, (6, 12): _6_12, (7, 0): _7_0}
