@@ -219,11 +219,15 @@ class Journal:
         return lines
 
 
-def _undo(entries: dict[int, Entry], number: int | None, by: int | None) -> None:
-    """Mark a plan as undone; `by` nobody: as in force again, since that has been undone itself."""
-    if number in entries:
-        entries[number] = entries[number]._replace(undone_by=by)
-        _undo(entries, entries[number].begun.plan.undoes, None if by is not None else number)
+def _undo(entries: dict[int, Entry], number: int | None, by: int) -> None:
+    """Mark a plan as undone; what that had undone is in force again, and so on."""
+    later = by
+    undone_by: int | None = by
+    # A plan undoes an earlier one: a record that says otherwise, and might lead round, is not ours.
+    while number in entries and number < later:
+        entries[number] = entries[number]._replace(undone_by=undone_by)
+        undone_by = number if undone_by is None else None
+        later, number = number, entries[number].begun.plan.undoes
 
 
 def boot_id(host: Host) -> str | None:

@@ -93,6 +93,21 @@ def test_a_plan_that_undoes_another_marks_it_once_it_is_done(box: Box, journal: 
     assert journal.entries()[0].undone_by == 2
 
 
+def test_an_undo_that_is_undone_leaves_the_first_in_force(box: Box, journal: Journal) -> None:
+    for undoes in (None, 1, 2, 3):
+        journal.end(journal.begin(replace(PLAN, undoes=undoes), box), "done")
+    assert [entry.undone_by for entry in journal.entries()] == [2, None, 4, None]
+
+
+@pytest.mark.parametrize(("undoes", "undone_by"), [((1,), [None]), ((2, 1), [2, None])])
+def test_records_that_undo_themselves_or_what_comes_later_undo_nothing(
+    box: Box, journal: Journal, undoes: tuple[int, ...], undone_by: list[int | None]
+) -> None:
+    for number in undoes:
+        journal.end(journal.begin(replace(PLAN, undoes=number), box), "done")
+    assert [entry.undone_by for entry in journal.entries()] == undone_by
+
+
 def test_a_plan_whose_process_is_alive_is_running(box: Box, journal: Journal) -> None:
     journal.begin(PLAN, box)
     assert journal.entries()[0].is_running
