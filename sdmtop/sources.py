@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from sdmtop.backends.base import open_host
 from sdmtop.model import Snapshot
+from sdmtop.patience import patiently
 from sdmtop.readers.snapshot import read_snapshot, rfc3339
 
 _SQLITE = b"SQLite format 3\0"
@@ -15,10 +16,12 @@ _SQLITE = b"SQLite format 3\0"
 def snapshot_of(url: str) -> Snapshot:
     """One reading of a host, or a recorded one (`replay:FILE?at=TIME`; without a time the last).
 
-    Raises `UsageError`, `OSError` or `ValueError` (a sentence) where there is none.
+    What hangs is unknown. Raises `UsageError`, `OSError` or `ValueError` (a sentence) where there
+    is no reading.
     """
     if not url.startswith("replay:"):
-        return read_snapshot(open_host(url))
+        host = open_host(url)
+        return patiently(host, read_snapshot, host)
     from sdmtop.recording import Recording, split_url
 
     path, when = split_url(url)

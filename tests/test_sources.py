@@ -1,8 +1,14 @@
+import errno
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from sdmtop.backends.base import open_host
+from sdmtop.backends.tree import TreeHost
+from sdmtop.cli import run
 from sdmtop.errors import UsageError
 from sdmtop.recorder import Recorder
 from sdmtop.sources import snapshot_in, snapshot_of
@@ -37,6 +43,38 @@ def test_a_file_is_known_by_what_is_in_it(recording: str, tmp_path: Path) -> Non
     assert CARD not in [one.address for one in snapshot_in(f"{recording}?at=+0").devices]
     capture = str(TREES / "no-iommu.tar.xz")
     assert snapshot_in(capture).devices == snapshot_in(f"capture:{capture}").devices
+
+
+@pytest.fixture
+def hung(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A file that is not read before the end of the test, on the host that every URL names."""
+    released = threading.Event()
+
+    def read() -> bytes:
+        released.wait(30)
+        return b""
+
+    host = TreeHost({"/proc/interrupts": read})
+    monkeypatch.setattr("sdmtop.patience.DEADLINE", 0.05)
+    for place in (open_host.__module__, "sdmtop.sources"):
+        monkeypatch.setattr(f"{place}.open_host", lambda _: host)
+    yield "/proc/interrupts"
+    assert not released.is_set()
+    released.set()
+
+
+def test_what_hangs_is_unknown_in_one_reading(hung: str) -> None:
+    unknown = {one.path: one.errno for one in snapshot_of("linux:").unknown}
+    assert unknown[hung] == errno.errorcode[errno.ETIMEDOUT]
+
+
+@pytest.mark.usefixtures("hung")
+@pytest.mark.parametrize("command", ["snapshot", "doctor", "selftest"])
+def test_what_hangs_keeps_no_command_waiting(
+    command: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run([command]) in (0, 1, 4)
+    assert "Traceback" not in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"{}", b'{"schema": "other/1"}', b"\0" * 99])

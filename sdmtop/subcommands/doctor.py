@@ -21,6 +21,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Make all checks of the host; exit status 1 if one of them fails."""
     from sdmtop.backends.base import open_host
+    from sdmtop.patience import patiently
     from sdmtop.readers.snapshot import read_snapshot
     from sdmtop.selftests import host as host_family
     from sdmtop.selftests import registry, reports
@@ -28,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
     from sdmtop.selftests.runner import Run
 
     host = open_host(options.host)
-    snapshot = read_snapshot(host)
+    snapshot = patiently(host, read_snapshot, host)
     checks = host_family.TESTS
     jobs = registry.jobs(checks, host, snapshot, HOST)
     results = [found for found in Run(host, snapshot, jobs) if isinstance(found, Result)]

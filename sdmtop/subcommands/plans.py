@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from sdmtop.console import DISARMED, load_settings
-from sdmtop.errors import FAILED, REFUSED, RefusedError, put_out
+from sdmtop.errors import FAILED, REFUSED, RefusedError, UsageError, complain, put_out
 from sdmtop.subcommands.options import add_host
 
 if TYPE_CHECKING:
@@ -54,7 +54,10 @@ def carry_out(options: argparse.Namespace, make: Maker) -> int:
     if options.read_only or load_settings({}).read_only:
         host.disarmed = DISARMED
     entries = _entries(host)
-    plan = patiently(host, lambda: make(host, read_snapshot(host), entries))
+    try:
+        plan = patiently(host, lambda: make(host, read_snapshot(host), entries))
+    except UsageError as error:  # Of the arguments, not of the host.
+        return complain(options.command, error)
     status = _print((*plan_lines(plan), "", demand(plan)))
     if options.dry_run or status:
         return status or (REFUSED if plan.refusals else 0)

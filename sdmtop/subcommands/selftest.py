@@ -75,13 +75,16 @@ def _history(options: argparse.Namespace, tests: "list[str] | None") -> int:
     """What came of earlier runs: of these tests, or of all."""
     from sdmtop.backends.base import open_host
     from sdmtop.operations.store import open_journal
+    from sdmtop.patience import patiently
     from sdmtop.readers.snapshot import read_snapshot
     from sdmtop.selftests import registry, reports
     from sdmtop.selftests.history import history
 
     host, target = open_host(options.host), options.target
     journal = open_journal(host)
-    targets = None if target is None else registry.members(read_snapshot(host), target)
+    targets = None
+    if target is not None:
+        targets = registry.members(patiently(host, read_snapshot, host), target)
     found = history(host, journal, targets=targets, tests=tests)
     if options.format == "json":
         return put_out(reports.as_json(history=found, damaged_lines=journal.damaged))
@@ -96,6 +99,7 @@ def _run(options: argparse.Namespace, tests: "Sequence[SelfTest | Benchmark]") -
     from sdmtop.operations.recovery import give_back_leftovers, name_leftovers
     from sdmtop.operations.store import open_journal
     from sdmtop.operations.words import plan_lines
+    from sdmtop.patience import patiently
     from sdmtop.readers.snapshot import read_snapshot
     from sdmtop.selftests import registry
     from sdmtop.selftests.history import History
@@ -114,7 +118,7 @@ def _run(options: argparse.Namespace, tests: "Sequence[SelfTest | Benchmark]") -
         else name_leftovers(host, open_journal(host), refusal)
     )
     _say(text for _, text in left)
-    snapshot = read_snapshot(host)
+    snapshot = patiently(host, read_snapshot, host)
     jobs = registry.jobs(tests, host, snapshot, options.target)
     if not jobs:
         if options.target is not None and not registry.exists(snapshot, options.target):

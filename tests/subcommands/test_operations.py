@@ -61,6 +61,13 @@ def test_exit_statuses(
     assert complaint.count("\n") <= 1
 
 
+def test_an_argument_that_makes_no_sense_is_a_complaint_of_the_command(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    assert run(["--host", BUSY, "affinity", NIC, "zero"]) == 2
+    assert capfd.readouterr().err == "sdmtop: affinity: zero is no list of CPUs such as 0-3,8\n"
+
+
 def test_read_only_is_stronger_than_yes(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
