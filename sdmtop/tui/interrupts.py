@@ -10,11 +10,17 @@ from sdmtop.text import cell
 from sdmtop.tui.lines import Content, Span
 from sdmtop.tui.panes import SamplePane
 
-_ROOMY = 60
-"""Columns of the pane from which it shows affinity, distance and longer columns."""
+_WITH_TOTALS = 60
+"""Cells of a line from which it tells totals: below, whose interrupt it is needs the room."""
 
-_WHO = 12
-"""Cells that a map leaves at least for whose interrupt it is."""
+_ROOMY = 80
+"""Cells of a line from which it shows affinity, distance and a longer history."""
+
+_COUNT = 8
+"""Cells of a total."""
+
+_WHO = 14
+"""Cells that a map leaves at least for whose interrupt it is, and a gap."""
 
 _BORDER = "│"
 """Stands between the CPUs of two NUMA nodes."""
@@ -43,10 +49,10 @@ class Interrupts(SamplePane):
         if self.as_map:
             dist = " DIST" if self._has_nodes else ""
             return f"{irq} {self._map_title()}{dist} WHO (shades: x10)"
-        spark, count = self._spark_cells, self._count_cells
         affinity = f" {'AFFINITY':<8} DIST" if self._roomy else ""
-        total = f"{'HISTORY' if self._roomy else 'HIST':<{spark}} {'TOTAL':>{count}}"
-        return f"{irq} {total} CPU{affinity} WHO (by {order})"
+        history = cell("HISTORY" if self._roomy else "HIST", self._spark_cells)
+        total = f" {'TOTAL':>{_COUNT}}" if self._has_totals else ""
+        return f"{irq} {history}{total} CPU{affinity} WHO (by {order})"
 
     def make_keys(self, sample: Sample) -> Sequence[str]:
         """A line an interrupt."""
@@ -67,7 +73,7 @@ class Interrupts(SamplePane):
         return [*mine, *(row.irq for row in rows if not self._is_mine(row))]
 
     def content(self, key: str) -> Content:
-        """Number, rate, sparkline, total, affinity, device and actions; or the map."""
+        """Number, rate, sparkline, total, affinity, device and actions, as far as there is room."""
         row = self._interrupts[key]
         rate = self._rate(row)
         mark = "▸" if self._is_mine(row) else " "
@@ -81,14 +87,14 @@ class Interrupts(SamplePane):
         return (*begin, *middle, (cell(_who(row), max(self.line_width - used, 0)), "plain"))
 
     def _numbers(self, row: Interrupt, place: Place | None) -> Iterator[Span]:
-        roomy, count = self._roomy, self._count_cells
         yield f"{self._spark(row)} ", "good"
-        yield f"{count_text(self._total(row), count):>{count}} ", "plain"
+        if self._has_totals:
+            yield f"{count_text(self._total(row), _COUNT):>{_COUNT}} ", "plain"
         # Never a colour alone: what is taken on a far node has a mark.
         cpu = "" if place is None else f"{place.cpu}{'!' if place.is_far else ''}"
         style = "warn" if place is not None and place.is_far else "dim"
         yield f"{cpu:>3} ", style
-        if roomy:
+        if self._roomy:
             yield f"{cell(row.affinity or '', 8)} {_distance(place):>4} ", style
 
     # -- the map -------------------------------------------------------------------------------
@@ -189,16 +195,16 @@ class Interrupts(SamplePane):
         )
 
     @property
+    def _has_totals(self) -> bool:
+        return self.line_width >= _WITH_TOTALS
+
+    @property
     def _roomy(self) -> bool:
         return self.line_width >= _ROOMY
 
     @property
     def _spark_cells(self) -> int:
         return 16 if self._roomy else 6
-
-    @property
-    def _count_cells(self) -> int:
-        return 8 if self._roomy else 5
 
     def _place(self, row: Interrupt) -> Place | None:
         """Where it is taken, told by what has come since the start."""
@@ -229,6 +235,6 @@ def _distance(place: Place | None) -> str:
 
 
 def _who(row: Interrupt) -> str:
-    """What it is for, who raises it, and which sdmdevs it wakes."""
+    """Who raises it, which sdmdevs it wakes, and what it is for: what must not be cut is first."""
     wakes = f"wakes {len(row.shared_by)}" if row.shared_by else ""
-    return " ".join(filter(None, (", ".join(row.actions), wakes, row.device or "")))
+    return " ".join(filter(None, (row.device or "", wakes, ", ".join(row.actions))))

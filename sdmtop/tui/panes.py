@@ -221,6 +221,8 @@ class Pasids(SamplePane):
     """PASIDs that are live, whose they are, and who says so."""
 
     _pasids: dict[str, Pasid]
+    _reasons: dict[str, str]
+    """Lines that say why others are not known, by their keys."""
 
     def title(self) -> str:
         """How many, and the columns."""
@@ -232,20 +234,28 @@ class Pasids(SamplePane):
         pasids = sample.snapshot.pasids
         self._pasids = {f"{pasid.pasid} {pasid.device} {pasid.source}": pasid for pasid in pasids}
         reasons = {_reason(entry) for entry in sample.snapshot.unknown if _hides_pasids(entry)}
-        found = [*self._pasids, *(f"- {reason}" for reason in sorted(reasons))]
-        return found or ["- no live PASID is known here"]
+        if not pasids and not reasons:
+            reasons = {"no live PASID is known here"}
+        lines = [line for reason in sorted(reasons) for line in wrapped(reason, self.line_width)]
+        self._reasons = {f"- {number}": line for number, line in enumerate(lines)}
+        return [*self._pasids, *self._reasons]
 
     def content(self, key: str) -> Content:
         """PASID, device, process, source."""
-        pasid = self._pasids.get(key)
-        if pasid is None:
-            return ((cell(key[2:], self.line_width), "dim"),)
+        if key in self._reasons:
+            return ((self._reasons[key], "dim"),)
+        pasid = self._pasids[key]
         process = "?" if pasid.process is None else str(pasid.process)
         return (
             (f"{pasid.pasid:>7} ", "accent"),
             (f"{cell(pasid.device, 14)} {cell(process, 8)} ", "plain"),
             (cell(pasid.source, max(self.line_width - 32, 0)), "dim"),
         )
+
+    def on_resize(self, _event: events.Resize) -> None:
+        """Wrap anew."""
+        if self.sample is not None:
+            self.show_keys(self.make_keys(self.sample))
 
     def target_of(self, key: str) -> str | None:
         """The device that it is live on."""
@@ -259,6 +269,6 @@ def _hides_pasids(entry: Unknown) -> bool:
 
 
 def _reason(entry: Unknown) -> str:
-    """The errno and the reason itself, which must not be cut off."""
+    """The errno and the reason itself."""
     what, _, why = entry.what.split(" (and ")[0].partition(": ")
     return f"{entry.errno}: {why} ({what})" if why else f"{entry.errno}: {what}"

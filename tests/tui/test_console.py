@@ -766,7 +766,7 @@ def test_at_120_columns_there_is_room_for_whose_interrupt_it_is() -> None:
     async def scene(pilot: Pilot[None]) -> None:
         heading, line = text_of(pilot, "interrupts").splitlines()[:2]
         who = heading.index("WHO")
-        assert who == line.index("sdmdev")
+        assert line[who:].startswith("0000:")
         assert len(heading) - who >= 16
         assert "(by number)" in heading
 
