@@ -123,9 +123,7 @@ class Journal:
     def begin(self, plan: Plan, host: Host) -> int:
         """Write down a plan before its first step; its number. Raises `OSError`."""
         with self._open() as fd:
-            lines = self._read(fd)
-            numbers = (line.number for line in lines if not isinstance(line, Judged))
-            number = max(numbers, default=0) + 1
+            number = _last_number(fd) + 1
             pid = os.getpid()
             begun = Begun(
                 number=number,
@@ -207,16 +205,35 @@ class Journal:
             return self._read(fd)
 
     def _read(self, fd: int) -> list[_Line]:
-        self.damaged = 0
-        lines: list[_Line] = []
-        for text in os.pread(fd, os.fstat(fd).st_size, 0).splitlines():
-            checksum, _, body = text.partition(b" ")
-            line = _decode(body) if checksum == _checksum(body) else None
-            if line is None:
-                self.damaged += 1
-            else:
-                lines.append(line)
-        return lines
+        lines = [_line(text) for text in _texts(fd)]
+        self.damaged = lines.count(None)
+        return [line for line in lines if line is not None]
+
+
+def _texts(fd: int) -> list[bytes]:
+    return os.pread(fd, os.fstat(fd).st_size, 0).splitlines()
+
+
+def _line(text: bytes) -> _Line | None:
+    """A record; None where it is damaged."""
+    checksum, _, body = text.partition(b" ")
+    return _decode(body) if checksum == _checksum(body) else None
+
+
+def _last_number(fd: int) -> int:
+    """The number of the plan that was begun last, 0 if none was.
+
+    Numbers grow, so what stands before its record tells nothing; what stands after it may be of a
+    plan whose own record is damaged.
+    """
+    last = 0
+    for text in reversed(_texts(fd)):
+        line = _line(text)
+        if line is not None and not isinstance(line, Judged):
+            last = max(last, line.number)
+        if isinstance(line, Begun):
+            break
+    return last
 
 
 def _undo(entries: dict[int, Entry], number: int | None, by: int) -> None:

@@ -56,6 +56,19 @@ def test_numbers_go_on_in_another_process(box: Box, journal: Journal) -> None:
     assert Journal(journal.path).begin(PLAN, box) == 2
 
 
+def test_the_number_of_a_plan_whose_record_is_damaged_is_not_given_again(
+    box: Box, journal: Journal
+) -> None:
+    journal.begin(PLAN, box)
+    journal.step(journal.begin(PLAN, box), 0, "done")
+    path = Path(str(journal.path))
+    first, second, step = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(first + second.replace(b"begun", b"began") + step)
+    assert journal.begin(PLAN, box) == 3
+    assert len(journal.entries()) == 2
+    assert journal.damaged == 2
+
+
 def test_results_of_tests_stand_between_plans_and_have_no_number(
     box: Box, journal: Journal
 ) -> None:
