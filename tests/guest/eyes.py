@@ -6,7 +6,6 @@ how reading is proven. Where a test looks to see what has come of something, thi
 
 import json
 import signal
-import sys
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -19,7 +18,7 @@ class _Eyes:
     def __init__(self, guest: Guest) -> None:
         self._guest = guest
         inside = f"/run/guest/{_FILE}"
-        self._job = guest.start(sys.executable, "-m", "tests.guest.inside.eyes", inside)
+        self._job = guest.start_python("tests.guest.inside.eyes", inside)
         self._job.wait_for_output("open\n")
         self._looks = 0
 

@@ -1,7 +1,6 @@
 """What is done to a machine before it is looked at."""
 
 import contextlib
-import sys
 from collections.abc import Iterator
 
 from tests.guest.failure import GuestError
@@ -106,7 +105,7 @@ def holding_cdev(
 
 @contextlib.contextmanager
 def _running(guest: Guest, module: str, *arguments: str) -> Iterator[Job]:
-    job = guest.start(sys.executable, "-m", f"tests.guest.inside.{module}", *arguments)
+    job = guest.start_python(f"tests.guest.inside.{module}", *arguments)
     job.wait_for_output("holding")
     try:
         yield job

@@ -50,7 +50,9 @@ def test_a_capture_beside_an_unbind_that_waits_waits_for_nothing(guest: Guest) -
     create_queues(guest)
     with holding(guest, groups_of_mdevs(guest)[QUEUE], "--device", QUEUE):
         unbind = guest.start("sh", "-c", f"echo {EDU} > /sys/bus/pci/drivers/sdmdev_edu/unbind")
-        guest.run("sh", "-c", f"while [ -e /sys/bus/pci/devices/{EDU}/driver ]; do :; done")
+        guest.run(
+            "sh", "-c", f"while [ -e /sys/bus/pci/devices/{EDU}/driver ]; do sleep 0.02; done"
+        )
         said = guest.sdmtop("capture", "/run/beside").text
         assert unbind.status is None
         guest.run("test", "-e", f"/run/beside/sys/bus/pci/devices/{EDU}/class")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,7 +23,7 @@ from tests.guest.topologies import EDU, NIC, VIRTIO_NIC
 
 if TYPE_CHECKING:
     from tests.guest.conftest import Sight
-    from tests.guest.guest import Guest
+    from tests.guest.guest import Guest, Job
 
 pytestmark = [
     pytest.mark.guest,
@@ -145,6 +146,41 @@ def test_who_has_a_queue_of_an_accelerator_open_has_started_it(guest: Guest) -> 
     assert [process["holds"] for process in snapshot["processes"]] == [[node]]
 
 
+def test_a_queue_of_an_accelerator_is_attached_until_a_signal_lets_it_go(guest: Guest) -> None:
+    load_engines(guest)
+    job = attached(guest, ACCELERATOR)
+    queue = queue_of(snapshot_of(guest), ACCELERATOR)
+    assert (queue["state"], queue["holders"]) == ("started", [job.pid])
+    assert queue["params"]["available_instances"] == "3"
+    job.kill(signal.SIGINT)
+    assert job.wait().status == 0
+    queue = queue_of(snapshot_of(guest), ACCELERATOR)
+    assert (queue["state"], queue["params"]["available_instances"]) == ("idle", "4")
+
+
+def test_without_a_node_of_its_group_a_queue_is_attached_through_its_own(busy: Guest) -> None:
+    node = f"/dev/vfio/{queue_of(snapshot_of(busy), QUEUE)['group']}"
+    busy.run("mv", node, f"{node}.away")
+    try:
+        job = attached(busy, QUEUE)
+        (process,) = snapshot_of(busy)["processes"]
+        job.kill(signal.SIGINT)
+        assert job.wait().status == 0
+    finally:
+        busy.run("mv", f"{node}.away", node)
+    assert (process["pid"], process["holds"]) == (
+        job.pid, ["/dev/iommu", f"{node_of(busy, QUEUE)} {QUEUE}"]
+    )  # fmt: skip
+    assert queue_of(snapshot_of(busy), QUEUE)["state"] == "orphan"
+
+
+def attached(guest: Guest, target: str) -> Job:
+    """`sdmtop attach` that holds a queue."""
+    job = guest.start_python("sdmtop", "attach", target, "--yes")
+    job.wait_for_output("holding")
+    return job
+
+
 @pytest.mark.parametrize(("spoil", "verdict"), [("0", "0 failures"), ("1", "3 failures")])
 def test_dmatest_finds_a_channel_that_copies_wrongly(
     guest: Guest, spoil: str, verdict: str
@@ -167,7 +203,7 @@ def test_dmatest_finds_a_channel_that_copies_wrongly(
 
 def tested(guest: Guest, *arguments: str) -> dict[str, Any]:
     """The results of `sdmtop selftest`, by the name of the test; a test that fails is no error."""
-    done = guest.sdmtop("selftest", *arguments, "--format", "json", check=False)
+    done = guest.python("sdmtop", "selftest", *arguments, "--format", "json", check=False)
     return {one["test"]: one for one in json.loads(done.text)["results"]}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +36,7 @@ pytestmark = [
 NEW = "5d3de000-0000-4000-8000-0000000000aa"
 
 CYCLES = 200
-"""Of attaching and detaching, on all stock kernels together."""
+"""Of attaching and detaching, on all stock kernels together: every other one is of a queue."""
 
 
 @pytest.fixture
@@ -80,7 +79,7 @@ def starts_of_nvme(guest: Guest) -> int:
 
 
 def operate(guest: Guest, *arguments: str, confirm: str, status: int = 0) -> str:
-    done = guest.sdmtop(*arguments, "--confirm", confirm, check=False)
+    done = guest.python("sdmtop", *arguments, "--confirm", confirm, check=False)
     assert done.status == status, done.text + done.err.decode()
     return done.text
 
@@ -127,20 +126,20 @@ def test_a_mediated_device_is_made_and_removed(ready: Guest) -> None:
 def test_a_dry_run_leaves_no_trace(ready: Guest) -> None:
     before = state(ready)
     ready.run("rm", "-rf", "/var/lib/sdmtop")
-    assert "Steps" in ready.sdmtop("attach", NIC, "--dry-run").text
+    assert "Steps" in ready.python("sdmtop", "attach", NIC, "--dry-run").text
     assert state(ready) == before
     assert ready.run("test", "-e", "/var/lib/sdmtop", check=False).status == 1
 
 
 def test_an_ordinary_user_is_refused_before_the_first_step(ready: Guest) -> None:
-    done = ready.sdmtop("attach", NIC, "--confirm", NIC, check=False, ordinary=True)
+    done = ready.python("sdmtop", "attach", NIC, "--confirm", NIC, check=False, ordinary=True)
     assert done.status == 3
     assert drivers(ready)[NIC] != "vfio-pci"
 
 
 def test_the_kernels_rule_for_domain_types_is_named(ready: Guest) -> None:
     group = f"group/{group_with(glance(ready), NIC)['id']}"
-    done = ready.sdmtop("domain-type", group, "identity", "--dry-run", check=False)
+    done = ready.python("sdmtop", "domain-type", group, "identity", "--dry-run", check=False)
     assert done.status == 3
     assert f"{NIC} is bound to e1000e" in done.text
 
@@ -182,7 +181,7 @@ def test_a_reset_is_done_and_the_driver_goes_on(ready: Guest) -> None:
 
 
 def test_what_cannot_be_reset_is_refused(ready: Guest) -> None:
-    refused = ready.sdmtop("reset", TWINS[0], "--dry-run", check=False)
+    refused = ready.python("sdmtop", "reset", TWINS[0], "--dry-run", check=False)
     assert refused.status == 3
     assert "it has no way to be reset" in refused.text + refused.err.decode()
 
@@ -192,7 +191,7 @@ def test_a_queue_is_held_in_the_foreground_and_let_go_by_a_signal(ready: Guest) 
     job.wait_for_output("holding")
     queue = queue_of(glance(ready), QUEUE)
     assert (queue["state"], queue["holders"]) == ("started", [job.pid])
-    refused = ready.sdmtop("remove", QUEUE, "--confirm", QUEUE, check=False)
+    refused = ready.python("sdmtop", "remove", QUEUE, "--confirm", QUEUE, check=False)
     assert refused.status == 3
     assert "holds it" in refused.text
     job.kill(2)
@@ -210,17 +209,17 @@ def test_a_stuck_unbind_is_told_with_its_holder_and_undone_when_it_returns(
     with holding(ready, id_, "--device", NIC, *how) as holder:
         # Back to its driver would be refused: the kernel takes none that does DMA into the group.
         if not how:  # Which device a mapping is of, these kernels do not say.
-            refused = ready.sdmtop("detach", NIC, "--confirm", NIC, check=False)
+            refused = ready.python("sdmtop", "detach", NIC, "--confirm", NIC, check=False)
             assert refused.status == 3, refused.text
             assert f"{holder.pid} holds its group {id_}" in refused.text
-        unsure = ready.sdmtop("attach", NIC, "--driver", "pci-stub", "--yes", check=False)
+        unsure = ready.python("sdmtop", "attach", NIC, "--driver", "pci-stub", "--yes", check=False)
         assert unsure.status == 3, unsure.text
         assert f"process {holder.pid}" in unsure.text
         told = operate(ready, "attach", NIC, "--driver", "pci-stub", confirm=NIC, status=1)
         assert "it does not return" in told
         assert f"{holder.pid}" in told
         # Somebody else sees it too, and begins nothing that would hang.
-        again = ready.sdmtop("attach", NIC, "--confirm", NIC, check=False)
+        again = ready.python("sdmtop", "attach", NIC, "--confirm", NIC, check=False)
         assert again.status == 3
         assert "under way" in again.text
     assert ready.wait_until(lambda: drivers(ready)[NIC] is None, 30)
@@ -233,14 +232,14 @@ def test_a_stuck_unbind_is_told_with_its_holder_and_undone_when_it_returns(
 def test_killed_at_any_moment_the_journal_takes_it_back(ready: Guest) -> None:
     before = state(ready)
     for pause in (0.0, 0.05, 0.1, 0.2, 0.4, 0.8):
-        job = ready.start(ready.program, "attach", NIC, "--confirm", NIC)
+        job = ready.start_python("sdmtop", "attach", NIC, "--confirm", NIC)
         job.wait_for_output("begins")
         time.sleep(pause)
         job.kill()
         job.wait()
         # The write that was under way has a process of its own, and comes to its end.
         assert ready.wait_until(lambda: not writing(ready), 30)
-        done = ready.sdmtop("undo", "--confirm", NIC, check=False)
+        done = ready.python("sdmtop", "undo", "--confirm", NIC, check=False)
         assert done.status in (0, 4), done.text
         assert state(ready) == before
 
@@ -253,7 +252,7 @@ def writing(guest: Guest) -> bool:
 def test_cycle_after_cycle_leaves_nothing_behind(ready: Guest) -> None:
     before = state(ready)
     count = str(CYCLES // len(STOCK))
-    job = ready.start(sys.executable, "-m", "tests.guest.inside.cycles", count, NIC, QUEUE)
+    job = ready.start_python("tests.guest.inside.cycles", count, NIC, QUEUE)
     done = job.wait(900)
     assert done.status == 0, done.err.decode()
     told = json.loads(done.text.splitlines()[-1])

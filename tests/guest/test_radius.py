@@ -44,12 +44,12 @@ mkfs.ext4 -q -F ${p}7; mkfs.ext4 -q -F ${p}8
 unshare --mount --propagation private sh -c \
   "mount ${p}7 /other; mount ${p}8 /mnt; cp /usr/bin/busybox /mnt; mkdir /mnt/proc; \
    chroot /mnt /busybox sleep 1000 & touch /run/carried; exec sleep 1000" &
-until [ -e /run/carried ]; do :; done
+until [ -e /run/carried ]; do sleep 0.02; done
 echo $!
 """
 DROP = r"""
 disk=$1
-kill $2 $(pgrep -P $2); while kill -0 $2; do :; done
+kill $2 $(pgrep -P $2); while kill -0 $2; do sleep 0.02; done
 umount /boot /data; mdadm --stop /dev/md0; dmsetup remove mapped; swapoff ${disk}p2
 rm -f /run/carried
 """

@@ -131,7 +131,7 @@ def test_a_removal_that_waits_for_its_holder_is_shown_as_pending(guest: Guest) -
     remove = f"/sys/bus/mdev/devices/{SECOND_QUEUE}/remove"
     with holding(guest, group_of(guest, SECOND_QUEUE), "--device", SECOND_QUEUE):
         removal = guest.start("sh", "-c", f"echo 1 > {remove}")
-        gone = f"while [ -e {remove} ]; do :; done"
+        gone = f"while [ -e {remove} ]; do sleep 0.02; done"
         guest.run("sh", "-c", gone)
         queue = queue_of(glance(guest), SECOND_QUEUE)
         assert queue["params"]["removal"].startswith("pending")

@@ -48,7 +48,7 @@ def results_of(text: str) -> dict[str, Any]:
 
 def test_every_test_of_an_edu_passes_and_leaves_it_as_it_was(free: Guest) -> None:
     before = facts(free)
-    done = free.sdmtop("selftest", EDU, "--yes", "--format", "json", check=False)
+    done = free.python("sdmtop", "selftest", EDU, "--yes", "--format", "json", check=False)
     results = results_of(done.text)
     failed = {name: one for name, one in results.items() if one["result"] == "fail"}
     assert done.status == 0, failed
@@ -62,16 +62,18 @@ DEVICE = f"/sys/bus/pci/devices/{EDU}"
 
 def kill_when(guest: Guest, run: Job, has_come: str) -> None:
     """Kill a run at the moment when a shell's command (`$1` is its pid) succeeds."""
-    guest.run("sh", "-c", f"until {has_come}; do :; done; kill -KILL $1", "sh", str(run.pid))
+    guest.run(
+        "sh", "-c", f"until {has_come}; do sleep 0.02; done; kill -KILL $1", "sh", str(run.pid)
+    )
     run.wait()
 
 
 def test_a_killed_run_is_given_back_by_the_next(free: Guest) -> None:
     before = facts(free)
-    run = free.start(free.program, "selftest", EDU, "--yes", "--test", "edu.dma")
+    run = free.start_python("sdmtop", "selftest", EDU, "--yes", "--test", "edu.dma")
     kill_when(free, run, f"readlink {DEVICE}/driver | grep -q vfio-pci")
     assert facts(free) != before
-    done = free.sdmtop("selftest", EDU, "--yes", "--test", "sdmdev.job")
+    done = free.python("sdmtop", "selftest", EDU, "--yes", "--test", "sdmdev.job")
     assert b"given back" in done.err
     assert facts(free) == before
 
@@ -91,7 +93,7 @@ def test_a_run_killed_at_any_moment_is_given_back_by_the_next_start_of_a_console
     before = facts(free)
     family, has_come = MOMENTS[moment]
     free.run("sh", "-c", "ls /sys/bus/mdev/devices > /tmp/before")
-    run = free.start(free.program, "selftest", EDU, "--yes", "--test", family)
+    run = free.start_python("sdmtop", "selftest", EDU, "--yes", "--test", family)
     kill_when(free, run, has_come)
     assert facts(free) != before
     started = free.run("sh", "-c", f"echo quit | {free.program} --plain")
@@ -101,7 +103,7 @@ def test_a_run_killed_at_any_moment_is_given_back_by_the_next_start_of_a_console
 
 def test_a_device_whose_sibling_is_in_use_is_not_taken(free: Guest) -> None:
     before = facts(free)
-    done = free.sdmtop("selftest", BRIDGED_EDU, "--test", "edu", check=False)
+    done = free.python("sdmtop", "selftest", BRIDGED_EDU, "--test", "edu", check=False)
     assert done.status == 4
     assert facts(free) == before
 
@@ -118,14 +120,14 @@ def test_a_cipher_of_hardware_gives_the_examples_of_nist(free: Guest) -> None:
         "virtio-crypto-pci", id="crypto", bus="vacant", cryptodev="cryptodev0",
         iommu_platform="on", **{"disable-legacy": "on"},
     )  # fmt: skip
-    free.run("sh", "-c", f"until [ -e {device}/driver ]; do :; done")
+    free.run("sh", "-c", f"until [ -e {device}/driver ]; do sleep 0.02; done")
     # The driver wants to know its node; firmware would have told it.
     free.write(f"{device}/numa_node", "0")
     free.write(f"{device}/driver/unbind", address)
     free.write("/sys/bus/pci/drivers_probe", address)
     free.run("modprobe", "--all", "virtio_crypto", "algif_skcipher")
-    free.run("sh", "-c", "until grep -q virtio_crypto_aes_cbc /proc/crypto; do :; done")
-    done = free.sdmtop("selftest", address, "--test", "crypto.cipher", "--format", "json")
+    free.run("sh", "-c", "until grep -q virtio_crypto_aes_cbc /proc/crypto; do sleep 0.02; done")
+    done = free.python("sdmtop", "selftest", address, "--test", "crypto.cipher", "--format", "json")
     evidence = results_of(done.text)["crypto.cipher"]["evidence"]
     assert {one["what"].split(",")[0] for one in evidence} == {"virtio_crypto_aes_cbc"}
     free.pull("crypto")

@@ -3,21 +3,29 @@
 Orders come over a serial line, one JSON object a line, and answers go back the same way. What jobs
 print goes to files in the shared directory, so nothing large travels over the line. The agent never
 waits for a job: a job that cannot be ended must not keep others from running.
+
+A job is a command, or a module of Python that runs in a fork of this process: what it imports has
+been imported, which takes an emulated machine a second.
 """
 
 import fcntl
+import gc
+import importlib
 import json
 import os
+import pkgutil
 import pty
+import runpy
 import select
 import signal
 import struct
 import subprocess
 import sys
 import termios
+import traceback
 import tty
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from tests.guest.initramfs import SHARE
 
@@ -25,6 +33,8 @@ LINE = "/dev/ttyS1"
 CONSOLE = "/dev/ttyS0"
 _ORDINARY = 65534
 """The user `nobody`: the only ordinary one that every system has."""
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+_NOT_LOADED = ("sdmtop.tui", "sdmtop.__main__")
 
 
 def main() -> None:
@@ -70,6 +80,8 @@ class Agent:
         match order["do"]:
             case "start":
                 self._start(job, order)
+            case "fork":
+                self._fork(job, order)
             case "kill":
                 if job in self._jobs:
                     os.kill(self._jobs[job], order["signal"])
@@ -83,8 +95,8 @@ class Agent:
         user = _ORDINARY if order["ordinary"] else None
         size = order["terminal"]
         try:
-            out = os.open(f"{SHARE}/{job}.out", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
-            err = os.open(f"{SHARE}/{job}.err", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+            out = os.open(f"{SHARE}/{job}.out", _CREATE, 0o644)
+            err = os.open(f"{SHARE}/{job}.err", _CREATE, 0o644)
             if order["on_console"]:
                 slave = os.open(CONSOLE, os.O_RDWR | os.O_NOCTTY)
             elif size:
@@ -116,6 +128,14 @@ class Agent:
             for fd in (out, err, slave):
                 if fd >= 0:
                     os.close(fd)
+
+    def _fork(self, job: int, order: dict[str, Any]) -> None:
+        _load()
+        pid = os.fork()
+        if pid == 0:
+            _become(order, f"{SHARE}/{job}")
+        self._jobs[job] = pid
+        self._say(job=job, pid=pid)
 
     def _copy(self, job: int) -> bool:
         """What a terminal shows, to the job's file; False when there is no more."""
@@ -159,6 +179,68 @@ class Agent:
         data = json.dumps(what).encode() + b"\n"
         while data:
             data = data[os.write(self._line, data) :]
+
+
+def _load() -> None:
+    """Import what forks run, once: all of the program but its console."""
+    if "sdmtop" in sys.modules:
+        return
+    package = importlib.import_module("sdmtop")
+    for module in pkgutil.walk_packages(package.__path__, "sdmtop."):
+        if not module.name.startswith(_NOT_LOADED):
+            importlib.import_module(module.name)
+    gc.collect()
+    gc.freeze()  # A collection in a fork would copy every page that it looks at.
+
+
+def _become(order: dict[str, Any], output: str) -> NoReturn:
+    """In the fork: the module that was asked for, as `python -m` would run it."""
+    status = 1
+    try:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        os.setsid()
+        _redirect(output)
+        # Descriptors of the agent's are none of its own: a test may count them.
+        os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+        if order["ordinary"]:
+            os.setgroups([])
+            os.setgid(_ORDINARY)
+            os.setuid(_ORDINARY)
+        os.chdir(order["folder"])
+        status = _run_module(*order["command"])
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:
+        os._exit(status)
+
+
+def _redirect(output: str) -> None:
+    """Standard streams of a process that has just been started, into files."""
+    files = ((os.devnull, os.O_RDONLY), (f"{output}.out", _CREATE), (f"{output}.err", _CREATE))
+    for number, (path, flags) in enumerate(files):
+        fd = os.open(path, flags, 0o644)
+        os.dup2(fd, number)
+        os.close(fd)
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115 (they are open to the end)
+    sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", errors="backslashreplace", closefd=False)  # noqa: SIM115
+
+
+def _run_module(module: str, *arguments: str) -> int:
+    """The exit status that an interpreter would end with."""
+    sys.argv[1:] = arguments
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        if end.code is None or isinstance(end.code, int):
+            return end.code or 0
+        print(end.code, file=sys.stderr)
+        return 1
+    except Exception:  # noqa: BLE001 (so does an interpreter)
+        traceback.print_exc()
+        return 1
+    return 0
 
 
 def _take_terminal() -> None:

@@ -1,7 +1,8 @@
 """Attaches and detaches over and over in one process, and prints what that has left, as JSON.
 
-Arguments: how often, then the TARGETs. The first writes are made by children, as always; the
-others by this process, because to start a child takes an emulated machine a third of a second.
+Arguments: how often, then the TARGETs, which take turns. The first writes are made by children, as
+always; the others by this process, because to start a child takes an emulated machine a third of a
+second.
 """
 
 import json
@@ -18,7 +19,7 @@ from sdmtop.operations.undo import plan_detach
 from sdmtop.readers.snapshot import read_snapshot
 from tests.guest.inside.sequences import DirectWrite
 
-_WITH_CHILDREN = 5
+_WITH_CHILDREN = 6
 """Cycles."""
 
 
@@ -45,11 +46,12 @@ def main() -> None:
     for cycle in range(int(times)):
         if cycle == _WITH_CHILDREN:
             host = cast("Host", _Childless(host))
-        plan = plan_attach(host, read_snapshot(host), targets)
+        target = [targets[cycle % len(targets)]]
+        plan = plan_attach(host, read_snapshot(host), target)
         consent = Consent(confirmed=True, typed=plan.phrase)
         endings.append(execute(host, plan, store=store, kept=kept, consent=consent).ending)
         entries = store.journal.entries()[-1:]
-        plan = plan_detach(host, read_snapshot(host), targets, entries=entries, kept=kept)
+        plan = plan_detach(host, read_snapshot(host), target, entries=entries, kept=kept)
         consent = Consent(confirmed=True, typed=plan.phrase)
         endings.append(execute(host, plan, store=store, kept=kept, consent=consent).ending)
     print(json.dumps({"endings": sorted(set(endings)), "before": before, "after": left()}))
