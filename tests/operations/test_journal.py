@@ -63,10 +63,9 @@ def test_the_number_of_a_plan_whose_record_is_damaged_is_not_given_again(
     journal.step(journal.begin(PLAN, box), 0, "done")
     path = Path(str(journal.path))
     first, second, step = path.read_bytes().splitlines(keepends=True)
-    path.write_bytes(first + second.replace(b"begun", b"began") + step)
+    path.write_bytes(first + second.swapcase() + step)
     assert journal.begin(PLAN, box) == 3
-    assert len(journal.entries()) == 2
-    assert journal.damaged == 2
+    assert [entry.begun.number for entry in journal.entries()] == [1, 3]
 
 
 def test_results_of_tests_stand_between_plans_and_have_no_number(
