@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from textwrap import wrap
+from textwrap import TextWrapper
 
 from textual import events
 
@@ -14,6 +14,29 @@ _STYLES = {"+": "good", "!": "warn", "?": "warn", "x": "bad"}
 
 _HANG = re.compile(r" *([+!?x] \w+ +|(?:do|check|undo) +|\d+\. +)?")
 """What the rest of a line hangs from: its sign and word, its label, its number."""
+
+
+class _Wrapper(TextWrapper):
+    """Breaks a path that has no room on a line of its own where a name in it ends."""
+
+    def _handle_long_word(
+        self, reversed_chunks: list[str], cur_line: list[str], cur_len: int, width: int
+    ) -> None:
+        room = width - cur_len
+        end = reversed_chunks[-1].rfind("/", 0, max(room, 0)) + 1
+        if end > 1:
+            cur_line.append(reversed_chunks[-1][:end])
+            reversed_chunks[-1] = reversed_chunks[-1][end:]
+        elif cur_line:
+            return  # It may have room on a line of its own.
+        else:
+            super()._handle_long_word(reversed_chunks, cur_line, cur_len, width)
+
+
+def folded(line: str, width: int, indent: int) -> list[str]:
+    """A line over several of at most `width` cells; those after the first are indented."""
+    wrapper = _Wrapper(width=width, subsequent_indent=" " * indent, break_on_hyphens=False)
+    return wrapper.wrap(line) or [""]
 
 
 class Lines(LinesPane):
@@ -45,14 +68,9 @@ class Lines(LinesPane):
             hang = _HANG.match(line)
             assert hang is not None  # noqa: S101 - it matches nothing, too
             style = _STYLES.get((hang[1] or "")[:1], "plain")
-            wrapped = wrap(
-                line,
-                # Room for the scrollbar, whether it is there yet or not.
-                max(self.size.width - 2, 20),
-                subsequent_indent=" " * (hang.end() if hang[1] else hang.end() + 2),
-                break_on_hyphens=False,
-            )
-            for part, text in enumerate(wrapped or [""]):
+            # Room for the scrollbar, whether it is there yet or not.
+            width = max(self.size.width - 2, 20)
+            for part, text in enumerate(folded(line, width, hang.end() + (0 if hang[1] else 2))):
                 # The first part has the number of the line itself.
                 self._lines[f"{number}.{part}" if part else f"{number}"] = (text, style)
         self.show_keys(list(self._lines))
