@@ -59,6 +59,7 @@ class Recording:
     def __init__(self, path: str) -> None:
         with open(path, "rb") as file:
             check_magic(file.read(len(_MAGIC)))
+            self._path, self._identity = path, os.fstat(file.fileno())
         with errors_told():
             self._database = sqlite3.connect(
                 f"file:{quote(path)}?mode=ro",
@@ -76,6 +77,14 @@ class Recording:
     def close(self) -> None:
         """Give the file back."""
         self._database.close()
+
+    @property
+    def is_there(self) -> bool:
+        """Whether its name still leads to the file that was opened."""
+        try:
+            return os.path.samestat(os.stat(self._path), self._identity)
+        except OSError:
+            return False
 
     @property
     def first(self) -> int:

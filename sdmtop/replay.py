@@ -50,6 +50,7 @@ class Replayer:
         self._plays = not at
         self._grown = float("-inf")
         self._trouble = ""
+        self._note = ""
         self._stopped = False
         self._changed = threading.Condition()
         self._subscriber: Callable[[Sample], None] = _to_nobody
@@ -97,8 +98,8 @@ class Replayer:
         with self._changed:
             at = clock(self._tape.times[self._tape.index])
             if self._tape.playing:
-                return f"PLAYING x{self._tape.speed:g} at {at}"
-        return f"FOLLOWING at {at}" if self._follows else f"PAUSED at {at}"
+                return f"PLAYING x{self._tape.speed:g} at {at}{self._note}"
+        return f"{'FOLLOWING' if self._follows else 'PAUSED'} at {at}{self._note}"
 
     def toggle(self) -> None:
         """Stop, or play."""
@@ -179,6 +180,8 @@ class Replayer:
 
     def _grow(self) -> None:
         """Take what a recorder has added and deleted since the last look."""
+        # What was opened can be played to its end, but nobody adds to it.
+        self._note = "" if self._recording.is_there else ", its file is gone"
         version = self._recording.version
         if version == self._version:
             return

@@ -168,6 +168,19 @@ def test_stopped_it_reads_no_more(start: Callable[[str], tuple[Replayer, Listene
     wait_until(lambda: not any(t.name == "sdmtop-replay" for t in threading.enumerate()))
 
 
+def test_a_file_that_is_deleted_is_played_on_and_told(
+    path: str, start: Callable[[str], tuple[Replayer, Listener]]
+) -> None:
+    replayer, listener = start("?at=+0")
+    listener.wait_for(showing(0))
+    assert not replayer.state().endswith("gone")
+    Path(path).unlink()
+    Path(path).write_bytes(b"another")
+    wait_until(lambda: replayer.state().endswith(", its file is gone"))
+    replayer.step(1)
+    listener.wait_for(showing(1))
+
+
 def test_a_recording_cannot_be_changed(path: str) -> None:
     assert Replayer(f"replay:{path}").host.refusal() == "a recording is only looked at"
 
