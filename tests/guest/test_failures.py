@@ -63,7 +63,7 @@ def test_an_unbind_that_never_returns_is_reported_and_others_go_on(guest: Guest)
     guest.write("/sys/bus/pci/drivers/sdmdev_edu/bind", EDU)
 
 
-@every_kernel
+@one_kernel
 def test_what_a_machine_cannot_plug_is_refused(guest: Guest) -> None:
     with pytest.raises(GuestError, match="QEMU refused device_add"):
         guest.plug("no-such-device", id="nothing", bus="vacant")
@@ -84,7 +84,7 @@ def test_a_panic_ends_the_guest_and_names_itself(guest: Guest) -> None:
         assert "sysrq triggered crash" in (log_of(caught.value) / "console.log").read_text()
 
 
-@every_kernel
+@one_kernel
 def test_a_machine_that_qemu_refuses_says_why(guest: Guest) -> None:
     broken = TOPOLOGIES["none"]._replace(iommu=("no-such-iommu",))
     with pytest.raises(GuestError, match=r"QEMU did not start: .*no-such-iommu") as caught:
@@ -92,7 +92,7 @@ def test_a_machine_that_qemu_refuses_says_why(guest: Guest) -> None:
     assert (log_of(caught.value) / "exit-status").read_text() == "1\n"
 
 
-@every_kernel
+@one_kernel
 def test_a_boot_that_takes_too_long_is_given_up(
     guest: Guest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -102,7 +102,7 @@ def test_a_boot_that_takes_too_long_is_given_up(
     assert (log_of(caught.value) / "exit-status").exists()
 
 
-@every_kernel
+@one_kernel
 def test_a_disk_of_the_guest_that_is_full_is_reported(guest: Guest) -> None:
     guest.run("mount", "-t", "tmpfs", "-o", "size=64k", "small", "/mnt")
     with pytest.raises(GuestError, match=r"exited with 1: .*No space left on device"):
