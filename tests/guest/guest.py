@@ -34,8 +34,8 @@ _KEPT_RUNS = 20
 _FULL = 64 * 1024
 """A disk with fewer bytes left counts as full."""
 
-# One thread for both CPUs of a guest: with two, a guest that waits for a lock of its other CPU burns
-# what the other guest needs, and two guests at a time take half as long again.
+# One thread for both CPUs of a guest: with two, one that waits for a lock of the other's burns what
+# another guest needs, and two guests at a time take half as long again.
 _MACHINE = (
     "-machine", "q35,kernel-irqchip=split", "-accel", "tcg,thread=single", "-cpu", "max,la57=off",
     "-smp", "2,sockets=2", "-m", "2048", "-nodefaults", "-no-user-config", "-no-reboot",
