@@ -12,6 +12,7 @@ from rich.style import Style
 from textual import events
 from textual._styles_cache import StylesCache
 from textual.binding import BindingType
+from textual.filter import ANSIToTruecolor, LineFilter
 from textual.geometry import Region, Size
 from textual.message import Message
 from textual.reactive import Reactive
@@ -182,6 +183,11 @@ class LinesPane(ScrollView, can_focus=True):
         super().watch_scroll_y(old_value, new_value)
 
     # -- drawing -------------------------------------------------------------------------------
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Not that for colours which the terminal names: ours are none, and each line is copied."""
+        filters = super().get_line_filters()
+        return [one for one in filters if not isinstance(one, ANSIToTruecolor)]
 
     def render_line(self, y: int) -> Strip:
         """One line of the screen (Textual's line API)."""
