@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from benchmarks.trees import Shape, Tree, make_tree
+from sdmtop.history import MOST
 from tests.tui.session import Session
 
 PROGRAM = f"{os.path.dirname(sys.executable)}/sdmtop"
@@ -66,9 +67,11 @@ def run(targets: list[dict[str, Any]], rounds: int, **options: float) -> dict[st
 
 
 @contextlib.contextmanager
-def moving(tree: Tree) -> Iterator[None]:
-    """Every interrupt of the tree counts on, once a second."""
-    process = multiprocessing.get_context("fork").Process(target=_move, args=(tree,), daemon=True)
+def moving(tree: Tree, every: float = 1.0) -> Iterator[None]:
+    """Every interrupt of the tree counts on, each time that so many seconds have passed."""
+    process = multiprocessing.get_context("fork").Process(
+        target=_move, args=(tree, every), daemon=True
+    )
     process.start()
     try:
         yield
@@ -77,9 +80,9 @@ def moving(tree: Tree) -> Iterator[None]:
         process.join()
 
 
-def _move(tree: Tree) -> None:
+def _move(tree: Tree, every: float) -> None:
     while True:
-        time.sleep(1.0)
+        time.sleep(every)
         tree.tick()
 
 
@@ -105,12 +108,15 @@ def endings(root: str, rounds: int) -> dict[str, list[float]]:
 
 
 def soak(tree: Tree, seconds: float) -> list[float]:
-    """MiB resident at the end of each tenth of the time, at ten readings a second."""
+    """MiB resident at the end of each tenth of the time, at ten new readings a second.
+
+    It begins when the past that can be gone back to is as long as it may become.
+    """
     found = []
     command = ["--host", f"linux:{tree.root}", "--interval", "0.1"]
-    with moving(tree), Session(*command, program=[PROGRAM]) as session:
+    with moving(tree, 0.1), Session(*command, program=[PROGRAM]) as session:
         session.wait_for("Inspector")
-        session.pump(3.0)
+        session.pump(1.5 * MOST * 0.1)
         for _ in range(10):
             session.pump(seconds / 10)
             with open(f"/proc/{session.pid}/smaps_rollup", encoding="ascii") as file:

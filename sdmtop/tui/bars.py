@@ -14,6 +14,7 @@ from textual.widgets import Static
 from sdmtop.commands import Hint
 from sdmtop.text import fit, width
 from sdmtop.tour import STEPS
+from sdmtop.tui.line import Line
 
 
 class Bar(Widget):
@@ -36,7 +37,7 @@ class Bar(Widget):
     def render_line(self, y: int) -> Strip:
         """The text, as wide as the screen."""
         text = fit(self._text, self.size.width) if y == 0 else ""
-        return Strip([Segment(text, self.rich_style)], self.size.width)
+        return Line([Segment(text, self.rich_style)], self.size.width)
 
 
 class Scrubber(Bar):
@@ -112,9 +113,9 @@ class FooterBar(Widget):
         cells = self.size.width
         if self._said:
             style = self.get_component_rich_style("footer--said")
-            return Strip([Segment(fit(f" {self._said}", cells), style)], cells)
+            return Line([Segment(fit(f" {self._said}", cells), style)], cells)
         dim = self.get_component_rich_style("footer--dim")
         segments = [Segment(text, self.rich_style if works else dim) for text, works in self._hints]
         used = sum(width(text) for text, _ in self._hints)
         segments.append(Segment(" " * max(cells - used, 0), self.rich_style))
-        return Strip(segments, max(cells, used)).crop(0, cells)
+        return Line(segments, max(cells, used)).crop(0, cells)

@@ -21,6 +21,7 @@ from textual.strip import Strip
 
 from sdmtop.text import width as text_width
 from sdmtop.tui.bindings import bindings
+from sdmtop.tui.line import Line
 
 Span = tuple[str, str]
 """Printable text, and the name of its style (see `LinesPane.COMPONENT_CLASSES`)."""
@@ -191,8 +192,8 @@ class LinesPane(ScrollView, can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         """One line of the screen (Textual's line API)."""
-        line = self._coming.pop(y, None) or self._at(y, self.scroll_offset.y)
-        row, content = self._drawn[y] = line
+        found = self._coming.pop(y, None) or self._at(y, self.scroll_offset.y)
+        row, content = self._drawn[y] = found
         on = ["heading" if row == -1 else "plain"]
         if row >= 0 and self.keys[row] == self.cursor and (self.marks_always or self.has_focus):
             on.append("cursor")
@@ -200,10 +201,10 @@ class LinesPane(ScrollView, can_focus=True):
         cells, width = sum(text_width(text) for text, _ in content), self.line_width
         if cells < width:
             segments.append(Segment(" " * (width - cells), self._style(*on, "plain")))
-        # Told how wide it is, a Strip need not measure its text; and as wide as what is seen of
+        # Told how wide it is, a strip need not measure its text; and as wide as what is seen of
         # it, it is not cut at the scrollbar, either.
-        strip = Strip(segments, max(cells, width))
-        return strip if cells <= width else strip.crop(0, width)
+        line = Line(segments, max(cells, width))
+        return line if cells <= width else line.crop(0, width)
 
     def notify_style_update(self) -> None:
         """Forget the styles of the old theme."""
