@@ -320,10 +320,11 @@ def key_names(command: Command) -> str:
 
 
 class Hint(NamedTuple):
-    """A key in the footer; `works` is False where it would only tell why not."""
+    """What the footer says of a key; `works` is False where it would only tell why not."""
 
     text: str
     works: bool
+    key: str
 
 
 def footer(width: int, now: Now, commands: Sequence[Command] = COMMANDS) -> list[Hint]:
@@ -332,10 +333,11 @@ def footer(width: int, now: Now, commands: Sequence[Command] = COMMANDS) -> list
     for command in sorted(commands, key=lambda command: _is_less(command, now)):
         word = command.word(now) if command.keys else ""
         if word:
-            key = shown(command.keys.split(",", 1)[0])
+            key = command.keys.split(",", 1)[0]
             works = command.why_not(now) is None
+            text = f"{shown(key)} {word}"
             # Never a colour alone: what does not work stands in parentheses.
-            found.append(Hint(f" {key} {word} " if works else f" ({key} {word})", works))
+            found.append(Hint(f" {text} " if works else f" ({text})", works, key))
     found.sort(key=lambda hint: not hint.works)
     fitting = []
     for hint in found:

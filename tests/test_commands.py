@@ -68,8 +68,14 @@ def test_what_cannot_be_done_now_comes_last_in_the_footer_and_in_parentheses() -
                      lambda _now: "Attach", lambda now: now.refusal)  # fmt: skip
     quit_ = next(command for command in COMMANDS if command.id == "quit")
     refused = Now(refusal="not root")
-    assert footer(40, refused, (attach, quit_)) == [(" q Quit ", True), (" (a Attach)", False)]
-    assert footer(40, Now(), (attach, quit_)) == [(" a Attach ", True), (" q Quit ", True)]
+    assert footer(40, refused, (attach, quit_)) == [
+        (" q Quit ", True, "q"),
+        (" (a Attach)", False, "a"),
+    ]
+    assert footer(40, Now(), (attach, quit_)) == [
+        (" a Attach ", True, "a"),
+        (" q Quit ", True, "q"),
+    ]
     assert ("a", "give the device to VFIO (not now: not root)") in help_lines(refused, (attach,))
 
 

@@ -834,6 +834,10 @@ class Console(App[None]):
                 self.say("it plays no slower" if step < 0 else "it plays no faster")
             self._show_time()
 
+    def on_footer_bar_pressed(self, message: FooterBar.Pressed) -> None:
+        """Press the key that was clicked."""
+        self.simulate_key(message.key)
+
     def on_scrubber_sought(self, message: Scrubber.Sought) -> None:
         """Go to the place in the recording that was clicked."""
         if self._replayer is not None:

@@ -85,6 +85,13 @@ class FooterBar(Widget):
     }
     """
 
+    class Pressed(Message):
+        """A key in the footer was clicked."""
+
+        def __init__(self, key: str) -> None:
+            super().__init__()
+            self.key = key
+
     def __init__(self, *, id: str) -> None:  # noqa: A002 (Textual's own word)
         super().__init__(id=id)
         self._hints: Sequence[Hint] = ()
@@ -115,7 +122,18 @@ class FooterBar(Widget):
             style = self.get_component_rich_style("footer--said")
             return Line([Segment(fit(f" {self._said}", cells), style)], cells)
         dim = self.get_component_rich_style("footer--dim")
-        segments = [Segment(text, self.rich_style if works else dim) for text, works in self._hints]
-        used = sum(width(text) for text, _ in self._hints)
+        segments = [
+            Segment(hint.text, self.rich_style if hint.works else dim) for hint in self._hints
+        ]
+        used = sum(width(hint.text) for hint in self._hints)
         segments.append(Segment(" " * max(cells - used, 0), self.rich_style))
         return Line(segments, max(cells, used)).crop(0, cells)
+
+    def on_click(self, event: events.Click) -> None:
+        """Tell which key."""
+        end = 0
+        for hint in () if self._said else self._hints:
+            end += width(hint.text)
+            if event.x < end:
+                self.post_message(self.Pressed(hint.key))
+                return

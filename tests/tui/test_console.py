@@ -813,6 +813,20 @@ def test_the_choice_of_columns_fits_on_a_small_screen_and_leaves_its_keys() -> N
     play(scene, size=(60, 15))
 
 
+def test_a_click_on_a_key_in_the_footer_presses_it() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        footer = text_of(pilot, "footer")
+        await pilot.click("#footer", offset=(footer.index("p Pause"), 0))
+        await pilot.pause()
+        assert "PAUSED" in text_of(pilot, "header")
+        footer = text_of(pilot, "footer")
+        await pilot.click("#footer", offset=(footer.index("(t Test)") + 1, 0))
+        await pilot.pause()
+        assert text_of(pilot, "footer").startswith(" Self-test: ")
+
+    play(scene)
+
+
 def test_r_turns_the_order_and_a_click_on_a_heading_sorts_by_its_column() -> None:
     async def scene(pilot: Pilot[None]) -> None:
         tree = tree_of(pilot)
