@@ -13,8 +13,9 @@ from sdmtop.text import cell, printable
 from sdmtop.timeline import clock
 from sdmtop.tui.lines import Content, LinesPane, Span
 
-_NAME = 16
-"""Cells of the inspector before the value: so many as tell the names of capabilities apart."""
+_NAME, _LONG_NAME = 16, 32
+"""Cells of the inspector before the value: as few as tell the names of capabilities apart, and as
+many as show all of them."""
 
 _GIST = 20
 """Cells in which a meaning that is cut still tells something."""
@@ -82,14 +83,14 @@ class Inspector(SamplePane):
         """Name, value, and what it means or where it comes from; or a line of what was cut."""
         if key in self._below:
             text, style = self._below[key][1]
-            return ((" " * _NAME + text, style),)
+            return ((" " * self._name_cells + text, style),)
         detail = self._details[int(key.partition(" ")[0])]
         style = "warn" if detail.name == "unknown" else "plain"
-        name = (cell(detail.name, _NAME - 1) + " ", "accent")
+        name = (cell(detail.name, self._name_cells - 1) + " ", "accent")
         if key in self._first:
             return (name, (self._first[key], style))
         value = self._value(detail)
-        left = max(self.line_width - _NAME - len(value) - 2, 0)
+        left = max(self.line_width - self._name_cells - len(value) - 2, 0)
         more = detail.path if self.origins else detail.meaning
         if len(more) > left < _GIST:
             return (name, (value, style))
@@ -160,25 +161,29 @@ class Inspector(SamplePane):
 
     def _whole_value(self, detail: Detail) -> list[str]:
         """The value, wrapped, where it does not fit on its line."""
-        width = self.line_width - _NAME - 1
+        width = self.line_width - self._name_cells - 1
         if width <= 0:
             return []  # Not laid out yet.
         return wrapped(detail.value, width) if len(detail.value) > len(self._value(detail)) else []
 
     def _rest_of_meaning(self, detail: Detail) -> list[str]:
         """The meaning or the origin, wrapped, where it or the name does not fit on the line."""
-        width = self.line_width - _NAME - 1
-        left = self.line_width - _NAME - len(self._value(detail)) - 2
+        width = self.line_width - self._name_cells - 1
+        left = self.line_width - self._name_cells - len(self._value(detail)) - 2
         rest = detail.path + self._when(_part_of(detail.path)) if self.origins else detail.meaning
-        is_named = len(detail.name) < _NAME
+        is_named = len(detail.name) < self._name_cells
         if width <= 0 or (is_named and len(rest) <= left):
             return []
         return wrapped(rest if is_named else f"{detail.name}: {rest}", width)
 
     def _value(self, detail: Detail) -> str:
         """The value, cut only where it leaves no room for anything else."""
-        most = max(self.line_width - _NAME - 2, 8)
+        most = max(self.line_width - self._name_cells - 2, 8)
         return cell(detail.value, min(max(len(detail.value), 16), most))
+
+    @property
+    def _name_cells(self) -> int:
+        return min(max(_NAME, self.line_width // 4 - 6), _LONG_NAME)
 
     @property
     def _part(self) -> str:
