@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -96,9 +95,9 @@ def sequences(count: int) -> list[list[Operation]]:
     return found
 
 
-def modelled(series: str, sequence: list[Operation]) -> list[str]:
-    """The outcomes on the simulator's guest, with a kernel of this series."""
-    scenario = msgspec.structs.replace(scenario_of("edu"), kernel=series)
+def modelled(release: str, sequence: list[Operation]) -> list[str]:
+    """The outcomes on the simulator's guest, with this kernel."""
+    scenario = msgspec.structs.replace(scenario_of("edu"), kernel=release)
     host = SimulatorHost(scenario)
     host.step(1)
 
@@ -115,16 +114,15 @@ def test_kernel_and_model_agree(guest: Guest) -> None:
     made = sequences(SEQUENCES)
     file = guest.share / "sequences.json"
     file.write_text(json.dumps(made))
-    done = guest.run(
-        sys.executable, "-m", "tests.guest.inside.sequences", f"/run/guest/{file.name}",
-        timeout=600,
-    )  # fmt: skip
+    job = guest.start_python("tests.guest.inside.sequences", f"/run/guest/{file.name}")
+    done = job.wait(600)
+    assert done.status == 0, done.err.decode()
     guest.write("/sys/bus/pci/drivers_probe", BRIDGED_EDU)  # The model's has no driver, this had.
     answers = [json.loads(line) for line in done.text.splitlines()]
     assert len(answers) == len(made)
     differences = []
     for sequence, kernel in zip(made, answers, strict=True):
-        model = modelled(guest.kernel.series, sequence)
+        model = modelled(guest.kernel.release, sequence)
         at = next((i for i, pair in enumerate(zip(kernel, model, strict=True))
                    if pair[0] != pair[1]), None)  # fmt: skip
         if at is not None:

@@ -125,10 +125,10 @@ def test_a_mediated_device_is_made_and_removed(ready: Guest) -> None:
 
 def test_a_dry_run_leaves_no_trace(ready: Guest) -> None:
     before = state(ready)
-    ready.run("rm", "-rf", "/var/lib/sdmtop")
+    kept = ready.run("ls", "-lR", "--full-time", "/var/lib/sdmtop").text
     assert "Steps" in ready.python("sdmtop", "attach", NIC, "--dry-run").text
     assert state(ready) == before
-    assert ready.run("test", "-e", "/var/lib/sdmtop", check=False).status == 1
+    assert ready.run("ls", "-lR", "--full-time", "/var/lib/sdmtop").text == kept
 
 
 def test_an_ordinary_user_is_refused_before_the_first_step(ready: Guest) -> None:
@@ -208,7 +208,8 @@ def test_a_stuck_unbind_is_told_with_its_holder_and_undone_when_it_returns(
     id_ = group_with(glance(ready), NIC)["id"]
     with holding(ready, id_, "--device", NIC, *how) as holder:
         # Back to its driver would be refused: the kernel takes none that does DMA into the group.
-        if not how:  # Which device a mapping is of, these kernels do not say.
+        # A newer kernel says which device a descriptor is of, and would wait for that to be closed.
+        if not how and ready.kernel.series in STOCK:
             refused = ready.python("sdmtop", "detach", NIC, "--confirm", NIC, check=False)
             assert refused.status == 3, refused.text
             assert f"{holder.pid} holds its group {id_}" in refused.text

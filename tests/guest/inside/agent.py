@@ -260,7 +260,10 @@ def _state(pid: int) -> str:
 
 
 def _set_up() -> None:
-    for kind, place in (("debugfs", "/sys/kernel/debug"), ("devpts", "/dev/pts")):
+    # With a state of its own: the machine outside may have a journal.
+    for kind, place in (
+        ("debugfs", "/sys/kernel/debug"), ("devpts", "/dev/pts"), ("tmpfs", "/var/lib/sdmtop")
+    ):  # fmt: skip
         os.makedirs(place, exist_ok=True)
         subprocess.run(["mount", "-t", kind, kind, place], check=True)
     Path("/proc/sys/kernel/hostname").write_text("guest\n")

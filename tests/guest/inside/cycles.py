@@ -10,6 +10,8 @@ import os
 import sys
 from typing import Any, cast
 
+import psutil
+
 from sdmtop.backends.base import Host, Write, open_host
 from sdmtop.operations.attach import plan_attach
 from sdmtop.operations.execute import Consent, execute
@@ -61,9 +63,8 @@ def left() -> dict[str, int]:
     """What this process has: descriptors, mappings of devices, children."""
     with open("/proc/self/maps", encoding="utf-8") as maps:
         mapped = sum("vfio" in line for line in maps)
-    with open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii") as children:
-        born = len(children.read().split())
-    return {"fds": len(os.listdir("/proc/self/fd")), "mappings": mapped, "children": born}
+    children = psutil.Process().children()
+    return {"fds": len(os.listdir("/proc/self/fd")), "mappings": mapped, "children": len(children)}
 
 
 if __name__ == "__main__":
