@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find sdmtop -name '*.py')
 
-.PHONY: run test check lint types imports unit tty guest guest-full guest-shell guest-captures bench \
+.PHONY: run test check lint types imports unit long tty guest guest-full guest-shell guest-captures bench \
   schema docs screenshots lock clean
 .DEFAULT_GOAL := run
 
@@ -18,7 +18,7 @@ unexport PYTHONDONTWRITEBYTECODE
 run: $(VENV)/compiled
 	@$(BIN)/sdmtop $(ARGS)
 
-test: check tty guest
+test: check long tty guest
 
 # Terminals and emulated machines wait for clocks that a busy machine holds up. What fails there
 # gets a second chance alone, and has failed if it fails twice.
@@ -40,7 +40,10 @@ imports: $(VENV)/compiled
 	$(BIN)/lint-imports
 
 unit: $(VENV)/compiled
-	$(BIN)/pytest -m "not tty and not guest" -n auto
+	$(BIN)/pytest -m "not long and not tty and not guest" -n auto
+
+long: $(VENV)/compiled
+	$(BIN)/pytest -m long -n auto
 
 # Stock kernels in QEMU, two at a time: docs/guest.md.
 guest: $(VENV)/compiled

@@ -341,6 +341,7 @@ def test_a_sibling_that_gets_another_driver_between_the_plan_and_its_start_stops
         bench.run(plan)
 
 
+@pytest.mark.long
 def test_two_hundred_cycles_leave_nothing_behind() -> None:
     bench = Bench()
     before = bench.snapshot()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 from unittest.mock import patch
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -115,6 +116,7 @@ def is_taken_by(write: Write) -> Callable[[str], bool]:
     return lambda _: False
 
 
+@pytest.mark.long
 @given(_doings)
 def test_random_operations_never_end_in_a_state_that_the_journal_cannot_explain(
     doings: list[tuple[str, Wrong | None, int]],
@@ -142,6 +144,7 @@ def test_random_operations_never_end_in_a_state_that_the_journal_cannot_explain(
                 assert value_of(host, Fact(kind, path, value)) == value, path
 
 
+@pytest.mark.long
 @given(st.lists(st.sampled_from(sorted(OPERATIONS)), max_size=5))
 def test_undoing_the_last_plan_always_restores_the_snapshot_before_it(names: list[str]) -> None:
     bench = Bench()

@@ -214,7 +214,7 @@ def test_closing_gives_back_all_that_was_held() -> None:
         (b'title = "a"\ncpus = 0\n', r":2: cpus: expected int >= 1"),
         (b'title = "a"\r\ncpus = 0\r\n', r":2: cpus: expected int >= 1"),
         (b'title = "a"\n\n\xff', r":3: it is no text in UTF-8"),
-        (b"#" * ((1 << 24) + 1), r": a scenario has 16 MiB at most"),
+        pytest.param(b"#" * ((1 << 24) + 1), r": a scenario has 16 MiB at most", id="large"),
     ],
 )
 def test_a_file_that_is_no_scenario_is_refused_with_its_line(
