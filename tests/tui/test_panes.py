@@ -214,6 +214,7 @@ def test_the_picture_is_not_made_while_nobody_sees_it() -> None:
     play(scene)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("size", [(120, 40), (80, 24), (60, 15)])
 def test_each_pane_has_a_key_whatever_was_shown_before(size: tuple[int, int]) -> None:
     panes = {"1": "tree", "2": "inspector", "3": "pasids", "4": "interrupts", "5": "events",
