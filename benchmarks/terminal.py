@@ -31,6 +31,8 @@ def sdmtop(name: str, root: str, **more: Any) -> dict[str, Any]:
     """The console on a made-up root."""
     return {"name": name, "cmd": f"{PROGRAM} --host linux:{root}", "ready": _TREE,
             "keys": ["down=sel", "up=sel"], "first_key": "down=sel", "quit": ["q"],
+            # Until then sparklines grow, also where nothing comes.
+            "settle": 8,
             **more}  # fmt: skip
 
 

@@ -23,15 +23,30 @@ _MSI_CHIPS = ("PCI-MSI", "PCI-MSIX", "IR-PCI-MSI", "IR-PCI-MSIX")
 
 
 class Row:
-    """One parsed row: what it says besides the counts does not change while its text is kept."""
+    """One parsed row. What the same row of an earlier text, `before`, said is not made again."""
 
-    __slots__ = ("actions", "chip", "hwirq", "label", "per_cpu", "trigger")
+    __slots__ = ("actions", "chip", "hwirq", "label", "per_cpu", "tail", "total", "trigger")
 
-    def __init__(self, label: str, per_cpu: tuple[int, ...], tail: bytes) -> None:
-        self.label = label
+    label: str
+    chip: str | None
+    hwirq: str | None
+    trigger: str | None
+    actions: tuple[str, ...]
+
+    def __init__(
+        self, label: bytes, per_cpu: tuple[int, ...], tail: bytes, before: "Row | None"
+    ) -> None:
         self.per_cpu = per_cpu
+        self.total = sum(per_cpu)
+        self.tail = tail
+        if before is not None and before.tail == tail:
+            self.label = before.label
+            self.chip, self.hwirq, self.trigger = before.chip, before.hwirq, before.trigger
+            self.actions = before.actions
+            return
+        self.label = fact(label.strip())
         self.chip, self.hwirq, self.trigger, self.actions = (
-            _split_tail(tail) if label.isdecimal() else (None, None, None, _summary(tail))
+            _split_tail(tail) if self.label.isdecimal() else (None, None, None, _summary(tail))
         )
 
 
@@ -65,7 +80,7 @@ class InterruptTable:
                 continue
             kept = known.get(label)
             if kept is None or kept[0] != line:
-                kept = line, _parse_row(line, label, zeros)
+                kept = line, _parse_row(line, label, zeros, kept[1] if kept else None)
             self._lines[label] = kept
             rows.append(kept[1])
         return rows
@@ -133,7 +148,7 @@ def read_interrupts(
             trigger=row.trigger,
             actions=row.actions,
             per_cpu=row.per_cpu,
-            total=sum(row.per_cpu),
+            total=row.total,
             device=_device(row, device_of_irq),
             shared_by=(),
             affinity=affinity.get(row.label),
@@ -152,17 +167,16 @@ class _Zeros:
         self.counts = (0,) * cpus
 
 
-def _parse_row(line: bytes, label: bytes, zeros: _Zeros) -> Row:
+def _parse_row(line: bytes, label: bytes, zeros: _Zeros, before: Row | None) -> Row:
     start = len(label) + 1
     cells = line[start : start + len(zeros.cells)]
-    name = fact(label.strip())
     if cells == zeros.cells:
-        return Row(name, zeros.counts, line[start + len(cells) :])
+        return Row(label, zeros.counts, line[start + len(cells) :], before)
     if len(cells) == len(zeros.cells) and cells.count(b"0") * 2 > len(zeros.counts):
         counts = _sparse(cells, zeros)
         if counts is not None:
-            return Row(name, counts, line[start + len(cells) :])
-    return Row(name, *_dense(line[start:], len(zeros.counts)))
+            return Row(label, counts, line[start + len(cells) :], before)
+    return Row(label, *_dense(line[start:], len(zeros.counts)), before)
 
 
 def _sparse(cells: bytes, zeros: _Zeros) -> tuple[int, ...] | None:
