@@ -75,7 +75,7 @@ def test_a_kernel_without_a_module_says_so(guest: Guest) -> None:
         guest.kernel.with_dependencies("no_such_module")
 
 
-@every_kernel
+@one_kernel
 def test_a_panic_ends_the_guest_and_names_itself(guest: Guest) -> None:
     """In a machine of its own."""
     with Guest(guest.kernel, TOPOLOGIES["none"]) as victim:

@@ -93,9 +93,10 @@ def test_without_a_terminal_and_a_yes_nothing_is_done(capfd: pytest.CaptureFixtu
 
 @pytest.mark.usefixtures("changeable")
 def test_a_yes_is_not_enough_for_what_is_in_use(capfd: pytest.CaptureFixture[str]) -> None:
-    assert run(["--host", BUSY, "attach", NIC, "--yes"]) == 3
-    assert f"--confirm '{NIC}'" in capfd.readouterr().err
-    assert run(["--host", BUSY, "attach", NIC, "--confirm", "something"]) == 3
+    edu = "0000:01:00.0"  # It has queues.
+    assert run(["--host", BUSY, "attach", edu, "--yes"]) == 3
+    assert f"--confirm '{edu}'" in capfd.readouterr().err
+    assert run(["--host", BUSY, "attach", edu, "--confirm", "something"]) == 3
     assert "has to be typed in full" in capfd.readouterr().err
 
 

@@ -34,7 +34,7 @@ CONSOLE = "/dev/ttyS0"
 _ORDINARY = 65534
 """The user `nobody`: the only ordinary one that every system has."""
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-_NOT_LOADED = ("sdmtop.tui", "sdmtop.__main__")
+_NOT_LOADED = ("sdmtop.__main__", "sdmtop.backends.simulator", "sdmtop.plain", "sdmtop.tui")
 
 
 def main() -> None:
@@ -182,7 +182,7 @@ class Agent:
 
 
 def _load() -> None:
-    """Import what forks run, once: all of the program but its console."""
+    """Import what forks run, once: all of the program but its screens and its model of a kernel."""
     if "sdmtop" in sys.modules:
         return
     package = importlib.import_module("sdmtop")

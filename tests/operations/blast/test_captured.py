@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import pytest
-
 from sdmtop.backends.base import Host, open_host
 from sdmtop.backends.capture import CaptureHost
 from sdmtop.capturing import capture
@@ -80,9 +78,8 @@ def test_no_capture_holds_the_blocks_of_a_disk(tmp_path: Path) -> None:
     assert "/dev/nvme0n1" in sentence
 
 
-@pytest.mark.parametrize("name", ["guest-6.12-intel-busy", "debian-6.1-intel-plain"])
-def test_a_capture_of_an_older_version_leaves_open_what_it_has_not(name: str) -> None:
-    host = open_host(f"capture:{TREES / name}.tar.xz")
+def test_a_capture_that_somebody_else_made_leaves_open_what_it_has_not() -> None:
+    host = open_host(f"capture:{TREES}/debian-6.1-intel-plain.tar.xz")
     for device in read_snapshot(host).devices:
         if device.driver in ("nvme", "e1000", "e1000e", "ahci"):
             assert of_kind(radius(host, device.address), "unknown"), device.address
