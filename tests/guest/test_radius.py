@@ -66,10 +66,13 @@ class Told(NamedTuple):
 
 def radius(guest: Guest, *addresses: str, ordinary: bool = False, session: str = "") -> list[Told]:
     """The verdicts, as the guest's kernel lets a user see them."""
-    job = guest.start(
-        sys.executable, "-m", "tests.guest.inside.radius", *addresses,
-        ordinary=ordinary, SSH_CONNECTION=session,
-    )  # fmt: skip
+    module = "tests.guest.inside.radius"
+    if session:
+        job = guest.start(
+            sys.executable, "-m", module, *addresses, ordinary=ordinary, SSH_CONNECTION=session
+        )
+    else:
+        job = guest.start_python(module, *addresses, ordinary=ordinary)
     done = job.wait()
     assert done.status == 0, done.err.decode()
     return [
@@ -270,8 +273,8 @@ def test_an_interface_in_another_namespace_is_not_seen(guest: Guest, card: str) 
 def test_a_virtual_function_that_is_held_goes_with_its_physical_one(busy: Guest) -> None:
     override(busy, FIRST_VF, "vfio-pci")
     (device,) = [d for d in snapshot_of(busy)["devices"] if d["address"] == FIRST_VF]
-    holder = busy.start(
-        sys.executable, "-m", "tests.guest.inside.hold", str(device["group"]), "--device", FIRST_VF
+    holder = busy.start_python(
+        "tests.guest.inside.hold", str(device["group"]), "--device", FIRST_VF
     )
     holder.wait_for_output("holding")
     try:
