@@ -19,7 +19,6 @@ from typing import Any, NamedTuple
 
 from benchmarks import reading, simulating, terminal
 from benchmarks.trees import LARGE, MANY_INTERRUPTS, SMALL, Shape, Tree, make_tree
-from sdmtop.history import MOST
 
 HERE = Path(__file__).parent
 CHANGING_ROWS = 10_000
@@ -182,7 +181,7 @@ def _terminal(folder: str, rounds: int, soak: float) -> Iterator[Row]:
                   f"{terminal.spread(times)} ms, terminal clean")  # fmt: skip
     _say("growth")
     sizes = terminal.soak(small, soak)
-    yield Row(f"growth over {soak * 10:.0f} readings, after the first {1.5 * MOST:.0f}",
+    yield Row(f"growth over {soak * 10:.0f} readings, after the first {terminal.FILLING}",
               sizes[-1] - sizes[0], 0.5, "MiB",
               ", ".join(f"{size:.1f}" for size in sizes))  # fmt: skip
 

@@ -24,6 +24,8 @@ from tests.tui.session import Session
 PROGRAM = f"{os.path.dirname(sys.executable)}/sdmtop"
 STATIC = f"{sys.executable} {os.path.dirname(__file__)}/one_static.py"
 _TREE = r"0000:00:0[0-9a-f]"
+FILLING = MOST * 3 // 2
+"""Readings after which the past that can be gone back to is surely as long as it may become."""
 _SIGNALS = ("SIGTERM", "SIGHUP", "SIGQUIT", "SIGINT")
 
 
@@ -112,13 +114,13 @@ def endings(root: str, rounds: int) -> dict[str, list[float]]:
 def soak(tree: Tree, seconds: float) -> list[float]:
     """MiB resident at the end of each tenth of the time, at ten new readings a second.
 
-    It begins when the past that can be gone back to is as long as it may become.
+    It begins after `FILLING` readings.
     """
     found = []
     command = ["--host", f"linux:{tree.root}", "--interval", "0.1"]
     with moving(tree, 0.1), Session(*command, program=[PROGRAM]) as session:
         session.wait_for("Inspector")
-        session.pump(1.5 * MOST * 0.1)
+        session.pump(FILLING * 0.1)
         for _ in range(10):
             session.pump(seconds / 10)
             with open(f"/proc/{session.pid}/smaps_rollup", encoding="ascii") as file:

@@ -241,7 +241,9 @@ class Pasids(SamplePane):
         reasons = {_reason(entry) for entry in sample.snapshot.unknown if _hides_pasids(entry)}
         if not pasids and not reasons:
             reasons = {"no live PASID is known here"}
-        lines = [line for reason in sorted(reasons) for line in wrapped(reason, self.line_width)]
+        # Room for the scrollbar, whether it is there yet or not.
+        width = self.container_size.width - 1
+        lines = [line for reason in sorted(reasons) for line in wrapped(reason, width)]
         self._reasons = {f"- {number}": line for number, line in enumerate(lines)}
         return [*self._pasids, *self._reasons]
 
@@ -260,7 +262,7 @@ class Pasids(SamplePane):
     def on_resize(self, _event: events.Resize) -> None:
         """Wrap anew."""
         if self.sample is not None:
-            self.show_keys(self.make_keys(self.sample))
+            self.show(self.sample, self.target)
 
     def target_of(self, key: str) -> str | None:
         """The device that it is live on."""

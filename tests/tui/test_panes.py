@@ -4,15 +4,18 @@ import time
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from textual.pilot import Pilot
 
 from sdmtop.backends.tree import TreeHost
+from sdmtop.model import Unknown
 from sdmtop.text import width as cells
 from sdmtop.timeline import Kind
 from sdmtop.tui.app import Console
 from sdmtop.tui.domains import Domains
 from sdmtop.tui.events import Events
 from sdmtop.tui.lines import LinesPane
+from sdmtop.tui.panes import Pasids
 from sdmtop.tui.tree import TreePane
 from tests.hosts import NIC, PARENT, UUID, box, plug
 from tests.tui.test_console import app_of, go_to, play, sampler_of, text_of, tree_of
@@ -112,6 +115,24 @@ def test_many_cpus_share_cells_so_that_the_owner_is_still_seen(cpus: int) -> Non
         assert "0000:00:02.0" in line
 
     play(scene, host)
+
+
+@pytest.mark.parametrize("width", range(110, 130))
+def test_reasons_of_the_pasids_are_whole_beside_the_scrollbar_that_they_need(width: int) -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        pane = pilot.app.query_one(Pasids)
+        sample = pane.sample
+        assert sample is not None
+        why = " ".join(f"word{number:03}" for number in range(99))
+        entry = Unknown(path="/sys", errno="EACCES", what=f"live PASIDs: {why}")
+        pane.show(replace(sample, snapshot=replace(sample.snapshot, unknown=(entry,))), None)
+        await pilot.pause()
+        assert pane.show_vertical_scrollbar
+        lines = [text for key in pane.keys for text, _ in pane.content(key)]
+        assert max(map(cells, lines)) <= pane.line_width
+        assert why in " ".join(lines)
+
+    play(scene, size=(width, 40))
 
 
 def test_the_selected_sdmdevs_interrupt_is_its_parents() -> None:
