@@ -13,7 +13,7 @@ from sdmtop.columns import DEFAULT
 from sdmtop.headline import headline, iommu_kind, is_without_iommu, no_iommu_help
 from sdmtop.layout import line_columns, tree_columns, tree_rows
 from sdmtop.outline import UNKNOWN, Outline
-from sdmtop.readers.devices import device_facts, pci_paths
+from sdmtop.readers.devices import PCI, device_facts, pci_path
 from sdmtop.readers.groups import group_facts, group_ids, owner
 from sdmtop.readers.host import host_facts
 from sdmtop.readers.sysfs import follow, name_of, names, natural
@@ -60,7 +60,7 @@ class Glance:
         self._columns = columns
         self._rows = rows
         self._unknowns: Unknowns = _LaterUnknowns()  # type: ignore[assignment]
-        self._paths: dict[str, str] = {}
+        self._addresses: frozenset[str] = frozenset()
         self._devices: dict[str, Any] = {}
         self._states: dict[str, str] = {}
         units = self._units()
@@ -79,7 +79,7 @@ class Glance:
         self.outline = self._outline()
         room = tree_rows(columns, rows) - len(self.help) - 1
         self.seen = list(islice(self.outline.lines(), max(room, 0)))
-        self._paths = {}  # Of no more use, and as large as the host.
+        self._addresses = frozenset()  # Of no more use, and as large as the host.
 
     def frame(self) -> "list[str]":
         """The whole screen: header, tree, footer; each line at most `columns` wide."""
@@ -105,9 +105,9 @@ class Glance:
 
     def _outline(self) -> Outline:
         try:
-            self._paths = dict(pci_paths(self._host))
+            self._addresses = frozenset(names(self._host, PCI))
         except OSError:
-            self._paths = {}
+            self._addresses = frozenset()
         return Outline(
             self._members(),
             self._device,
@@ -148,15 +148,17 @@ class Glance:
                 )
 
     def _loose(self) -> "Iterator[str]":
-        for address in sorted(self._paths, key=natural):
+        for address in sorted(self._addresses, key=natural):
             device = self._device(address)
             if device is not None and device.group is None:
                 yield address
 
     def _device(self, address: str) -> "Any":
         if address not in self._devices:
-            path = self._paths.get(address)
-            facts = device_facts(self._host, address, path, self._unknowns) if path else {}
+            facts = {}
+            if address in self._addresses:
+                path = pci_path(self._host, address)
+                facts = device_facts(self._host, address, path, self._unknowns)
             self._devices[address] = _Record(**facts, name=None) if facts else None
             if facts and not facts["driver_known"]:
                 self._states[address] = UNKNOWN
@@ -174,7 +176,7 @@ class Glance:
             if isinstance(link, bytes):
                 path = follow(_MDEVS, os.fsdecode(link))
                 parent = path.split("/")[-2]
-                if parent in self._paths:  # Others have no line yet that it could hang below.
+                if parent in self._addresses:  # Others have no line yet that it could hang below.
                     found.setdefault(parent, []).append(self._queue(uuid, path))
         return found
 

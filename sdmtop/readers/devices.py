@@ -9,7 +9,16 @@ import posixpath
 import stat
 from sys import intern
 
-from sdmtop.readers.sysfs import follow, index, is_absent, name_of, number, number_of, word
+from sdmtop.readers.sysfs import (
+    follow,
+    index,
+    is_absent,
+    name_of,
+    number,
+    number_of,
+    target,
+    word,
+)
 from sdmtop.text import fact
 
 TYPE_CHECKING = False
@@ -41,6 +50,14 @@ def pci_paths(host: "Host") -> "Iterator[tuple[str, str]]":
         # A link that cannot be read is left to the reader of the device, who says so.
         text = link.decode("utf-8", "surrogateescape") if isinstance(link, bytes) else address
         yield address, follow(PCI, text)
+
+
+def pci_path(host: "Host", address: str) -> str:
+    """The sysfs path of one PCI device; below the bus where its link cannot be read."""
+    try:
+        return target(host, f"{PCI}/{address}")
+    except OSError:
+        return f"{PCI}/{address}"
 
 
 def device_facts(host: "Host", address: str, path: str, unknowns: "Unknowns") -> "dict[str, Any]":
