@@ -51,10 +51,11 @@ def measure(what: str, root: str, c: Sequence[str], rounds: int) -> Pair:
 def record(what: str, root: str, file: str) -> None:
     """Write the calls of a reading down for `floor replay`."""
     host = Recorder(root)
+    reading = Reading(host, helpers=0)  # What a fork calls is not recorded.
     if what == "snapshot":
-        read_snapshot(host)
+        reading.read_all()
     else:
-        _topology(Reading(host))
+        _topology(reading)
     with open(file, "w", encoding="utf-8", errors="surrogateescape") as out:
         out.write("\n".join(host.calls) + "\n")
 

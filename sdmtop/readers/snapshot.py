@@ -60,9 +60,10 @@ from sdmtop.readers.names import SHARED_NAMES, Names
 from sdmtop.readers.numa import read_numa_nodes
 from sdmtop.readers.pasids import infer_processes, read_pasids
 from sdmtop.readers.sdmdev import parent_paths, read_sdmdev_parents
+from sdmtop.readers.spread import read_each, spare_cpus
 from sdmtop.readers.sysfs import natural, number, target
 from sdmtop.readers.uacce import read_uacce
-from sdmtop.readers.unknowns import Unknowns, UnknownsOfMany
+from sdmtop.readers.unknowns import Notes, Unknowns, UnknownsOfMany
 from sdmtop.readers.vfio import Node, read_nodes
 from sdmtop.text import fact
 
@@ -91,8 +92,13 @@ def read_snapshot(host: Host) -> Snapshot:
 class Reading:
     """The parts of a host as they were last read, by the name of the reader's subsystem."""
 
-    def __init__(self, host: Host, names: Names | None = None) -> None:
+    def __init__(
+        self, host: Host, names: Names | None = None, *, helpers: int | None = None
+    ) -> None:
         self.host = host
+        # Files of a kernel can be read by forks as well (`spread`); all else is in memory.
+        wanted = spare_cpus() if host.backend == "linux" else 0
+        self._helpers = wanted if helpers is None else helpers
         self.names = names or SHARED_NAMES
         self.info = HostInfo(
             name=None, kernel=None, backend=host.backend, cpus=None, read_only=True
@@ -161,8 +167,11 @@ class Reading:
         self._spellings = {address: address for address in self.paths}
         self._emulated.clear()
         self._unsafe.clear()
-        for id_ in group_ids(self.host, unknowns):
-            facts = group_facts(self.host, id_, unknowns)
+        ids = group_ids(self.host, unknowns)
+        for id_, (facts, notes) in zip(
+            ids, read_each(ids, self._facts_of_group, self._helpers), strict=True
+        ):
+            unknowns.add_all(notes)
             if facts:
                 groups[id_] = self._group(facts, unknowns)
         self.groups = groups
@@ -172,16 +181,18 @@ class Reading:
 
     def read_devices(self, only: Iterable[str] | None = None) -> None:
         """The facts of all devices of the topology, or of some of them."""
-        unknowns = Unknowns()
-        for address in self.paths if only is None else only:
-            path = self.paths.get(address)
-            device = self._device(address, path, unknowns) if path else None
-            if device is None:
+        wanted = list(self.paths if only is None else only)
+        for address, (facts, notes) in zip(
+            wanted, read_each(wanted, self._facts_of_device, self._helpers), strict=True
+        ):
+            if facts:
+                device = self._device(address, facts)
+                if self.devices.get(address) != device:
+                    # An equal record is not kept: the old one is shared with earlier snapshots.
+                    self.devices[address] = device
+            else:
                 self._forget(address)
-            elif self.devices.get(address) != device:
-                # An equal record is not kept: the old one is shared with earlier snapshots.
-                self.devices[address] = device
-            notes = unknowns.take()
+            path = self.paths.get(address)
             if path and (notes or address in self._of_devices):
                 # Of a device that could not be read at all, this is all that is known.
                 self._of_devices.replace(address, path, notes)
@@ -337,11 +348,27 @@ class Reading:
             self.paths.setdefault(name, path)
         return name
 
-    def _device(self, address: str, path: str, unknowns: Unknowns) -> Device | None:
+    def _facts_of_group(self, id_: int) -> tuple[dict[str, Any], Notes]:
+        """What a group's files say, and what could not be read of it."""
+        unknowns = Unknowns()
+        return group_facts(self.host, id_, unknowns), unknowns.take()
+
+    def _facts_of_device(self, address: str) -> tuple[dict[str, Any], Notes]:
+        """What a device's files say (nothing if it is gone), and what could not be read of it.
+
+        To the facts of `device_facts` comes `pasid`: the values of a `DevicePasid`, or None.
+        """
+        path = self.paths.get(address)
+        if path is None:
+            return {}, ()
+        unknowns = Unknowns()
         facts = device_facts(self.host, address, path, unknowns)
-        if not facts:
-            return None
-        power_state = facts.pop("power_state")
+        if facts:
+            facts["pasid"] = self._pasid_capability(facts, path, unknowns)
+        return facts, unknowns.take()
+
+    def _device(self, address: str, facts: dict[str, Any]) -> Device:
+        del facts["power_state"]
         told = facts.pop("driver_told")
         if facts.pop("driver_known"):
             self._undriven.discard(address)
@@ -351,23 +378,25 @@ class Reading:
             if told:
                 self._leaving[address] = told
         sriov = facts.pop("sriov")
+        pasid = facts.pop("pasid")
         return Device(
             name=self.names.device(facts["vendor"], facts["device"]),
-            pasid=self._pasid_capability(facts, path, power_state, unknowns),
+            pasid=DevicePasid(*pasid) if pasid else None,
             sriov=Sriov(total=sriov[0], vfs=sriov[1]) if sriov else None,
             sdmdev=self._parents.get(address),
             **facts,
         )
 
     def _pasid_capability(
-        self, facts: dict[str, Any], path: str, power_state: str | None, unknowns: Unknowns
-    ) -> DevicePasid | None:
+        self, facts: dict[str, Any], path: str, unknowns: Unknowns
+    ) -> tuple[bool, bool, int | None] | None:
         if facts["bus"] != "pci":
             return None
         if facts["physfn"] is not None and facts["physfn"] in self.paths:
             # A VF has no PASID capability of its own: it uses its PF's.
             path = self.paths[facts["physfn"]]
-        return read_capabilities(self.host, path, power_state, unknowns).pasid
+        found = read_capabilities(self.host, path, facts["power_state"], unknowns).pasid
+        return (found.capable, found.enabled, found.max) if found is not None else None
 
     def _group_of(self, address: str | None) -> int | None:
         device = self.devices.get(address) if address is not None else None

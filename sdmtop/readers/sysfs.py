@@ -95,10 +95,11 @@ def names(host: "Host", directory: str) -> "list[str]":
 
 def natural(name: str) -> "tuple[tuple[bool, int, str], ...]":
     """A sort key: numbers as numbers, and PCI addresses by their hexadecimal fields."""
-    parts = name.replace(".", ":").split(":")
-    if len(parts) == 4 and all(parts):
+    if name[-2:-1] == "." and name[-5:-4] == name[-8:-7] == ":":
         try:
-            return tuple((False, int(part, 16), "") for part in parts)
+            # The fields behind the domain have as many digits in every address.
+            where = int(name[-7:-5] + name[-4:-2] + name[-1:], 16)
+            return (False, int(name[:-8], 16), ""), (False, where, "")
         except ValueError:
             pass
     key: list[tuple[bool, int, str]] = []

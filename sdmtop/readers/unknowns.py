@@ -34,6 +34,11 @@ class Unknowns:
         """The same, of an errno that has its name already."""
         self._kinds.setdefault((name, what), []).append(path)
 
+    def add_all(self, notes: Notes) -> None:
+        """All that `take` has given elsewhere."""
+        for note in notes:
+            self.add(*note)
+
     def note_failure(self, path: str, answer: bytes | OSError, what: str) -> None:
         """The same for an answer of `Host.look`, unless it is there, or plainly absent."""
         if isinstance(answer, OSError) and not is_absent(answer):
