@@ -92,7 +92,7 @@ def _visible(host: LinuxHost) -> list[float]:
     """The rows of a screen: totals of all interrupts, CPUs of those that are seen."""
     totals, visible = IrqTotals(host), VisibleCounts(host)
     visible.watch(range(24, 24 + VISIBLE))
-    return _ticking(host, lambda: (totals.update(), visible.update()))
+    return _ticking(host, lambda: (totals.update(), visible.update(totals.values())))
 
 
 def _table(host: LinuxHost) -> list[float]:

@@ -25,16 +25,20 @@ SMALL = 512
 """Devices up to which everything is read before anything is shown."""
 
 POLL = 5.0
-"""Seconds between polls of what sends no event: overrides, domain types, queues, holders."""
+"""Seconds between polls of what processes do, which sends no event: queues, holders."""
 
 SLOW = 20.0
-"""Seconds between readings that cost the kernel something: debugfs, all interrupts, the log."""
+"""Seconds between readings that are long, or cost the kernel something: debugfs, all interrupts,
+the log; overrides and domain types, most changes of which come with an event of a driver."""
 
 SWEEP = 600
 """Ticks in which every device is read again, a slice a tick, in case an event was lost."""
 
 _SLICE = 64
 """Devices in a slice at most: a large host takes longer to sweep, and is not slower for it."""
+
+_LEAST_SLICE = 16
+"""Devices in a slice at least: one by one, each would be read with cold caches."""
 
 _KEPT = 8192
 """Files that are kept open for the poll; overrides beyond that are left to the sweep."""
@@ -127,9 +131,9 @@ class Collector:
 
     def tick(self, now: float, events: Sequence[Event] = (), focus: Focus | None = None) -> bool:
         """One beat: read what is due; returns whether anything is different."""
-        changed = self.answer(events, focus)
+        changed = self._count(now)
+        changed |= self.answer(events, focus)
         changed |= self._visible.measure(now)
-        changed |= self._count(now)
         if self._due["poll"] <= now:
             self._due["poll"] = now + POLL
             changed |= self._poll()
@@ -148,7 +152,8 @@ class Collector:
         focus = focus or Focus()
         changed = self._follow(events) if events else False
         self._visible.watch(focus.irqs)
-        changed |= self._visible.update()
+        # Totals that cannot be read say nothing of what has changed.
+        changed |= self._visible.update(() if self._totals.error else self._totals.values())
         return self._look_at(focus.target) or changed
 
     def close(self) -> None:
@@ -205,7 +210,6 @@ class Collector:
 
     def _poll(self) -> bool:
         """What sends no event."""
-        changed = self._poll_kept()
         if self._appeared():
             return self._follow(())
         before = self._reading.sdmdevs, self._reading.mdev_types
@@ -213,9 +217,8 @@ class Collector:
         held = self._reading.holdings
         self._reading.read_holders()
         self._note("queues", "holders")
-        changed |= before != (self._reading.sdmdevs, self._reading.mdev_types)
-        changed |= held != self._reading.holdings
-        return self._join() if changed else False
+        after = self._reading.sdmdevs, self._reading.mdev_types
+        return self._join() if after != before or held != self._reading.holdings else False
 
     def _poll_kept(self) -> bool:
         """Domain types and driver overrides."""
@@ -239,6 +242,7 @@ class Collector:
         return addresses != self._reading.pci or groups != set(map(str, self._reading.groups))
 
     def _slow(self) -> bool:
+        changed = self._poll_kept()
         before = (self._reading.pasids, self._reading.units, self._reading.info)
         rows = self._reading.interrupts
         self._reading.read_host()
@@ -247,17 +251,15 @@ class Collector:
         self._note("host", "domains", "interrupts")
         logged = self._read_log()
         after = (self._reading.pasids, self._reading.units, self._reading.info)
-        if before == after and rows == self._reading.interrupts:
-            return logged
-        return self._join() or logged
+        changed |= before != after or rows != self._reading.interrupts
+        return self._join() if changed else logged
 
     def _sweep(self) -> bool:
         """Read the next slice of devices again."""
         addresses = list(self._reading.devices)
-        # A small host has less than one device a tick.
         self._sweep_due = min(self._sweep_due + len(addresses) / SWEEP, _SLICE)
         size = int(self._sweep_due)
-        if not size:
+        if size < min(_LEAST_SLICE, len(addresses)) or not size:
             return False
         self._sweep_due -= size
         start = self._swept % len(addresses)

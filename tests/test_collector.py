@@ -98,7 +98,7 @@ def test_domain_types_are_polled_however_large_the_host_is(
     monkeypatch.setattr("sdmtop.collector._KEPT", 1)
     watched.collector._keep()
     watched.host.put(f"{GROUPS}/2/type", "identity\n")
-    assert watched.collector.tick(POLL)
+    assert watched.collector.tick(SLOW)
     assert "group 2: domain type DMA -> identity" in watched.texts
 
 
@@ -156,8 +156,30 @@ def test_what_sends_no_event_is_polled(
     watched: Watched, path: str, content: str, told: str
 ) -> None:
     watched.host.put(path, content)
-    assert watched.collector.tick(POLL)
+    assert watched.collector.tick(SLOW)
     assert told in watched.texts
+
+
+def test_the_cpus_of_an_interrupt_are_read_again_when_its_total_has_changed(
+    watched: Watched,
+) -> None:
+    for irq in (1, 2):
+        watched.host.put(f"/sys/kernel/irq/{irq}/per_cpu_count", "10,0\n")
+    watched.collector.tick(1.0, (), Focus(irqs=(1, 2)))
+    for irq in (1, 2):
+        watched.host.put(f"/sys/kernel/irq/{irq}/per_cpu_count", "10,50\n")
+    watched.host.put("/proc/stat", stat(0, 60, 20, 30))
+    watched.collector.tick(2.0, (), Focus(irqs=(1, 2)))
+    assert watched.collector.sample().per_cpu == {1: (10, 50), 2: (10, 0)}
+
+
+def test_without_totals_the_cpus_of_an_interrupt_are_read_each_time(watched: Watched) -> None:
+    watched.host.put("/sys/kernel/irq/1/per_cpu_count", "10,0\n")
+    watched.collector.tick(1.0, (), Focus(irqs=(1,)))
+    watched.host.put("/sys/kernel/irq/1/per_cpu_count", "10,50\n")
+    watched.host.put("/proc/stat", Failure(errno.EACCES))
+    watched.collector.tick(2.0, (), Focus(irqs=(1,)))
+    assert watched.collector.sample().per_cpu == {1: (10, 50)}
 
 
 def test_overrides_are_not_polled_where_reading_them_takes_the_device_lock() -> None:

@@ -7,9 +7,14 @@ one. Together they cost a fraction of `/proc/interrupts`, for the kernel as well
 from array import array
 from collections.abc import Iterable, Sequence
 
+import msgspec
+
 from sdmtop.backends.base import Host, Kept
 
 _STAT_LIMIT = 1024 * 1024
+
+_NUMBERS = msgspec.json.Decoder(tuple[int, ...])
+"""Numbers between commas are JSON but for the brackets: nothing reads them as fast."""
 
 
 class IrqTotals:
@@ -53,6 +58,8 @@ class VisibleCounts:
         self._host = host
         self._irqs: tuple[int, ...] = ()
         self._files: Kept | None = None
+        self._read_at: dict[int, int] = {}
+        """By interrupt number, the total at which its counts were read last."""
         self.counts: dict[int, tuple[int, ...]] = {}
         """Counts by interrupt number, one for each *possible* CPU, the offline ones included."""
         self.rates: dict[int, tuple[float, ...]] = {}
@@ -69,12 +76,23 @@ class VisibleCounts:
         self._irqs = wanted
         self._files = self._host.keep([f"/sys/kernel/irq/{irq}/per_cpu_count" for irq in wanted])
         self.counts = {irq: self.counts[irq] for irq in wanted if irq in self.counts}
+        self._read_at = {}
 
-    def update(self) -> bool:
-        """Read again; whether anything has changed."""
+    def update(self, totals: Sequence[int]) -> bool:
+        """Read those again whose total is another than before; whether anything has changed.
+
+        `totals` are those of all interrupts by number. One that is not among them is always read.
+        """
         if self._files is None:
             return False
-        fresh = self._files.changed()
+        due = []
+        for index, irq in enumerate(self._irqs):
+            if irq < len(totals):
+                if self._read_at.get(irq) == totals[irq]:
+                    continue
+                self._read_at[irq] = totals[irq]
+            due.append(index)
+        fresh = self._files.changed(due)
         if fresh:
             counts = dict(self.counts)
             for index, data in fresh:
@@ -121,7 +139,7 @@ def _per_cpu(data: bytes | OSError) -> tuple[int, ...]:
     if isinstance(data, OSError):
         return ()
     try:
-        return tuple(map(int, data.split(b",")))
+        return _NUMBERS.decode(b"[%b]" % data)
     except ValueError:
         return ()
 
@@ -129,6 +147,6 @@ def _per_cpu(data: bytes | OSError) -> tuple[int, ...]:
 def _totals(line: bytes) -> Sequence[int]:
     """`intr TOTAL IRQ0 IRQ1 ...` without the total; empty where a number is none."""
     try:
-        return array("L", map(int, line.split()[2:]))
+        return array("L", _NUMBERS.decode(b"[%b]" % line[5:].replace(b" ", b","))[1:])
     except (ValueError, OverflowError):
         return array("L")

@@ -185,14 +185,16 @@ class Reading:
         for address, (facts, notes) in zip(
             wanted, read_each(wanted, self._facts_of_device, self._helpers), strict=True
         ):
-            if facts:
+            path = self.paths.get(address)
+            if facts and path:
+                # The strings that are there already: those of a fork are others.
+                facts["address"], facts["path"] = fact(address), fact(path)
                 device = self._device(address, facts)
                 if self.devices.get(address) != device:
                     # An equal record is not kept: the old one is shared with earlier snapshots.
                     self.devices[address] = device
             else:
                 self._forget(address)
-            path = self.paths.get(address)
             if path and (notes or address in self._of_devices):
                 # Of a device that could not be read at all, this is all that is known.
                 self._of_devices.replace(address, path, notes)

@@ -389,7 +389,7 @@ def test_15_other_cpus_than_the_host_has(monkeypatch: pytest.MonkeyPatch) -> Non
     assert (interrupt.per_cpu, interrupt.total) == ((7, 8), 15)
     counts = VisibleCounts(host)  # One a CPU that there may be.
     counts.watch((24,))
-    counts.update()
+    counts.update(())
     assert (counts.counts[24][2], counts.counts[24][5]) == (7, 8)
     # CPU 5 is there, though we do not see so many; CPU 0, which we see, is not.
     assert not plan_affinity(host, snapshot, "irq/24", "5").refusals

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from textual.pilot import Pilot
 
 from sdmtop.backends.tree import TreeHost
-from sdmtop.collector import POLL
+from sdmtop.collector import POLL, SLOW
 from sdmtop.model import Pasid
 from sdmtop.sampler import Stall
 from sdmtop.timeline import clock
@@ -458,7 +458,7 @@ def test_while_paused_moving_about_shows_what_was_frozen() -> None:
         host = sampler_of(pilot).host
         assert isinstance(host, TreeHost)
         host.put(f"/sys/devices/pci0000:00/{NIC}/driver_override", "vfio-pci\n")
-        sampler_of(pilot).tick(POLL)
+        sampler_of(pilot).tick(SLOW)
         await go_to(pilot, NIC)
         assert "override" not in text_of(pilot, "inspector")
         await pilot.press("p")

@@ -17,7 +17,7 @@ from sdmtop.tui.events import Events
 from sdmtop.tui.lines import LinesPane
 from sdmtop.tui.panes import Pasids
 from sdmtop.tui.tree import TreePane
-from tests.hosts import NIC, PARENT, UUID, box, plug
+from tests.hosts import NIC, PARENT, UUID, box, plug, stat
 from tests.tui.test_console import app_of, go_to, play, sampler_of, text_of, tree_of
 
 _NODE = "/sys/devices/system/node/node"
@@ -44,6 +44,7 @@ async def tick_with(pilot: Pilot[None], counts: str) -> None:
     host = sampler_of(pilot).host
     assert isinstance(host, TreeHost)
     host.put("/sys/kernel/irq/2/per_cpu_count", counts)
+    host.put("/proc/stat", stat(0, 10, sum(map(int, counts.split(","))), 30))
     sampler_of(pilot).tick()
     await pilot.pause()
 
