@@ -1,6 +1,7 @@
 """The console. The app only wires: samples to panes, keys to panes, signals to a clean exit."""
 
 import asyncio
+import gc
 import os
 import threading
 import time
@@ -69,6 +70,9 @@ _SAID = 6.0
 
 _WATCHDOG = 2.0
 """Seconds between two looks of the watchdog; each costs a wake-up."""
+
+_GARBAGE = 2_000
+"""Objects made and not freed, after which rings among them are looked for: Textual's lines are."""
 
 
 def clock() -> str:
@@ -409,6 +413,9 @@ class Console(App[None]):
         return f"{clock()} every {self.sampler.interval:g}s" if sample.complete else "reading"
 
     def _watch(self) -> None:
+        # Here no key waits for it, and memory stays flat; by itself it would come much later.
+        if gc.get_count()[0] > _GARBAGE:
+            gc.collect()
         self._stall = self.sampler.watch()
         if self._stands:
             self._show_header()
