@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 import time
 
 from sdmtop.backends.limits import PAGE, READ_LIMIT, SIDE_EFFECTS, refuse_side_effects
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 # O_NONBLOCK: a FIFO in a foreign root must not hang us, and it means nothing to sysfs.
 _FILE = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 _DIRECTORY = os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY
+_NAMES, _ESCAPED = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
 _CHUNK = 1024 * 1024
 """Bytes asked for at once of what has turned out to be large."""
 _LOG_RECORD = 8192
@@ -114,7 +116,8 @@ class LinuxHost:
                     close(fd)
             for name in links:
                 try:
-                    found.append(os.fsencode(readlink(name, dir_fd=directory_fd)))
+                    # A name in bytes has a target in bytes.
+                    found.append(readlink(name.encode(_NAMES, _ESCAPED), dir_fd=directory_fd))
                 except OSError as error:
                     found.append(_bare(error))
         finally:

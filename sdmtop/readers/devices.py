@@ -37,6 +37,10 @@ _FILES = ("modalias", "numa_node", "power_state", "irq", "sriov_totalvfs")
 _LINKS = ("driver", "iommu_group", "iommu", "physfn")
 _WHAT = ("class and ids", "NUMA node", "power state", "legacy interrupt", "SR-IOV size",
          "driver", "IOMMU group", "IOMMU unit", "physical function")  # fmt: skip
+_ASKED = tuple(zip((*_FILES, *_LINKS), _WHAT, strict=True))
+
+_identities: "dict[bytes, tuple[str | None, str | None, str | None]]" = {}
+"""Vendor, device and class of each modalias met: a large host has few for thousands of devices."""
 
 
 def pci_paths(host: "Host") -> "Iterator[tuple[str, str]]":
@@ -75,8 +79,9 @@ def device_facts(host: "Host", address: str, path: str, unknowns: "Unknowns") ->
             unknowns.note(path, error, "everything about this device")
         return {}
     modalias, numa_node, power_state, irq, totalvfs, driver, group, iommu, physfn = answers
-    for file, answer, what in zip((*_FILES, *_LINKS), answers, _WHAT, strict=True):
-        if answer.__class__ is not bytes and not _is_unit_itself(host, path, file):
+    for (file, what), answer in zip(_ASKED, answers, strict=True):
+        failed = isinstance(answer, OSError) and not is_absent(answer)
+        if failed and not _is_unit_itself(host, path, file):
             unknowns.note_failure(f"{path}/{file}", answer, what)
 
     driver_name = name_of(driver)
@@ -84,13 +89,14 @@ def device_facts(host: "Host", address: str, path: str, unknowns: "Unknowns") ->
     group_number = number_of(group)
     told = ""
     if isinstance(modalias, bytes):
-        vendor, device, class_ = _ids_of_modalias(modalias)
+        vendor, device, class_ = _identity(modalias)
         if absent:
             told = side_that_waits(host, path, modalias, group_number)
     else:
         text = b"\n" + _uevent(host, path, unknowns)
-        vendor, _, device = _field(text, b"\nPCI_ID=").partition(b":")
-        class_ = _field(text, b"\nPCI_CLASS=")
+        ids, _, device_id = _field(text, b"\nPCI_ID=").partition(b":")
+        vendor, device = _hex(ids, 4), _hex(device_id, 4)
+        class_ = _hex(_field(text, b"\nPCI_CLASS="), 6)
         if driver_name is None:
             told = fact(_field(text, b"\nDRIVER="))
     if told and absent:
@@ -109,9 +115,9 @@ def device_facts(host: "Host", address: str, path: str, unknowns: "Unknowns") ->
         "driver_known": not told and (isinstance(driver, bytes) or is_absent(driver)),
         "driver_told": told or None,
         "driver_override": None if told else _override(host, path, unknowns),
-        "vendor": _hex(vendor, 4),
-        "device": _hex(device, 4),
-        "class_": _hex(class_, 6),
+        "vendor": vendor,
+        "device": device,
+        "class_": class_,
         "numa_node": None if numa == -1 else numa,
         # The line that firmware wrote down is none of Linux's until a driver enables the device.
         "irqs": _irqs(host, path, irq if driver_name or told else b"", unknowns),
@@ -129,6 +135,15 @@ def _is_unit_itself(host: "Host", path: str, file: str) -> bool:
         return stat.S_ISDIR(host.mode(f"{path}/iommu"))
     except OSError:
         return False
+
+
+def _identity(modalias: bytes) -> "tuple[str | None, str | None, str | None]":
+    """Vendor, device and class as sysfs spells them; None where the modalias has none."""
+    known = _identities.get(modalias)
+    if known is None:
+        vendor, device, class_ = _ids_of_modalias(modalias)
+        known = _identities[modalias] = _hex(vendor, 4), _hex(device, 4), _hex(class_, 6)
+    return known
 
 
 def _ids_of_modalias(modalias: bytes) -> tuple[bytes, bytes, bytes]:

@@ -155,6 +155,9 @@ class Reading:
         """
         unknowns = self._begin("topology")
         self._parents = read_sdmdev_parents(self.host, unknowns)
+        ids = group_ids(self.host, unknowns)
+        # Forks, where there are any, read groups while the devices are listed here.
+        read = read_each(ids, self._facts_of_group, self._helpers)
         self.paths = dict(parent_paths(self.host, unknowns))
         try:
             pci = dict(pci_paths(self.host))
@@ -167,10 +170,7 @@ class Reading:
         self._spellings = {address: address for address in self.paths}
         self._emulated.clear()
         self._unsafe.clear()
-        ids = group_ids(self.host, unknowns)
-        for id_, (facts, notes) in zip(
-            ids, read_each(ids, self._facts_of_group, self._helpers), strict=True
-        ):
+        for id_, (facts, notes) in zip(ids, read, strict=True):
             unknowns.add_all(notes)
             if facts:
                 groups[id_] = self._group(facts, unknowns)

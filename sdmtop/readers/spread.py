@@ -13,6 +13,7 @@ import select
 import signal
 import struct
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from typing import Any, NamedTuple, TypeVar
 
 LEAST = 1024
@@ -44,14 +45,17 @@ def spare_cpus() -> int:
 def read_each(things: Sequence[T], read: Callable[[T], A], helpers: int) -> Iterator[A]:
     """`read(thing)` of each, in order; by up to `helpers` forks too if there are many.
 
-    `A` must be of what `marshal` knows: numbers, text, bytes, tuples, lists, dictionaries. What
-    `read` changes elsewhere in a fork is lost. Raises what `read` raises.
+    The forks begin at once, this process when the first answer is asked for. `A` must be of what
+    `marshal` knows: numbers, text, bytes, tuples, lists, dictionaries. What `read` changes
+    elsewhere in a fork is lost. Raises what `read` raises.
     """
     if helpers < 1 or len(things) < LEAST:
         return map(read, things)
     size = max(PART, len(things) // _MOST_PARTS + 1)
     parts = [things[start : start + size] for start in range(0, len(things), size)]
-    return _in_order(parts, read, helpers)
+    answers = _in_order(parts, read, helpers)
+    next(answers)
+    return chain.from_iterable(answers)
 
 
 class _Helper(NamedTuple):
@@ -59,13 +63,15 @@ class _Helper(NamedTuple):
     answers: int  # A descriptor.
 
 
-def _in_order(parts: list[Sequence[T]], read: Callable[[T], A], helpers: int) -> Iterator[A]:
+def _in_order(parts: list[Sequence[T]], read: Callable[[T], A], helpers: int) -> Iterator[list[A]]:
+    """Nothing, once the forks have begun; then the answers of each part."""
     tickets, desk = os.pipe2(os.O_CLOEXEC)
     os.write(desk, b"".join(map(_TICKET.pack, range(len(parts)))))
     os.close(desk)
     crew = [_fork(tickets, parts, read) for _ in range(helpers)]
     done: dict[int, list[A]] = {}
     try:
+        yield []
         for number in range(len(parts)):
             while number not in done:
                 taken = _take(tickets)
@@ -75,7 +81,7 @@ def _in_order(parts: list[Sequence[T]], read: Callable[[T], A], helpers: int) ->
                     # A fork has died or hangs with it.
                     done[number] = [read(thing) for thing in parts[number]]
                 _gather(crew, done, 0)
-            yield from done.pop(number)
+            yield done.pop(number)
     finally:
         os.close(tickets)
         for helper in crew:

@@ -32,12 +32,18 @@ def target(host: "Host", link: str) -> str:
 
 def follow(directory: str, link_text: str) -> str:
     """The absolute path that a link in `directory` with this text names."""
-    above, text = directory, link_text
-    while text.startswith("../") and above.count("/") > 1:
-        above, text = above[: above.rfind("/")], text[3:]
-    if text and text[0] not in "./" and "/." not in text and "//" not in text and text[-1] != "/":
-        return f"{above}/{text}"  # As sysfs writes them, by the thousand.
+    up = 0
+    while link_text.startswith("../", 3 * up):
+        up += 1
+    text = link_text[3 * up :]
+    if up < directory.count("/") and _is_plain(text):
+        return f"{directory.rsplit('/', up)[0]}/{text}"  # As sysfs writes them, by the thousand.
     return posixpath.normpath(posixpath.join(directory, link_text))
+
+
+def _is_plain(path: str) -> bool:
+    """Whether a relative path goes down only, and says so in the shortest way."""
+    return path[:1] not in ("", ".", "/") and path[-1] != "/" and not ("/." in path or "//" in path)
 
 
 def word(answer: "bytes | OSError") -> str | None:

@@ -118,7 +118,11 @@ def test_what_a_read_raises_here_is_raised() -> None:
 def test_a_reading_can_be_given_up() -> None:
     answers = read_each(MANY, slowly, 2)
     assert next(answers)[0] == 0
-    answers.close()  # type: ignore[attr-defined]
+    del answers
+
+
+def test_a_reading_can_be_given_up_before_its_first_answer() -> None:
+    read_each(MANY, slowly, 2)
 
 
 def test_answers_larger_than_a_pipe_arrive() -> None:
