@@ -303,3 +303,25 @@ def test_a_table_that_cannot_be_read_is_unknown(number: int) -> None:
     unknowns = Unknowns()
     assert read_interrupts(TreeHost({"/proc/interrupts": Failure(number)}), unknowns, {}) == ()
     assert [one.path for one in unknowns.entries()] == ["/proc/interrupts"]
+
+
+def test_a_row_that_was_cut_off_is_read_anew() -> None:
+    table = InterruptTable()
+    head = b"           CPU0       \n"
+    (row,) = table.parse(head + b"  1:         10  IR-PCI-MSI 0-edge eth")
+    assert row.actions == ("eth",)
+    (row,) = table.parse(head + b"  1:         10  IR-PCI-MSI 0-edge eth0-rx\n")
+    assert row.actions == ("eth0-rx",)
+
+
+def test_rows_that_come_and_go_keep_what_the_others_say() -> None:
+    table = InterruptTable()
+    head = b"           CPU0       \n"
+    one, two, three = (
+        b"  %d:         1%d  IR-PCI-MSI 0-edge eth%d\n" % (n, n, n) for n in (1, 2, 3)
+    )
+    before = table.parse(head + one + three)
+    after = table.parse(head + one + two + three)
+    assert [row.total for row in after] == [11, 12, 13]
+    assert (after[0], after[2]) == tuple(before)
+    assert table.parse(head + three) == [before[1]]
