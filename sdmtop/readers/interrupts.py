@@ -58,6 +58,9 @@ class InterruptTable:
 
     def __init__(self) -> None:
         self.affinities: Affinities | None = None
+        self.interrupts: tuple[Interrupt, ...] = ()
+        """What came of the last reading, and in `told` what it was made of."""
+        self.told: object = None
         self.cpus: tuple[int, ...] = ()
         self._header = b""
         self._lines: dict[bytes, tuple[bytes, Row]] = {}
@@ -97,19 +100,27 @@ class Affinities:
         self._labels: list[str] = []
         self._files: Kept | None = None
         self._answers: dict[str, bytes | OSError] = {}
+        self._words: dict[str, str | None] = {}
 
     def read(self, labels: list[str], unknowns: Unknowns) -> dict[str, str | None]:
-        """The CPUs on which each of these interrupts may be delivered, as the kernel says it."""
+        """The CPUs on which each of these interrupts may be delivered, as the kernel says it.
+
+        The dictionary of the reading before where nothing has changed.
+        """
         if labels != self._labels or self._files is None:
             self.close()
             self._labels = labels
             self._files = self._host.keep([_affinity_path(label) for label in labels])
             self._answers = {}
-        for index, answer in self._files.changed():
-            self._answers[labels[index]] = answer
+            self._words = {}
+        fresh = self._files.changed()
+        if fresh:
+            self._answers.update((labels[index], answer) for index, answer in fresh)
+            self._words = {label: word(answer) for label, answer in self._answers.items()}
         for label, answer in self._answers.items():
-            unknowns.note_failure(_affinity_path(label), answer, "affinity of an interrupt")
-        return {label: word(answer) for label, answer in self._answers.items()}
+            if answer.__class__ is not bytes:
+                unknowns.note_failure(_affinity_path(label), answer, "affinity of an interrupt")
+        return self._words
 
     def close(self) -> None:
         """Give the descriptors back."""
@@ -143,6 +154,9 @@ def read_interrupts(
     if table.affinities is None:
         table.affinities = Affinities(host)
     affinity = table.affinities.read([row.label for row in rows if row.label.isdecimal()], unknowns)
+    told = rows, affinity, device_of_irq
+    if table.told == told:
+        return table.interrupts
     found = [
         Interrupt(
             irq=row.label,
@@ -158,7 +172,9 @@ def read_interrupts(
         )
         for row in rows
     ]
-    return tuple(sorted(found, key=lambda entry: (not entry.irq.isdecimal(), natural(entry.irq))))
+    found.sort(key=lambda entry: (not entry.irq.isdecimal(), natural(entry.irq)))
+    table.told, table.interrupts = told, tuple(found)
+    return table.interrupts
 
 
 class _Columns:

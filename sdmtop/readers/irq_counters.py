@@ -12,6 +12,8 @@ import msgspec
 from sdmtop.backends.base import Host, Kept
 
 _STAT_LIMIT = 1024 * 1024
+_USUAL = 32 * 1024
+"""Bytes of /proc/stat that are asked for at first: room for a megabyte costs more than reading."""
 
 _NUMBERS = msgspec.json.Decoder(tuple[int, ...])
 """Numbers between commas are JSON but for the brackets: nothing reads them as fast."""
@@ -21,7 +23,9 @@ class IrqTotals:
     """The `intr` line of `/proc/stat`: how often each interrupt number came, over all CPUs."""
 
     def __init__(self, host: Host) -> None:
-        self._stat: Kept = host.keep(["/proc/stat"], _STAT_LIMIT)
+        self._host = host
+        self._limit = _USUAL
+        self._stat: Kept = host.keep(["/proc/stat"], _USUAL)
         self._line = b""
         self.error: OSError | None = None
         """Why the file cannot be read now."""
@@ -33,6 +37,11 @@ class IrqTotals:
             self.error = data if isinstance(data, OSError) else None
             if isinstance(data, OSError):
                 return False
+            if len(data) == self._limit < _STAT_LIMIT:
+                self._stat.close()
+                self._limit = _STAT_LIMIT
+                self._stat = self._host.keep(["/proc/stat"], _STAT_LIMIT)
+                return self.update()
             start = data.find(b"\nintr ") + 1
             line = data[start : data.find(b"\n", start)] if start else b""
             if line == self._line:

@@ -71,8 +71,8 @@ _SAID = 6.0
 _WATCHDOG = 2.0
 """Seconds between two looks of the watchdog; each costs a wake-up."""
 
-_GARBAGE = 2_000
-"""Objects made and not freed, after which rings among them are looked for: Textual's lines are."""
+_TIDY = 100
+"""Samples after which rings of garbage are looked for, such as Textual's lines are."""
 
 
 def clock() -> str:
@@ -158,6 +158,7 @@ class Console(App[None]):
         self.sampler = sampler
         self._replayer = None if isinstance(sampler, Sampler) else sampler
         self.sample: Sample | None = None
+        self._taken = 0
         self._stall: Stall | None = None
         self._shown_target: str | None = None
         self._without_iommu = False
@@ -285,6 +286,9 @@ class Console(App[None]):
         """Take a new sample, and show it unless the view is frozen."""
         if message.sampler is not self.sampler:
             return  # The last of a host that is looked at no more.
+        self._taken += 1
+        if self._taken % _TIDY == 0:
+            gc.collect()  # By itself the collector would come much later, and memory creep up.
         first = self.sample is None
         if first and self._glance is None:
             self.call_after_refresh(self._unveil)
@@ -413,9 +417,6 @@ class Console(App[None]):
         return f"{clock()} every {self.sampler.interval:g}s" if sample.complete else "reading"
 
     def _watch(self) -> None:
-        # Here no key waits for it, and memory stays flat; by itself it would come much later.
-        if gc.get_count()[0] > _GARBAGE:
-            gc.collect()
         self._stall = self.sampler.watch()
         if self._stands:
             self._show_header()
