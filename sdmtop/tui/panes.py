@@ -56,6 +56,9 @@ class Inspector(SamplePane):
     stands in the way of VFIO does always: who asks why must not have to look for the answer.
     """
 
+    # A scrollbar that comes and goes as the selection moves would lay out the screen each time.
+    DEFAULT_CSS = "Inspector { overflow-y: scroll; }"
+
     origins = False
     _details: tuple[Detail, ...] = ()
     _read_at: Mapping[str, float] = {}
