@@ -68,7 +68,9 @@ def _in_order(parts: list[Sequence[T]], read: Callable[[T], A], helpers: int) ->
     tickets, desk = os.pipe2(os.O_CLOEXEC)
     os.write(desk, b"".join(map(_TICKET.pack, range(len(parts)))))
     os.close(desk)
-    crew = [_fork(tickets, parts, read) for _ in range(helpers)]
+    crew: list[_Helper] = []
+    for _ in range(helpers):
+        crew.append(_fork(tickets, parts, read, crew))
     done: dict[int, list[A]] = {}
     try:
         yield []
@@ -127,7 +129,9 @@ def _receive(fd: int) -> tuple[int, list[Any]] | None:
     return number, marshal.loads(data)  # noqa: S302 - a fork of ourselves has written it
 
 
-def _fork(tickets: int, parts: list[Sequence[T]], read: Callable[[T], A]) -> _Helper:
+def _fork(
+    tickets: int, parts: list[Sequence[T]], read: Callable[[T], A], crew: list[_Helper]
+) -> _Helper:
     answers, out = os.pipe2(os.O_CLOEXEC)
     pid = os.fork()
     if pid:
@@ -135,6 +139,9 @@ def _fork(tickets: int, parts: list[Sequence[T]], read: Callable[[T], A]) -> _He
         return _Helper(pid, answers)
     status = 1
     try:
+        # As long as a fork could read answers itself, those of a dead process would fill the pipe.
+        for end in (answers, *(helper.answers for helper in crew)):
+            os.close(end)
         # What this process does on a signal, such as to restore the terminal, is not for a fork.
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
             signal.signal(number, signal.SIG_DFL)

@@ -149,6 +149,43 @@ def test_a_fork_dies_of_a_signal_that_this_process_handles() -> None:
     assert told == []
 
 
+def test_forks_end_soon_after_the_process_that_reads() -> None:
+    """Killed, it leaves nobody who would take the answers."""
+    told, tell = os.pipe()
+    pid = os.fork()
+    if not pid:
+        try:
+            answers = read_each(range(40 * LEAST), largely, 2)
+            os.write(tell, _children().encode() + b"\n")
+            next(answers)
+            time.sleep(600)
+        finally:
+            os._exit(1)
+    forks = [int(fork) for fork in os.read(told, 100).split()]
+    os.close(told)
+    os.close(tell)
+    time.sleep(0.2)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    assert len(forks) == 2
+    deadline = time.monotonic() + 10
+    while any(_is_alive(fork) for fork in forks):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def largely(thing: int) -> str:
+    """An answer of which a few fill a pipe."""
+    return f"{thing:5000}"
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        return " Z " not in Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 @pytest.mark.parametrize("tree", sorted(TREES.glob("*.tar.xz")), ids=lambda path: path.name)
 def test_a_captured_host_reads_the_same_however_many_read_it(
     tree: Path, monkeypatch: pytest.MonkeyPatch
