@@ -152,8 +152,11 @@ def get_headers(kernel: Kernel) -> Path:
         main = record_of(f"linux-headers-{kernel.release}")
         common, _ = dependency(main, r"linux-headers-.*-common")
         kbuild, _ = dependency(main, r"linux-kbuild-.*")
-        parts = (main["Package"], common, kbuild)
-        folders = [unpack(part, kernel.version) for part in parts]
+        folders = [unpack(part, kernel.version) for part in (main["Package"], common)]
+        # The tools of a build alone serve every version of a series, and while a suite is being
+        # renewed it has those of the next version only.
+        tools = record_of(kbuild, kernel.version)
+        folders.append(unpack(kbuild, tools["Version"]))
         with filling(place) as work:
             for folder in folders:
                 shutil.copytree(folder, work, symlinks=True, dirs_exist_ok=True)

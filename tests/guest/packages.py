@@ -115,12 +115,12 @@ def dependency(record: dict[str, str], pattern: str) -> tuple[str, str]:
     raise GuestError(f"{record['Package']} depends on no {pattern}")
 
 
-def record_of(package: str) -> dict[str, str]:
-    """The control fields of the newest version of a package."""
+def record_of(package: str, version: str = "") -> dict[str, str]:
+    """The control fields of this version of a package, or where it is not there of the newest."""
     records = _records(package)
     if not records:
         raise UnavailableError(f"{package} is in no suite of this system's mirror")
-    return records[0]
+    return next((record for record in records if record["Version"] == version), records[0])
 
 
 def _is_of(record: dict[str, str], series: str) -> bool:
