@@ -7,10 +7,9 @@ sources for every tick.
 
 from collections.abc import Mapping
 
-import msgspec
-
 from sdmtop.backends.base import Host, Kept
 from sdmtop.model import Interrupt
+from sdmtop.readers.irq_counters import NUMBERS
 from sdmtop.readers.sysfs import natural, word
 from sdmtop.readers.unknowns import Unknowns
 from sdmtop.text import fact
@@ -21,7 +20,6 @@ _LIMIT = 64 * 1024 * 1024
 # The kernel prints a blank and ten columns for each count (show_interrupts in kernel/irq/proc.c),
 # and a count has 32 bits: it never needs more.
 _CELL = 11
-_NUMBERS = msgspec.json.Decoder(tuple[int, ...])
 _MSI_CHIPS = ("PCI-MSI", "PCI-MSIX", "IR-PCI-MSI", "IR-PCI-MSIX")
 
 
@@ -200,7 +198,7 @@ class _Columns:
         text[:1] = b"["
         text += b"]"
         try:
-            return _NUMBERS.decode(text)
+            return NUMBERS.decode(text)
         except ValueError:
             return None
 

@@ -15,7 +15,7 @@ _STAT_LIMIT = 1024 * 1024
 _USUAL = 32 * 1024
 """Bytes of /proc/stat that are asked for at first: room for a megabyte costs more than reading."""
 
-_NUMBERS = msgspec.json.Decoder(tuple[int, ...])
+NUMBERS = msgspec.json.Decoder(tuple[int, ...])
 """Numbers between commas are JSON but for the brackets: nothing reads them as fast."""
 
 
@@ -148,7 +148,7 @@ def _per_cpu(data: bytes | OSError) -> tuple[int, ...]:
     if isinstance(data, OSError):
         return ()
     try:
-        return _NUMBERS.decode(b"[%b]" % data)
+        return NUMBERS.decode(b"[%b]" % data)
     except ValueError:
         return ()
 
@@ -156,6 +156,6 @@ def _per_cpu(data: bytes | OSError) -> tuple[int, ...]:
 def _totals(line: bytes) -> Sequence[int]:
     """`intr TOTAL IRQ0 IRQ1 ...` without the total; empty where a number is none."""
     try:
-        return array("L", _NUMBERS.decode(b"[%b]" % line[5:].replace(b" ", b","))[1:])
+        return array("L", NUMBERS.decode(b"[%b]" % line[5:].replace(b" ", b","))[1:])
     except (ValueError, OverflowError):
         return array("L")

@@ -23,12 +23,14 @@ MOST = 3
 """Forks beside this process; the locks of the kernel's file systems leave less to each more."""
 
 PART = 64
-"""Things that are read at once. All numbers of parts must fit in a pipe, which holds 64 KiB."""
+"""Things that are read at once, unless that makes more than `_MOST_PARTS`."""
 
 GRACE = 0.5
 """Seconds in which a fork should answer when nothing else is left to read."""
 
-_MOST_PARTS = 16_384
+_MOST_PARTS = 2_048
+"""Their numbers fill one page, which is all that a pipe may hold where a user has many."""
+
 _CHUNK = 65_536
 _TICKET = struct.Struct("=H")
 _HEAD = struct.Struct("=HI")  # The number of a part and the size of its answer.
@@ -45,16 +47,19 @@ def spare_cpus() -> int:
 def read_each(things: Sequence[T], read: Callable[[T], A], helpers: int) -> Iterator[A]:
     """`read(thing)` of each, in order; by up to `helpers` forks too if there are many.
 
-    The forks begin at once, this process when the first answer is asked for. `A` must be of what
-    `marshal` knows: numbers, text, bytes, tuples, lists, dictionaries. What `read` changes
-    elsewhere in a fork is lost. Raises what `read` raises.
+    The forks begin at once, this process when the first answer is asked for; it reads alone where
+    it may not fork. `A` must be of what `marshal` knows: numbers, text, bytes, tuples, lists,
+    dictionaries. What `read` changes elsewhere in a fork is lost. Raises what `read` raises.
     """
     if helpers < 1 or len(things) < LEAST:
         return map(read, things)
     size = max(PART, len(things) // _MOST_PARTS + 1)
     parts = [things[start : start + size] for start in range(0, len(things), size)]
     answers = _in_order(parts, read, helpers)
-    next(answers)
+    try:
+        next(answers)
+    except OSError:  # No process, or no descriptor, is left for us.
+        return map(read, things)
     return chain.from_iterable(answers)
 
 
@@ -69,10 +74,10 @@ def _in_order(parts: list[Sequence[T]], read: Callable[[T], A], helpers: int) ->
     os.write(desk, b"".join(map(_TICKET.pack, range(len(parts)))))
     os.close(desk)
     crew: list[_Helper] = []
-    for _ in range(helpers):
-        crew.append(_fork(tickets, parts, read, crew))
     done: dict[int, list[A]] = {}
     try:
+        for _ in range(helpers):
+            crew.append(_fork(tickets, parts, read, crew))
         yield []
         for number in range(len(parts)):
             while number not in done:
@@ -133,7 +138,12 @@ def _fork(
     tickets: int, parts: list[Sequence[T]], read: Callable[[T], A], crew: list[_Helper]
 ) -> _Helper:
     answers, out = os.pipe2(os.O_CLOEXEC)
-    pid = os.fork()
+    try:
+        pid = os.fork()
+    except OSError:
+        os.close(answers)
+        os.close(out)
+        raise
     if pid:
         os.close(out)
         return _Helper(pid, answers)

@@ -1,12 +1,15 @@
 """A long reading by several processes says what one process would say."""
 
+import errno
 import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from sdmtop.backends.base import open_host
 from sdmtop.model import Snapshot
@@ -138,6 +141,21 @@ def test_more_parts_than_a_pipe_has_room_for_become_larger_parts(
     assert list(read_each(MANY, slowly_doubled, 2)) == [2 * thing for thing in MANY]
 
 
+@pytest.mark.parametrize("forks", [0, 1])
+def test_where_no_more_forks_may_be_made_this_process_reads_alone(
+    monkeypatch: pytest.MonkeyPatch, forks: int
+) -> None:
+    left = iter([os.fork] * forks)
+
+    def fork() -> int:
+        for real in left:
+            return real()
+        raise BlockingIOError(errno.EAGAIN, "no process is left")
+
+    monkeypatch.setattr(os, "fork", fork)
+    assert {pid for _, pid in read_each(MANY, slowly, 2)} == {os.getpid()}
+
+
 def test_a_fork_dies_of_a_signal_that_this_process_handles() -> None:
     told: list[int] = []
     before = signal.signal(signal.SIGTERM, lambda number, _: told.append(number))
@@ -197,11 +215,9 @@ def test_a_captured_host_reads_the_same_however_many_read_it(
 
 
 def whole(tree: Path, helpers: int) -> Snapshot:
-    reading = Reading(open_host(f"capture:{tree}"), Names(), helpers=helpers)
-    monotone = "2026-01-01T00:00:00.000Z"
-    reading.read_all()
-    found = reading.snapshot()
-    reading.close()
+    """All of a host but the time at which it was read."""
+    with closing(Reading(open_host(f"capture:{tree}"), Names(), helpers=helpers)) as reading:
+        reading.read_all()
+        found = reading.snapshot()
     assert found.devices
-    return type(found)(**{name: getattr(found, name) for name in found.__struct_fields__
-                          if name not in ("schema", "taken_at")}, taken_at=monotone)  # fmt: skip
+    return replace(found, taken_at="")
