@@ -1,8 +1,9 @@
 """How far the CPU that takes an interrupt is from the device that raises it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
+from sdmtop.lookup import devices_of
 from sdmtop.model import Interrupt, NumaNode, Snapshot
 
 NEAR = 10
@@ -48,9 +49,7 @@ class Locality:
             for node in nodes
             for other, distance in zip(nodes, node.distances, strict=False)
         }
-        self._node_of_device: Mapping[str, int | None] = {
-            device.address: device.numa_node for device in snapshot.devices
-        }
+        self._devices = devices_of(snapshot)
 
     def place(self, row: Interrupt, counts: Sequence[int]) -> Place | None:
         """Where an interrupt is taken, told by its counts on each CPU; None if it never came."""
@@ -66,4 +65,5 @@ class Locality:
 
     def node_of_device(self, address: str | None) -> int | None:
         """The node that a device is near to; None where that is not known."""
-        return self._node_of_device.get(address) if address is not None else None
+        device = self._devices.get(address) if address is not None else None
+        return device.numa_node if device is not None else None

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from sdmtop.columns import DEFAULT, Columns
 from sdmtop.conclusions import blindness, holders, states
 from sdmtop.headline import headline, iommu_kind, is_without_iommu, no_iommu_help
+from sdmtop.lookup import devices_of
 from sdmtop.model import Sdmdev, Snapshot
 from sdmtop.outline import Outline
 from sdmtop.text import printable, width
@@ -19,7 +20,7 @@ _PIPE_ROWS = 1000
 
 def outline(snapshot: Snapshot, columns: Sequence[str] = DEFAULT) -> Outline:
     """The lines of a Snapshot, with these columns beside the name."""
-    devices = {device.address: device for device in snapshot.devices}
+    devices = devices_of(snapshot)
     return Outline(
         snapshot.groups,
         devices.get,

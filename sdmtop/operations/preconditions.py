@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import sdmtop
 from sdmtop import vfio
 from sdmtop.conclusions import blindness, holders
+from sdmtop.lookup import devices_of
 from sdmtop.operations.blast import blast_radius
 from sdmtop.operations.facts import now
 from sdmtop.operations.plan import Call, Open, Verdict, Write
@@ -59,7 +60,7 @@ class _Rules:
     def __init__(self, host: Host, snapshot: Snapshot) -> None:
         self._host = host
         self._snapshot = snapshot
-        self._devices = {device.address: device for device in snapshot.devices}
+        self._devices = devices_of(snapshot)
         self._paths = {device.path: device for device in snapshot.devices}
         self._holders = holders(snapshot)
         self._bound: set[str] = set()

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from sdmtop.conclusions import blindness, holders
 from sdmtop.headline import iommu_kind
+from sdmtop.lookup import devices_of
 from sdmtop.model import Interrupt, IommuGroup, Pasid, Snapshot
 from sdmtop.outline import NO_DEVICE, NO_GROUP, UNKNOWN, Line, Outline
 from sdmtop.text import printable
@@ -80,7 +81,7 @@ def of_viability(snapshot: Snapshot, group: IommuGroup) -> Iterator[str]:
         yield f"{name} can be given to VFIO as it is"
     else:
         yield f"{name} cannot be given to VFIO: {reason}"
-    devices = {device.address: device for device in snapshot.devices}
+    devices = devices_of(snapshot)
     for address in group.devices:
         device = devices.get(address)
         driver = f"driver {device.driver}" if device and device.driver else "no driver"

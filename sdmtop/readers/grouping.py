@@ -6,8 +6,11 @@ talk to each other past the IOMMU; so do the functions of one slot without it. T
 knows devices that isolate without saying so: what is concluded here is inferred.
 """
 
+from collections.abc import Mapping
+
 from sdmtop.backends.base import Host
 from sdmtop.backends.limits import ASLEEP
+from sdmtop.lookup import devices_of
 from sdmtop.model import Device, IommuGroup, Record, Snapshot
 from sdmtop.readers.config_space import Capabilities, read_capabilities
 from sdmtop.readers.sysfs import word
@@ -43,7 +46,7 @@ def grouping_reasons(host: Host, snapshot: Snapshot, group: IommuGroup) -> tuple
 
     Sources: `config` of its members and of the bridges above them, `power_state`.
     """
-    devices = {device.address: device for device in snapshot.devices}
+    devices = devices_of(snapshot)
     members = [devices[address] for address in group.devices if address in devices]
     members = [device for device in members if device.bus == "pci"]
     if len(members) < 2:
@@ -71,7 +74,7 @@ def grouping_reasons(host: Host, snapshot: Snapshot, group: IommuGroup) -> tuple
     )
 
 
-def _above(device: Device, devices: dict[str, Device]) -> list[Device]:
+def _above(device: Device, devices: Mapping[str, Device]) -> list[Device]:
     """The bridges between the device and the root of the bus, nearest first."""
     names = reversed(device.path.split("/")[:-1])
     return [devices[name] for name in names if name in devices]

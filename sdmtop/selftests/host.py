@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from sdmtop.backends.base import Host
 from sdmtop.conclusions import STUCK, states
+from sdmtop.lookup import devices_of
 from sdmtop.model import Device, IommuGroup, Snapshot
 from sdmtop.readers.grouping import grouping_reasons
 from sdmtop.readers.groups import is_vfio
@@ -299,7 +300,7 @@ def queues(trial: Trial) -> str:
 
 def siblings(trial: Trial) -> str:
     """No driver has taken a sibling of a device that was given to VFIO."""
-    devices = {device.address: device for device in trial.snapshot.devices}
+    devices = devices_of(trial.snapshot)
     faults = []
     given = 0
     for group in _real(trial.snapshot):

@@ -15,7 +15,6 @@ from textual import events
 from textual.app import App, ComposeResult, SystemCommand
 from textual.await_complete import AwaitComplete
 from textual.binding import BindingType
-from textual.containers import Horizontal, Vertical
 from textual.message import Message
 from textual.screen import Screen
 
@@ -39,6 +38,7 @@ from sdmtop.tui.bindings import bindings
 from sdmtop.tui.domains import Domains
 from sdmtop.tui.events import Events
 from sdmtop.tui.field import QueryField
+from sdmtop.tui.ground import Column, Ground, Row
 from sdmtop.tui.interrupts import Interrupts
 from sdmtop.tui.lines import LinesPane
 from sdmtop.tui.panes import Inspector, Pasids, SamplePane
@@ -183,6 +183,10 @@ class Console(App[None]):
 
     # -- structure -----------------------------------------------------------------------------
 
+    def get_default_screen(self) -> Screen[None]:
+        """What the panes stand on."""
+        return Ground()
+
     def compose(self) -> ComposeResult:
         """Header, help for a host without IOMMU, the panes, footer."""
         yield Bar(id="header")
@@ -192,9 +196,9 @@ class Console(App[None]):
             bar = Bar(id=f"help-{number}")
             bar.add_class("help")
             yield bar
-        with Horizontal(id="body"):
+        with Row(id="body"):
             yield TreePane(id="tree", columns=self._settings.columns, order=self._settings.sort)
-            with Vertical(id="side"):
+            with Column(id="side"):
                 yield Inspector(id="inspector")
                 yield Pasids(id="pasids")
                 yield Interrupts(id="interrupts")

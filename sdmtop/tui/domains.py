@@ -7,6 +7,7 @@ from sdmtop.collector import Sample
 from sdmtop.columns import middle
 from sdmtop.conclusions import holders
 from sdmtop.domains import Domain, domains
+from sdmtop.lookup import devices_of
 from sdmtop.model import Device, IommuGroup, Sdmdev, Snapshot
 from sdmtop.outline import UNKNOWN
 from sdmtop.text import cell, printable
@@ -70,7 +71,7 @@ class Domains(SamplePane):
         snapshot = sample.snapshot
         self._holders = holders(snapshot)
         self._names = {process.pid: process.name for process in snapshot.processes}
-        devices = {device.address: device for device in snapshot.devices}
+        devices = devices_of(snapshot)
         found = domains(snapshot)
         self._counts = len(found), sum(domain.is_shared for domain in found)
         found.sort(key=lambda domain: not domain.holds(self.target))

@@ -12,6 +12,7 @@ from rich.style import Style
 from textual import events
 from textual._styles_cache import StylesCache
 from textual.binding import BindingType
+from textual.dom import DOMNode
 from textual.filter import ANSIToTruecolor, LineFilter
 from textual.geometry import Region, Size
 from textual.message import Message
@@ -24,7 +25,7 @@ from sdmtop.tui.bindings import bindings
 from sdmtop.tui.line import Line
 
 Span = tuple[str, str]
-"""Printable text, and the name of its style (see `LinesPane.COMPONENT_CLASSES`)."""
+"""Printable text, and the name of its style: a class `lines--NAME` of the style sheet below."""
 
 Content = tuple[Span, ...]
 
@@ -55,17 +56,6 @@ class LinesPane(ScrollView, can_focus=True):
 
     A pane says what its lines are: `keys` in order, and the `content` of one.
     """
-
-    COMPONENT_CLASSES: ClassVar[set[str]] = {
-        "lines--heading",
-        "lines--cursor",
-        "lines--plain",
-        "lines--dim",
-        "lines--good",
-        "lines--warn",
-        "lines--bad",
-        "lines--accent",
-    }
 
     DEFAULT_CSS = """
     LinesPane {
@@ -211,6 +201,11 @@ class LinesPane(ScrollView, can_focus=True):
         super().notify_style_update()
         self._rich_styles.clear()
 
+    def watch_has_focus(self, _has_focus: bool) -> None:
+        """Draw heading and selection in other styles."""
+        super().watch_has_focus(_has_focus)
+        self.refresh()
+
     def on_resize(self, _event: events.Resize) -> None:
         """Forget what stood where."""
         self._drawn.clear()
@@ -249,12 +244,20 @@ class LinesPane(ScrollView, can_focus=True):
         *ground, name = names
         style = Style()
         for one in ground:
-            style += self.get_component_rich_style(f"lines--{one}")
+            style += self._style_of_class(one)
         if name == "plain":
             return style
         # Without its background, to lie upon the ground.
-        text = self.get_component_rich_style(f"lines--{name}")
+        text = self._style_of_class(name)
         return style + Style(color=text.color, bold=text.bold, dim=text.dim)
+
+    def _style_of_class(self, name: str) -> Style:
+        # As Textual does it for component classes, for which each pane keeps nodes of 7 KiB each,
+        # and makes all of them anew when the focus comes or goes.
+        node = DOMNode(classes=f"lines--{name}")
+        node._attach(self)
+        self.app.stylesheet.apply(node, animate=False)
+        return node.rich_style
 
     # -- moving --------------------------------------------------------------------------------
 

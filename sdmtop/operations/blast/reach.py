@@ -2,6 +2,7 @@
 
 from sdmtop.backends.base import Host
 from sdmtop.errors import sentence
+from sdmtop.lookup import devices_of
 from sdmtop.model import Device, Record, Snapshot
 from sdmtop.operations.plan import Verdict, VerdictKind
 from sdmtop.readers.sysfs import follow, is_absent, natural
@@ -46,7 +47,7 @@ def reach(host: Host, snapshot: Snapshot, addresses: tuple[str, ...]) -> tuple[T
     (`consumer:*`, drivers/base/core.c), unless the link is not tracked. Addresses that the
     snapshot does not have are left out. Raises nothing.
     """
-    known = {device.address: device for device in snapshot.devices}
+    known = devices_of(snapshot)
     by_path = {device.path: device for device in snapshot.devices}
     found: dict[str, Touched] = {}
     todo: list[tuple[Device, tuple[str, ...]]] = [
