@@ -185,7 +185,7 @@ class Console(App[None]):
 
     def get_default_screen(self) -> Screen[None]:
         """What the panes stand on."""
-        return Ground()
+        return Ground(id="_default")  # Textual's own name of it.
 
     def compose(self) -> ComposeResult:
         """Header, help for a host without IOMMU, the panes, footer."""
