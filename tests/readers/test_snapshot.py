@@ -31,6 +31,7 @@ from sdmtop.readers.snapshot import Reading, read_snapshot
 from sdmtop.report import tree_text
 from sdmtop.schema import schema_text
 from sdmtop.text import fact
+from tests.descriptors import open_files
 from tests.readers.small_host import (
     DISK,
     GROUPS,
@@ -656,6 +657,6 @@ def test_a_queue_that_was_handed_on_is_not_its_new_holders() -> None:
 
 def test_one_reading_of_this_machine_leaves_no_file_open() -> None:
     host = open_host("linux:")
-    before = set(os.listdir("/proc/self/fd"))
+    before = open_files()
     read_snapshot(host)
-    assert set(os.listdir("/proc/self/fd")) == before
+    assert not open_files() - before

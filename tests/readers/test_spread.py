@@ -17,6 +17,7 @@ from sdmtop.readers import spread
 from sdmtop.readers.names import Names
 from sdmtop.readers.snapshot import Reading
 from sdmtop.readers.spread import LEAST, PART, read_each
+from tests.descriptors import open_files
 
 TREES = Path(__file__).parents[1] / "trees"
 MANY = range(2 * LEAST + 1)
@@ -24,12 +25,11 @@ MANY = range(2 * LEAST + 1)
 
 @pytest.fixture(autouse=True)
 def _nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No descriptor and no process remains of a reading."""
+    """No pipe and no process remains of a reading."""
     monkeypatch.setattr(spread, "GRACE", 0.2)
-    before = sorted(os.listdir("/proc/self/fd"))
-    children = _children()
+    before, children = open_files(), _children()
     yield
-    assert sorted(os.listdir("/proc/self/fd")) == before
+    assert not [file for file in open_files() - before if file.startswith("pipe:")]
     assert _children() == children
 
 
