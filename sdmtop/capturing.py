@@ -36,7 +36,7 @@ from sdmtop.model import Record
 from sdmtop.patience import DEADLINE, PatientHost
 from sdmtop.readers.devices import side_that_waits
 from sdmtop.readers.mounts import LARGEST, namespaces
-from sdmtop.readers.sysfs import follow, is_absent, natural, number_of, word
+from sdmtop.readers.sysfs import follow, in_order, is_absent, number_of, word
 from sdmtop.text import fact, line, printable
 
 Progress = Callable[[str], None]
@@ -518,7 +518,7 @@ class _Walk:
     def _survey(self, path: str) -> dict[str, int]:
         """The names in a directory, sorted, with the mode of each."""
         modes = {}
-        for name in sorted(self._host.list(path), key=natural):
+        for name in in_order(self._host.list(path)):
             try:
                 modes[name] = self._host.mode(f"{path}/{name}")
             except OSError as error:
@@ -559,7 +559,7 @@ class _Walk:
             self._fail(path, error)
             return []
         self.found[path] = None
-        return sorted(names, key=natural)
+        return in_order(names)
 
     def _look(
         self, path: str, files: Sequence[str], links: Sequence[str] = ()

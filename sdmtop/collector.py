@@ -90,8 +90,9 @@ class Collector:
         self._visible = VisibleCounts(host)
         self._ring = CounterRing()
         self._kept: Kept | None = None
-        self._kept_paths: list[str] = []
         self._kept_owners: list[str | None] = []
+        self._kept_of: tuple[list[int], list[str]] = ([], [])
+        """The groups and the paths of the devices whose files are kept."""
         self._snapshot: Snapshot | None = None
         self._details: tuple[str, tuple[Detail, ...]] | None = None
         self._complete = False
@@ -235,11 +236,10 @@ class Collector:
     def _appeared(self) -> bool:
         """Whether there are other groups or devices than we know (where no event tells)."""
         try:
-            addresses = set(self._host.list(PCI))
-            groups = set(self._host.list(GROUPS))
+            addresses, groups = self._host.list(PCI), self._host.list(GROUPS)
         except OSError:
             return False  # Noted as unknown by the reading of the topology itself.
-        return addresses != self._reading.pci or groups != set(map(str, self._reading.groups))
+        return self._reading.differs(addresses, groups)
 
     def _slow(self) -> bool:
         changed = self._poll_kept()
@@ -297,18 +297,22 @@ class Collector:
 
     def _keep(self) -> None:
         """Keep open what can change without an event, unless it is the same as before."""
-        paths = [f"{GROUPS}/{id_}/type" for id_ in self._reading.groups]
-        owners: list[str | None] = [None] * len(paths)
-        if self._reading.overrides_are_free and len(paths) + len(self._reading.paths) <= _KEPT:
-            paths += [f"{path}/driver_override" for path in self._reading.paths.values()]
-            owners += self._reading.paths
-        if paths == self._kept_paths:
+        groups, devices = list(self._reading.groups), self._reading.paths
+        if not self._reading.overrides_are_free or len(groups) + len(devices) > _KEPT:
+            devices = {}
+        wanted = groups, list(devices.values())
+        if wanted == self._kept_of and self._kept is not None:
             return
         if self._kept is not None:
             self._kept.close()
-        self._kept_paths = paths
-        self._kept_owners = owners
-        self._kept = self._host.keep(paths)
+        self._kept_of = wanted
+        self._kept_owners = [*[None] * len(groups), *devices]
+        self._kept = self._host.keep(
+            [
+                *(f"{GROUPS}/{id_}/type" for id_ in groups),
+                *(f"{path}/driver_override" for path in devices.values()),
+            ]
+        )
         self._kept.changed()
 
     def _join(self) -> bool:

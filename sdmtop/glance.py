@@ -16,7 +16,7 @@ from sdmtop.outline import UNKNOWN, Outline
 from sdmtop.readers.devices import PCI, device_facts, pci_path
 from sdmtop.readers.groups import group_facts, group_ids, owner
 from sdmtop.readers.host import host_facts
-from sdmtop.readers.sysfs import follow, name_of, names, natural
+from sdmtop.readers.sysfs import follow, in_order, name_of, names
 from sdmtop.text import fact
 
 TYPE_CHECKING = False
@@ -99,7 +99,7 @@ class Glance:
     def _units(self) -> "list[str]":
         """The names of the IOMMU units."""
         try:
-            return sorted(names(self._host, "/sys/class/iommu"), key=natural)
+            return in_order(names(self._host, "/sys/class/iommu"))
         except OSError:
             return []
 
@@ -131,7 +131,7 @@ class Glance:
     def _members(self) -> "Iterator[Any]":
         for id_ in self._groups:
             facts = group_facts(self._host, id_, self._unknowns)
-            members = sorted(map(fact, facts.pop("members", ())), key=natural)
+            members = in_order(map(fact, facts.pop("members", ())))
             drivers = {
                 member: device.driver if (device := self._device(member)) else None
                 for member in members
@@ -148,7 +148,7 @@ class Glance:
                 )
 
     def _loose(self) -> "Iterator[str]":
-        for address in sorted(self._addresses, key=natural):
+        for address in in_order(self._addresses):
             device = self._device(address)
             if device is not None and device.group is None:
                 yield address

@@ -59,6 +59,12 @@ class History:
             if before is not None and _is_same_moment(before, sample):
                 self._samples[-1] = replace(sample, at=before.at), weight
                 return
+            if before is not None and not before.complete:
+                # Half a reading is no past to go back to, and shares little with the whole one.
+                self._samples.pop()
+                self._added -= 1
+                self._bytes -= weight
+                before = self._samples[-1][0] if self._samples else None
             weight = _weight(sample, before)
             self._samples.append((sample, weight))
             self._added += 1

@@ -89,6 +89,17 @@ def test_a_record_that_did_not_change_weighs_nothing() -> None:
     assert len(kept(history)) == 50
 
 
+def test_half_a_reading_makes_way_for_the_whole_one() -> None:
+    history = History()
+    history.add(sample(1.0))
+    half = replace(sample(2.0, snapshot(devices=(device("0000:00:01.0"),))), complete=False)
+    history.add(half)
+    assert kept(history) == [1.0, 2.0]
+    history.add(sample(3.0, snapshot(devices=(device("0000:00:02.0"),))))
+    assert kept(history) == [1.0, 3.0]
+    assert (history.first, history.last) == (0, 1)
+
+
 def test_the_newest_is_kept_complete_for_the_way_back_to_it() -> None:
     history = History()
     history.add(sample(1.0))

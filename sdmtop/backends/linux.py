@@ -272,6 +272,7 @@ class KeptFiles:
             os.pread, self._fds, self._last, self._paths, self._host.enter,
         )  # fmt: skip
         limit = self._limit
+        known: dict[bytes, bytes] = {}
         changes: list[tuple[int, bytes | OSError]] = []
         for index in range(len(fds)) if indices is None else indices:
             try:
@@ -287,7 +288,8 @@ class KeptFiles:
                     changes.append((index, error))
             else:
                 if data != last[index]:
-                    last[index] = data
+                    # Thousands of files say the same few things.
+                    last[index] = data = known.setdefault(data, data)
                     changes.append((index, data))
         return changes
 

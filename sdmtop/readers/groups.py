@@ -3,6 +3,8 @@
 `group_facts` and `group_ids` are on the path of the first paint: light imports only.
 """
 
+from sys import intern
+
 from sdmtop.readers.sysfs import index, is_absent, names, word
 from sdmtop.text import fact
 
@@ -63,6 +65,8 @@ def group_facts(host: "Host", id_: int, unknowns: "Unknowns") -> "dict[str, Any]
         members = []
     type_, regions = answers
     domain_type = word(type_)
+    if domain_type is not None:
+        domain_type = intern(domain_type)  # One string for thousands of groups.
     return {
         "id": id_,
         "domain_type": domain_type,

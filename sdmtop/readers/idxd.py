@@ -8,7 +8,7 @@ import posixpath
 
 from sdmtop.backends.base import Host
 from sdmtop.model import Sdmdev
-from sdmtop.readers.sysfs import ABSENT, natural, number, target, word
+from sdmtop.readers.sysfs import ABSENT, in_order, number, target, word
 from sdmtop.readers.unknowns import Unknowns, names_or_note
 from sdmtop.text import fact
 
@@ -76,7 +76,7 @@ def read_idxd(host: Host, unknowns: Unknowns) -> tuple[Sdmdev, ...]:
     PASIDs are nowhere told. `group`, `state` and `holders` are left to the join.
     """
     entries = names_or_note(host, unknowns, DEVICES, "all IDXD queues")
-    queues = sorted(filter(_is_queue, entries), key=natural)
+    queues = in_order(filter(_is_queue, entries))
     devices: dict[str, dict[str, str]] = {}
     found = (_queue(host, unknowns, name, devices) for name in queues)
     return tuple(queue for queue in found if queue is not None)

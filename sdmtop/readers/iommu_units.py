@@ -11,7 +11,7 @@ from typing import NamedTuple
 from sdmtop.backends.base import Host
 from sdmtop.model import Detail, IommuUnit, UnitDriver
 from sdmtop.readers.host import kernel_release
-from sdmtop.readers.sysfs import name_of, natural, number, word
+from sdmtop.readers.sysfs import in_order, name_of, number, word
 from sdmtop.readers.unknowns import Unknowns, names_or_note
 from sdmtop.text import fact, printable
 
@@ -32,14 +32,14 @@ def read_iommu_units(host: Host, unknowns: Unknowns) -> tuple[IommuUnit, ...]:
 
 def unit_names(host: Host, unknowns: Unknowns) -> list[str]:
     """The names of all units, sorted: `dmar0`, `ivhd0`, `smmu3.0x...`, a virtio bus name."""
-    return sorted(names_or_note(host, unknowns, CLASS, "all IOMMU units"), key=natural)
+    return in_order(names_or_note(host, unknowns, CLASS, "all IOMMU units"))
 
 
 def unit_devices(host: Host, unknowns: Unknowns, name: str) -> tuple[str, ...]:
     """The addresses of the devices behind a unit: the names of the links in `devices/`."""
     path = f"{CLASS}/{name}/devices"
     links = names_or_note(host, unknowns, path, "devices behind this IOMMU unit")
-    return tuple(fact(link) for link in sorted(links, key=natural))
+    return tuple(fact(link) for link in in_order(links))
 
 
 def unit_details(host: Host, unit: IommuUnit) -> tuple[Detail, ...]:

@@ -7,8 +7,9 @@ replaces them. `read_snapshot` is one use of it: every part once.
 
 import errno
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import closing
+from functools import lru_cache
 from typing import Any
 
 from msgspec.structs import replace
@@ -18,6 +19,7 @@ from sdmtop.model import (
     AttachedDomain,
     Device,
     DevicePasid,
+    Evidence,
     HostInfo,
     Interrupt,
     IommuGroup,
@@ -61,7 +63,7 @@ from sdmtop.readers.numa import read_numa_nodes
 from sdmtop.readers.pasids import infer_processes, read_pasids
 from sdmtop.readers.sdmdev import parent_paths, read_sdmdev_parents
 from sdmtop.readers.spread import read_each, spare_cpus
-from sdmtop.readers.sysfs import natural, number, target
+from sdmtop.readers.sysfs import in_order, natural, number, target
 from sdmtop.readers.uacce import read_uacce
 from sdmtop.readers.unknowns import Notes, Unknowns, UnknownsOfMany
 from sdmtop.readers.vfio import Node, read_nodes
@@ -106,7 +108,7 @@ class Reading:
         self.units: tuple[IommuUnit, ...] = ()
         self.numa_nodes: tuple[NumaNode, ...] = ()
         self.paths: dict[str, str] = {}
-        self.pci: frozenset[str] = frozenset()
+        self._pci = 0
         self.devices: dict[str, Device] = {}
         self.groups: dict[int, IommuGroup] = {}
         self.mdev_types: tuple[MdevType, ...] = ()
@@ -164,7 +166,7 @@ class Reading:
         except OSError as error:
             unknowns.note(PCI, error, "all PCI devices")
             pci = {}
-        self.pci = frozenset(pci)
+        self._pci = len(pci)
         self.paths.update(pci)
         groups: dict[int, IommuGroup] = {}
         self._spellings = {address: address for address in self.paths}
@@ -248,6 +250,14 @@ class Reading:
         if self._table.affinities is not None:
             self._table.affinities.close()
 
+    def differs(self, pci: Collection[str], groups: Collection[str]) -> bool:
+        """Whether a listing of all PCI devices and of all groups is not what the topology has."""
+        return (
+            len(pci) != self._pci
+            or not self.paths.keys() >= set(pci)
+            or set(groups) != set(map(str, self.groups))
+        )
+
     @property
     def overrides_are_free(self) -> bool:
         """Whether reading `driver_override` takes no device lock: since a kernel after 6.1."""
@@ -276,10 +286,10 @@ class Reading:
             host=self.info,
             iommu_units=self.units,
             groups=tuple(
-                self._joined_group(group, tuple(sorted(shared.get(id_, ()), key=natural)), mdevs)
+                self._joined_group(group, tuple(in_order(shared.get(id_, ()))), mdevs)
                 for id_, group in self.groups.items()
             ),
-            devices=tuple(self.devices[key] for key in sorted(self.devices, key=natural)),
+            devices=tuple([self.devices[key] for key in in_order(self.devices)]),
             mdev_types=self.mdev_types,
             sdmdevs=sdmdevs,
             pasids=infer_processes(self.pasids, self._users()),
@@ -319,7 +329,6 @@ class Reading:
                 ReservedRegion(start=start, end=end, type=type_)
                 for start, end, type_ in regions(text)
             )
-        members.sort(key=natural)
         return IommuGroup(
             id=id_,
             domain_type=facts["domain_type"],
@@ -328,7 +337,7 @@ class Reading:
             viable=None,
             viability_reason=None,
             reserved_regions=self._regions[text],
-            devices=tuple(members),
+            devices=tuple(in_order(members)),
             shared_by=(),
         )
 
@@ -379,11 +388,14 @@ class Reading:
             self._undriven.add(address)
             if told:
                 self._leaving[address] = told
+        group = self.groups.get(facts["group"])
+        if group is not None:
+            facts["group"] = group.id  # The number that is there already, as the strings are.
         sriov = facts.pop("sriov")
         pasid = facts.pop("pasid")
         return Device(
             name=self.names.device(facts["vendor"], facts["device"]),
-            pasid=DevicePasid(*pasid) if pasid else None,
+            pasid=_pasid(*pasid) if pasid else None,
             sriov=Sriov(total=sriov[0], vfs=sriov[1]) if sriov else None,
             sdmdev=self._parents.get(address),
             **facts,
@@ -460,12 +472,12 @@ class Reading:
         if users:
             default = seen == {"translated"} and group.domain_type in _TRANSLATING
             sure = default and told and not any(map(may_attach, users))
-            return AttachedDomain(type=group.domain_type, evidence="known" if sure else "inferred")
+            return _domain(group.domain_type, "known" if sure else "inferred")
         held = self._held(group)
         if held is None or not told or (held and not self._in_use(group)):
             return _UNTOLD
         type_ = "unmanaged" if held else group.domain_type
-        return AttachedDomain(type=type_, evidence="inferred" if type_ else "unknown")
+        return _domain(type_, "inferred" if type_ else "unknown")
 
     def _held(self, group: IommuGroup) -> bool | None:
         """Whether a process holds the group's node or the cdev of one of its devices."""
@@ -573,6 +585,19 @@ class Reading:
     @staticmethod
     def _processes(holdings: Holdings | None) -> tuple[Process, ...]:
         return holdings.processes if holdings is not None else ()
+
+
+# Thousands of records have the same few of these.
+
+
+@lru_cache(maxsize=64)
+def _pasid(capable: bool, enabled: bool, most: int | None) -> DevicePasid:
+    return DevicePasid(capable, enabled, most)
+
+
+@lru_cache(maxsize=64)
+def _domain(type_: str | None, evidence: Evidence) -> AttachedDomain:
+    return AttachedDomain(type=type_, evidence=evidence)
 
 
 def _time_of(host: Host) -> float:

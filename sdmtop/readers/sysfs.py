@@ -11,6 +11,8 @@ from sdmtop.text import fact, line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from sdmtop.backends.base import Host
 
 ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR})
@@ -97,6 +99,16 @@ def names(host: "Host", directory: str) -> "list[str]":
         if is_absent(error):
             return []
         raise
+
+
+def in_order(names: "Iterable[str]") -> "list[str]":
+    """The names sorted by `natural`."""
+    found = list(names)
+    if all(len(name) == 12 and name[4::3] == "::." for name in found):
+        found.sort()  # PCI addresses of one length are in order as text, without a key for each.
+    else:
+        found.sort(key=natural)
+    return found
 
 
 def natural(name: str) -> "tuple[tuple[bool, int, str], ...]":

@@ -8,7 +8,7 @@ import errno
 
 from sdmtop.backends.base import Host
 from sdmtop.model import Sdmdev
-from sdmtop.readers.sysfs import name_of, natural, word
+from sdmtop.readers.sysfs import in_order, name_of, word
 from sdmtop.readers.unknowns import Unknowns, names_or_note
 from sdmtop.text import fact
 
@@ -34,7 +34,7 @@ def read_uacce(host: Host, unknowns: Unknowns) -> tuple[Sdmdev, ...]:
     A HiSilicon driver that is loaded in a mode without uacce is noted, since its hardware is
     there and its queues are not.
     """
-    found = sorted(names_or_note(host, unknowns, CLASS, "all uacce queues"), key=natural)
+    found = in_order(names_or_note(host, unknowns, CLASS, "all uacce queues"))
     _note_other_modes(host, unknowns, found)
     queues = (_queue(host, unknowns, name) for name in found)
     return tuple(queue for queue in queues if queue is not None)

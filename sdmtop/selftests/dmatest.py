@@ -14,7 +14,7 @@ from sdmtop.model import Snapshot
 from sdmtop.operations.draft import Draft
 from sdmtop.operations.facts import now
 from sdmtop.operations.plan import ANY, Fact, Load, Plan, Write
-from sdmtop.readers.sysfs import names, natural
+from sdmtop.readers.sysfs import in_order, names
 from sdmtop.selftests.records import Benchmark, SelfTest
 from sdmtop.selftests.trial import Trial, because
 
@@ -75,7 +75,7 @@ def summaries(records: Sequence[bytes], channel: str) -> list[Summary]:
 def targets(host: Host, _snapshot: Snapshot) -> Sequence[str]:
     """Every channel; none where the kernel has no DMA engine."""
     try:
-        return sorted(names(host, CLASS), key=natural)
+        return in_order(names(host, CLASS))
     except OSError:
         return []
 

@@ -101,7 +101,8 @@ class LinesPane(ScrollView, can_focus=True):
         super().__init__(id=id)
         self.keys: Sequence[str] = ()
         self.cursor: str | None = None
-        self._rows: dict[str, int] = {}
+        self._row = -1
+        """Where the selection stands in `keys`; -1 where there is none."""
         self._drawn: dict[int, tuple[int, Content]] = {}
         """What stands on the screen, by the line of the widget: (row, content)."""
         self._coming: dict[int, tuple[int, Content]] = {}
@@ -133,14 +134,13 @@ class LinesPane(ScrollView, can_focus=True):
 
     def show_keys(self, keys: Sequence[str]) -> None:
         """Have these lines from now on; the selection stays with its key while that exists."""
-        if keys != self.keys:
-            row = self._rows.get(self.cursor or "", 0)
-            self.keys = keys
-            self._rows = {key: index for index, key in enumerate(keys)}
+        old, self.keys = self.keys, keys
+        if keys != old:
             self._set_height()
-            if self.cursor not in self._rows:
+            before, self._row = self._row, self._row_of(self.cursor)
+            if self._row < 0:
                 # What was selected is gone: its neighbour is selected, and that is announced.
-                self._select(keys[min(row, len(keys) - 1)] if keys else None)
+                self._select(min(max(before, 0), len(keys) - 1))
         self.redraw()
 
     def redraw(self) -> None:
@@ -158,9 +158,10 @@ class LinesPane(ScrollView, can_focus=True):
 
     def select(self, key: str) -> bool:
         """Move the selection to a key and into view; False if there is no such line."""
-        if key not in self._rows:
+        row = self._row_of(key)
+        if row < 0:
             return False
-        self._select(key)
+        self._select(row)
         return True
 
     def watch_virtual_size(self, size: Size) -> None:
@@ -263,7 +264,7 @@ class LinesPane(ScrollView, can_focus=True):
 
     def action_move(self, step: int) -> None:
         """Move the selection by so many lines."""
-        self._move_to(self._rows.get(self.cursor or "", -1 if step > 0 else 0) + step)
+        self._move_to((self._row if self._row >= 0 or step > 0 else 0) + step)
 
     def action_page(self, step: int) -> None:
         """Move the selection by a screenful."""
@@ -283,22 +284,34 @@ class LinesPane(ScrollView, can_focus=True):
         if event.y == 0:
             self.heading_clicked(event.x)
         elif row < len(self.keys):
-            self._select(self.keys[row])
+            self._select(row)
 
     def _move_to(self, row: int) -> None:
         if self.keys:
-            self._select(self.keys[min(max(row, 0), len(self.keys) - 1)])
+            self._select(min(max(row, 0), len(self.keys) - 1))
 
-    def _select(self, key: str | None) -> None:
+    def _row_of(self, key: str | None) -> int:
+        """The row of a key; -1 where it has none."""
+        if 0 <= self._row < len(self.keys) and self.keys[self._row] == key:
+            return self._row
+        # No mapping: it would take more memory than the keys, to be asked for once in a while.
+        try:
+            return self.keys.index(key) if key is not None else -1
+        except ValueError:
+            return -1
+
+    def _select(self, row: int) -> None:
+        """Have the selection on a row, or nowhere (-1)."""
+        key = self.keys[row] if row >= 0 else None
         if key == self.cursor:
             return
-        old, self.cursor = self.cursor, key
-        for changed in (old, key):
-            y = self._rows.get(changed or "", -2) - self.scroll_offset.y + 1
-            if 0 < y < self.size.height:
+        before, self._row, self.cursor = self._row, row, key
+        for changed in (before, row):
+            y = changed - self.scroll_offset.y + 1
+            if changed >= 0 and 0 < y < self.size.height:
                 self.refresh(Region(0, y, self.line_width, 1))
         if key is not None:
-            self._scroll_into_view(self._rows[key])
+            self._scroll_into_view(row)
             self.selected()
             self.post_message(self.Selected(self, key))
 

@@ -135,9 +135,9 @@ class Inspector(SamplePane):
         super().action_move(step)
         self.show_keys(self._lines())
 
-    def _select(self, key: str | None) -> None:
-        below = self._below.get(key or "")
-        super()._select(below[0] if below is not None else key)
+    def _select(self, row: int) -> None:
+        below = self._below.get(self.keys[row]) if row >= 0 else None
+        super()._select(self._row_of(below[0]) if below is not None else row)
 
     def _facts(self) -> list[str]:
         """The keys of the facts."""

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from sdmtop.backends.tree import Directory, Failure, Link, TreeHost
 from sdmtop.readers.sysfs import (
     follow,
+    in_order,
     index,
     is_absent,
     name_of,
@@ -96,12 +97,26 @@ def test_absent_is_told_from_failing() -> None:
 
 def test_names_are_sorted_with_numbers_as_numbers() -> None:
     unsorted = ["wq10", "wq9", "9", "wq", "a", "10"]
-    assert sorted(unsorted, key=natural) == ["9", "10", "a", "wq", "wq9", "wq10"]
+    assert in_order(unsorted) == ["9", "10", "a", "wq", "wq9", "wq10"]
 
 
 def test_pci_addresses_are_sorted_by_their_hexadecimal_fields() -> None:
     unsorted = ["10000:00:00.0", "0000:a0:00.0", "0000:9f:00.0", "0000:0a:1f.7", "0000:0a:02.0"]
-    assert sorted(unsorted, key=natural) == [*reversed(unsorted)]
+    assert in_order(unsorted) == [*reversed(unsorted)]
+
+
+_ADDRESSES = st.builds(
+    "{:04x}:{:02x}:{:02x}.{}".format,
+    st.sampled_from([0, 9, 0xA, 0xFFFF, 0x10000]),
+    st.integers(0, 255),
+    st.integers(0, 31),
+    st.integers(0, 7),
+)
+
+
+@given(st.lists(_ADDRESSES, max_size=6))
+def test_addresses_that_are_sorted_as_text_come_in_their_order(unsorted: list[str]) -> None:
+    assert in_order(unsorted) == sorted(unsorted, key=natural)
 
 
 @settings(max_examples=100)
