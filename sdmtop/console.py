@@ -27,6 +27,17 @@ FLAGS = {
 }
 """Options without a value -> the setting that each gives, and its value."""
 
+UNUSED = (
+    "asyncio.sslproto",
+    "bz2",
+    "ipaddress",
+    "locale",
+    "lzma",
+    "mimetypes",
+    "msgspec.inspect",
+)
+"""Modules that asyncio, Textual and msgspec import, and the console seldom uses: 1 MiB."""
+
 PATIENCE = 1.0
 """Seconds that the first reading may take before the console opens without it."""
 
@@ -155,12 +166,15 @@ def _show(
 ) -> int:
     import gc
 
+    from sdmtop.postponed import postponed
+
     # The collector would walk every class that Textual makes, several times over.
     gc.disable()
     # asyncio can do without TLS, and we never use it: 4 MiB and 5 ms less.
     sys.modules["ssl"] = None  # type: ignore[assignment]
     try:
-        from sdmtop.tui.run import run_console
+        with postponed(*UNUSED):
+            from sdmtop.tui.run import run_console
     finally:
         del sys.modules["ssl"]
     return run_console(terminal, source(), glance, settings, tour=tour)

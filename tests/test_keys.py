@@ -26,6 +26,7 @@ def test_a_character_is_called_as_textual_calls_it(char: str) -> None:
         ("ctrl++", "ctrl+plus"),
         ("+", "plus"),
         ("slash", "slash"),
+        ("§", "section_sign"),
         ("shift+up", "shift+up"),
         ("ctrl+shift+pgdn", "ctrl+shift+pagedown"),
         ("f12", "f12"),

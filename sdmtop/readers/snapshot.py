@@ -10,7 +10,7 @@ import time
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import closing
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
@@ -29,6 +29,7 @@ from sdmtop.model import (
     Owner,
     Pasid,
     Process,
+    Record,
     ReservedRegion,
     Sdmdev,
     SdmdevParams,
@@ -68,6 +69,8 @@ from sdmtop.readers.uacce import read_uacce
 from sdmtop.readers.unknowns import Notes, Unknowns, UnknownsOfMany
 from sdmtop.readers.vfio import Node, read_nodes
 from sdmtop.text import fact
+
+R = TypeVar("R", bound=Record)
 
 _UNTOLD = AttachedDomain(type=None, evidence="unknown")
 _EMULATED_DOMAIN = AttachedDomain(type="emulated", evidence="known")
@@ -191,10 +194,9 @@ class Reading:
             if facts and path:
                 # The strings that are there already: those of a fork are others.
                 facts["address"], facts["path"] = fact(address), fact(path)
-                device = self._device(address, facts)
-                if self.devices.get(address) != device:
-                    # An equal record is not kept: the old one is shared with earlier snapshots.
-                    self.devices[address] = device
+                self.devices[address] = _same(
+                    self.devices.get(address), self._device(address, facts)
+                )
             else:
                 self._forget(address)
             if path and (notes or address in self._of_devices):
@@ -278,6 +280,10 @@ class Reading:
             if queue.kind == "sdmdev" and queue.parent is not None:
                 by_parent.setdefault(queue.parent, []).append(queue.id)
         mdevs = frozenset(queue.id for queue in sdmdevs)
+        self.groups = {
+            id_: self._joined_group(group, tuple(in_order(shared.get(id_, ()))), mdevs)
+            for id_, group in self.groups.items()
+        }
         parts: list[Unknowns | UnknownsOfMany] = [*self._unknowns.values(), self._of_devices]
         unknowns = [entry for part in parts for entry in part.entries()]
         holdings = self.holdings
@@ -285,10 +291,7 @@ class Reading:
             taken_at=rfc3339(_time_of(self.host)),
             host=self.info,
             iommu_units=self.units,
-            groups=tuple(
-                self._joined_group(group, tuple(in_order(shared.get(id_, ()))), mdevs)
-                for id_, group in self.groups.items()
-            ),
+            groups=tuple(self.groups.values()),
             devices=tuple([self.devices[key] for key in in_order(self.devices)]),
             mdev_types=self.mdev_types,
             sdmdevs=sdmdevs,
@@ -329,16 +332,22 @@ class Reading:
                 ReservedRegion(start=start, end=end, type=type_)
                 for start, end, type_ in regions(text)
             )
+        said = {
+            "domain_type": facts["domain_type"],
+            "reserved_regions": self._regions[text],
+            "devices": tuple(in_order(members)),
+        }
+        before = self.groups.get(id_)
+        if before is not None:
+            return _same(before, replace(before, **said))
         return IommuGroup(
             id=id_,
-            domain_type=facts["domain_type"],
             attached=_UNTOLD,
             owner="free",
             viable=None,
             viability_reason=None,
-            reserved_regions=self._regions[text],
-            devices=tuple(in_order(members)),
             shared_by=(),
+            **said,
         )
 
     def _resolve(self, link: str, unknowns: Unknowns) -> str | None:
@@ -430,7 +439,7 @@ class Reading:
         viable, reason = viability(drivers, untold, emulated=emulated)
         if group.id in self._unsafe:
             viable, reason = False, UNSAFE
-        return replace(
+        joined = replace(
             group,
             owner=self._owner(group, drivers),
             viable=viable,
@@ -438,6 +447,7 @@ class Reading:
             attached=self._attached(group, drivers, told=not untold, emulated=emulated),
             shared_by=shared_by,
         )
+        return _same(group, joined)
 
     def _owner(self, group: IommuGroup, drivers: dict[str, str | None]) -> Owner:
         """Who owns the group: a driver that is being unbound still does, and so does a holder."""
@@ -585,6 +595,11 @@ class Reading:
     @staticmethod
     def _processes(holdings: Holdings | None) -> tuple[Process, ...]:
         return holdings.processes if holdings is not None else ()
+
+
+def _same(before: R | None, now: R) -> R:
+    """The record of before where it is equal: earlier snapshots share it."""
+    return before if before is not None and before == now else now
 
 
 # Thousands of records have the same few of these.

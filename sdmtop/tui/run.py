@@ -49,7 +49,8 @@ def run_console(
         ansi_color=theme.startswith("ansi") or None,
     )
     console.theme = theme
-    # What was imported is never garbage; what a refresh makes seldom is.
+    # What is left of the imports is never garbage, and what a refresh makes seldom is.
+    gc.collect()
     gc.freeze()
     gc.enable()
     gc.set_threshold(50_000, 20, 100)

@@ -115,6 +115,7 @@ class TreePane(LinesPane):
 
     def _make(self, sample: Sample) -> None:
         """Make the lines anew."""
+        self._lines = {}  # A large host has megabytes of them: not two of each.
         self._outline = report.outline(sample.snapshot, self.columns)
         self._lines = {line.key: line for line in self._outline.lines()}
         self._parents = {line.parent for line in self._lines.values()}
