@@ -6,6 +6,7 @@ sources for every tick.
 """
 
 from collections.abc import Mapping
+from struct import Struct
 
 from sdmtop.backends.base import Host, Kept
 from sdmtop.model import Interrupt
@@ -20,32 +21,49 @@ _LIMIT = 64 * 1024 * 1024
 # The kernel prints a blank and ten columns for each count (show_interrupts in kernel/irq/proc.c),
 # and a count has 32 bits: it never needs more.
 _CELL = 11
+_PART = 32
+"""Counts that are read at once."""
+_LABEL = 80
+"""Bytes in which the colon behind a label is looked for."""
 _MSI_CHIPS = ("PCI-MSI", "PCI-MSIX", "IR-PCI-MSI", "IR-PCI-MSIX")
 
 
 class Row:
     """One parsed row. What the same row of an earlier text, `before`, said is not made again."""
 
-    __slots__ = ("actions", "chip", "hwirq", "label", "per_cpu", "tail", "total", "trigger")
+    __slots__ = (
+        "actions", "chip", "hwirq", "in_columns", "key", "label", "line", "per_cpu", "tail",
+        "total", "trigger",
+    )  # fmt: skip
 
     label: str
     chip: str | None
     hwirq: str | None
     trigger: str | None
     actions: tuple[str, ...]
+    per_cpu: tuple[int, ...]
+    total: int
+    in_columns: bool
 
-    def __init__(
-        self, label: bytes, per_cpu: tuple[int, ...], tail: bytes, before: "Row | None"
-    ) -> None:
-        self.per_cpu = per_cpu
-        self.total = sum(per_cpu)
-        self.tail = tail
-        if before is not None and before.tail == tail:
+    def __init__(self, line: bytes, key: bytes, columns: "_Columns", before: "Row | None") -> None:
+        self.line = line
+        self.key = key
+        start = len(key)
+        counts = columns.counts(line, start, before)
+        self.in_columns = counts is not None
+        if counts is not None:
+            self.per_cpu, self.total = counts
+            self.tail = line[start + columns.size :]
+        else:
+            self.per_cpu, self.tail = _spaced(line[start:], columns.cpus)
+            self.total = sum(self.per_cpu)
+        if before is not None and before.tail == self.tail:
             self.label = before.label
             self.chip, self.hwirq, self.trigger = before.chip, before.hwirq, before.trigger
             self.actions = before.actions
             return
-        self.label = fact(label.strip())
+        tail = self.tail.rstrip(b"\n")
+        self.label = fact(key[:-1].strip())
         self.chip, self.hwirq, self.trigger, self.actions = (
             _split_tail(tail) if self.label.isdecimal() else (None, None, None, _summary(tail))
         )
@@ -61,32 +79,48 @@ class InterruptTable:
         self.told: object = None
         self.cpus: tuple[int, ...] = ()
         self._header = b""
-        self._lines: dict[bytes, tuple[bytes, Row]] = {}
+        self._rows: list[Row] = []
 
     def parse(self, data: bytes) -> list[Row]:
         """The rows, in the kernel's order; rows of another form are left out. Raises nothing."""
-        lines = data.split(b"\n")
-        if lines[0] != self._header:
+        if not data.endswith(b"\n"):
+            data += b"\n"
+        at = data.find(b"\n") + 1
+        if data[:at] != self._header:
             # A CPU went offline or came back: every row has another number of cells.
-            self._header = lines[0]
-            self._lines = {}
+            self._header = data[:at]
+            self._rows = []
             self.cpus = tuple(
                 int(name[3:])
-                for name in lines[0].split()
+                for name in self._header.split()
                 if name[:3] == b"CPU" and name[3:].isdigit() and len(name) < 12
             )
         columns = _Columns(len(self.cpus))
-        known, self._lines = self._lines, {}
-        rows = []
-        for line in lines[1:]:
-            label, colon, _ = line[:80].partition(b":")
-            if not colon:
-                continue
-            kept = known.get(label)
-            if kept is None or kept[0] != line:
-                kept = line, _parse_row(line, label, columns, kept[1] if kept else None)
-            self._lines[label] = kept
-            rows.append(kept[1])
+        rows: list[Row] = []
+        earlier, index = self._rows, 0
+        places: dict[bytes, int] = {}
+        while at < len(data):
+            row = earlier[index] if index < len(earlier) else None
+            if row is not None and data.startswith(row.line, at):
+                # Most rows are what they were: they need not even be cut out.
+                at += len(row.line)
+            else:
+                end = data.find(b"\n", at) + 1
+                line, at = data[at:end], end
+                key = line[: line.find(b":", 0, _LABEL) + 1]
+                if not key:
+                    continue
+                if row is None or row.key != key:
+                    # Rows have come or gone: this one may have stood elsewhere.
+                    places = places or {one.key: place for place, one in enumerate(earlier)}
+                    place = places.get(key)
+                    index = place if place is not None else index - 1
+                    row = earlier[place] if place is not None else None
+                if row is None or row.line != line:
+                    row = Row(line, key, columns, row)
+            index += 1
+            rows.append(row)
+        self._rows = rows
         return rows
 
 
@@ -181,35 +215,52 @@ class _Columns:
     def __init__(self, cpus: int) -> None:
         self.cpus = cpus
         self.size = cpus * _CELL
-        self.idle = b"          0" * cpus
-        self.zeros = (0,) * cpus
-        self._blanks = b" " * cpus
-        self._commas = b"," * cpus
+        whole, rest = divmod(cpus, _PART)
+        self._parts = Struct(f"{_PART * _CELL}s" * whole + f"{rest * _CELL}s" * (rest > 0))
+        self._idle = b"          0" * cpus
+        self._zeros = (0,) * cpus
 
-    def counts(self, cells: bytes) -> tuple[int, ...] | None:
-        """The counts in `cells`; None where they do not stand in their columns."""
-        if cells == self.idle:
-            return self.zeros
-        text = bytearray(cells)
-        if len(text) != self.size or text[::_CELL] != self._blanks or b"-" in text:
+    def counts(
+        self, line: bytes, start: int, before: Row | None
+    ) -> tuple[tuple[int, ...], int] | None:
+        """The counts in a row and their sum; None where they do not stand in their columns.
+
+        Those that stand as before are taken from there: of many CPUs few get an interrupt.
+        """
+        if len(line) < start + self.size:
             return None
-        # With a comma for the blank that begins each it is a list of JSON, read at the speed of C.
-        text[::_CELL] = self._commas
-        text[:1] = b"["
-        text += b"]"
-        try:
-            return NUMBERS.decode(text)
-        except ValueError:
-            return None
+        if before is not None and before.in_columns:
+            counts, total = before.per_cpu, before.total
+            parts = self._parts.unpack_from(before.line, start)
+        else:
+            counts, total = self._zeros, 0
+            parts = self._parts.unpack(self._idle)
+        first = 0
+        for part, was in zip(self._parts.unpack_from(line, start), parts, strict=True):
+            if part != was:
+                fresh = _numbers(part)
+                if fresh is None:
+                    return None
+                end = first + len(fresh)
+                total += sum(fresh) - sum(counts[first:end])
+                counts = counts[:first] + fresh + counts[end:]
+            first += _PART
+        return counts, total
 
 
-def _parse_row(line: bytes, label: bytes, columns: _Columns, before: Row | None) -> Row:
-    start = len(label) + 1
-    end = start + columns.size
-    counts = columns.counts(line[start:end])
-    if counts is not None:
-        return Row(label, counts, line[end:], before)
-    return Row(label, *_spaced(line[start:], columns.cpus), before)
+def _numbers(cells: bytes) -> tuple[int, ...] | None:
+    text = bytearray(cells)
+    count = len(text) // _CELL
+    if text[::_CELL] != b" " * count or b"-" in text:
+        return None
+    # With a comma for the blank that begins each it is a list of JSON, read at the speed of C.
+    text[::_CELL] = b"," * count
+    text[:1] = b"["
+    text += b"]"
+    try:
+        return NUMBERS.decode(text)
+    except ValueError:
+        return None
 
 
 def _spaced(text: bytes, cpus: int) -> tuple[tuple[int, ...], bytes]:

@@ -209,6 +209,49 @@ def test_a_table_that_is_kept_reads_what_a_fresh_one_does(
         ]
 
 
+_MANY = [*range(70)]
+
+
+@st.composite
+def _changes(draw: st.DrawFn) -> list[bytes]:
+    """Tables of one host: rows come, go and move, and some of their many counts change."""
+    rows: dict[str, list[int]] = {}
+    texts = []
+    for _ in range(4):
+        for label in draw(st.lists(st.integers(1, 12).map(str), max_size=4)):
+            rows[label] = list(rows.get(label, [0] * len(_MANY)))
+            for cpu in draw(st.lists(st.sampled_from(_MANY), max_size=3)):
+                rows[label][cpu] = draw(_counts)
+        for label in draw(st.lists(st.sampled_from([*rows] or ["1"]), max_size=2)):
+            rows.pop(label, None)
+        order = draw(st.permutations([*rows]))
+        text = printed(_MANY, {label: (rows[label], "IO-APIC 2-edge x") for label in order})
+        # Some rows out of their columns, some without an end.
+        text = text.replace(b"  4:  ", draw(st.sampled_from([b"  4:  ", b"  4: "])))
+        texts.append(text + draw(st.sampled_from([b"", b"ERR:          0", b"ERR:          01\n"])))
+    return texts
+
+
+@settings(max_examples=200)
+@given(_changes())
+def test_what_is_taken_from_the_text_before_is_what_the_new_one_says(texts: list[bytes]) -> None:
+    kept = InterruptTable()
+    for text in texts:
+        now, fresh = kept.parse(text), InterruptTable().parse(text)
+        assert [(row.label, row.per_cpu, row.total, row.actions) for row in now] == [
+            (row.label, row.per_cpu, row.total, row.actions) for row in fresh
+        ]
+        assert all(row.total == sum(row.per_cpu) for row in now)
+
+
+def test_a_row_may_come_into_its_columns() -> None:
+    table = InterruptTable()
+    full = printed([0, 1], {"ERR": ([3, 4], "x")})
+    (short,) = table.parse(full[: full.index(b"\n")] + b"\nERR:          5\n")
+    (long,) = table.parse(full)
+    assert (short.per_cpu, long.per_cpu, long.total) == ((5,), (3, 4), 7)
+
+
 def test_a_cpu_that_goes_offline_takes_its_column_with_it() -> None:
     table = InterruptTable()
     tail = "IO-APIC 1-edge x"
