@@ -291,7 +291,7 @@ class Console(App[None]):
         if message.sampler is not self.sampler:
             return  # The last of a host that is looked at no more.
         self._taken += 1
-        if self._taken % _TIDY == 0:
+        if self._taken % _TIDY == 1:
             gc.collect()  # By itself the collector would come much later, and memory creep up.
         first = self.sample is None
         if first and self._glance is None:

@@ -1,10 +1,13 @@
 """A line on its way to the screen, which Textual calls a strip."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from rich.segment import Segment
+from textual._styles_cache import StylesCache
 from textual.cache import FIFOCache
+from textual.filter import ANSIToTruecolor, LineFilter
+from textual.geometry import Size
 from textual.strip import Strip
 
 
@@ -38,3 +41,36 @@ class Line(Strip):
         self._divide_cache = self._crop_cache = self._style_cache = _FORGETFUL
         self._filter_cache = self._line_length_cache = self._crop_extend_cache = _FORGETFUL
         self._offsets_cache = _FORGETFUL
+
+    def crop(self, start: int, end: int | None = None) -> Strip:
+        """See `Strip.crop`; of what is drawn, the compositor asks for nothing of its neighbours."""
+        return _NOTHING if end is not None and end <= start else super().crop(start, end)
+
+
+_NOTHING = Line((), 0)
+
+
+class Bare(StylesCache):
+    """The lines of a widget as the widget makes them.
+
+    Textual puts padding, borders, opacity and tint around each line that is drawn, which costs as
+    much as the line itself, also where there are none: here at most a border above all lines.
+    """
+
+    def render_line(
+        self, styles: Any, y: int, size: Size, content_size: Size, padding: Any,
+        base_background: Any, background: Any, render_content_line: Callable[[int], Strip],
+        *around: Any,
+    ) -> Strip:  # fmt: skip
+        """One line of the widget."""
+        if size == content_size:
+            return render_content_line(y)
+        return super().render_line(
+            styles, y, size, content_size, padding, base_background, background,
+            render_content_line, *around,
+        )  # fmt: skip
+
+
+def needed(filters: Sequence[LineFilter]) -> Sequence[LineFilter]:
+    """Without that for colours which the terminal names: ours are none, and it copies each line."""
+    return [one for one in filters if not isinstance(one, ANSIToTruecolor)]

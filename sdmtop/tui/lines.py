@@ -4,16 +4,15 @@ Only what is visible is asked for, and only what differs from what stands on the
 again; how many lines there are does not matter. The selection is a key, never a row number.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import ClassVar
 
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
-from textual._styles_cache import StylesCache
 from textual.binding import BindingType
 from textual.dom import DOMNode
-from textual.filter import ANSIToTruecolor, LineFilter
+from textual.filter import LineFilter
 from textual.geometry import Region, Size
 from textual.message import Message
 from textual.reactive import Reactive
@@ -22,33 +21,13 @@ from textual.strip import Strip
 
 from sdmtop.text import width as text_width
 from sdmtop.tui.bindings import bindings
-from sdmtop.tui.line import Line
+from sdmtop.tui.line import Bare, Line, needed
+from sdmtop.tui.scrollbar import PaneScrollBar
 
 Span = tuple[str, str]
 """Printable text, and the name of its style: a class `lines--NAME` of the style sheet below."""
 
 Content = tuple[Span, ...]
-
-
-class _Bare(StylesCache):
-    """The lines of a widget as the widget makes them.
-
-    Textual puts padding, borders, opacity and tint around each line that is drawn, which costs as
-    much as the line itself, also where there are none: here at most a border above all lines.
-    """
-
-    def render_line(
-        self, styles: Any, y: int, size: Size, content_size: Size, padding: Any,
-        base_background: Any, background: Any, render_content_line: Callable[[int], Strip],
-        *around: Any,
-    ) -> Strip:  # fmt: skip
-        """One line of the widget."""
-        if size == content_size:
-            return render_content_line(y)
-        return super().render_line(
-            styles, y, size, content_size, padding, base_background, background,
-            render_content_line, *around,
-        )  # fmt: skip
 
 
 class LinesPane(ScrollView, can_focus=True):
@@ -108,7 +87,7 @@ class LinesPane(ScrollView, can_focus=True):
         self._coming: dict[int, tuple[int, Content]] = {}
         """What was found to be different, until it is drawn: a line is made once."""
         self._rich_styles: dict[tuple[str, ...], Style] = {}
-        self._styles_cache = _Bare()
+        self._styles_cache = Bare()
 
     # -- what a pane says ----------------------------------------------------------------------
 
@@ -164,6 +143,15 @@ class LinesPane(ScrollView, can_focus=True):
         self._select(row)
         return True
 
+    @property
+    def vertical_scrollbar(self) -> PaneScrollBar:
+        """See `Widget.vertical_scrollbar`: made when it is first asked for."""
+        if not isinstance(self._vertical_scrollbar, PaneScrollBar):
+            self._vertical_scrollbar = bar = PaneScrollBar()
+            bar.display = False
+            self.app._start_widget(self, bar)
+        return self._vertical_scrollbar
+
     def watch_virtual_size(self, size: Size) -> None:
         """Let the scrollbar follow."""
         if self.is_attached:
@@ -177,9 +165,8 @@ class LinesPane(ScrollView, can_focus=True):
     # -- drawing -------------------------------------------------------------------------------
 
     def get_line_filters(self) -> Sequence[LineFilter]:
-        """Not that for colours which the terminal names: ours are none, and each line is copied."""
-        filters = super().get_line_filters()
-        return [one for one in filters if not isinstance(one, ANSIToTruecolor)]
+        """See `needed`."""
+        return needed(super().get_line_filters())
 
     def render_line(self, y: int) -> Strip:
         """One line of the screen (Textual's line API)."""

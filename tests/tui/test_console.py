@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 from msgspec.structs import replace
 from textual.pilot import Pilot
+from textual.scrollbar import ScrollBar
 
 from sdmtop.backends.tree import TreeHost
 from sdmtop.collector import POLL, SLOW
@@ -841,6 +842,26 @@ def test_r_turns_the_order_and_a_click_on_a_heading_sorts_by_its_column() -> Non
         assert (tree.order, tree.turned) == ("domain", True)
 
     play(scene)
+
+
+def test_the_scrollbar_is_drawn_as_textual_draws_it_and_scrolls_where_it_is_clicked() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        inspector = pilot.app.query_one(Inspector)
+        bar = inspector.vertical_scrollbar
+        for place in (0, 3, inspector.max_scroll_y):
+            inspector.scroll_to(y=place, animate=False)
+            await pilot.pause()
+            for y in range(bar.size.height):
+                ours, theirs = bar.render_line(y), ScrollBar.render_line(bar, y)
+                assert [segment.text for segment in ours] == [segment.text for segment in theirs]
+                assert [segment.style for segment in ours] == [segment.style for segment in theirs]
+            bar._dirty_regions.add(bar.size.region)  # Have Textual draw it anew as well.
+        inspector.scroll_to(y=0, animate=False)
+        await pilot.click(bar, offset=(0, bar.size.height - 1))
+        await pilot.wait_for_scheduled_animations()
+        assert inspector.scroll_y > 0
+
+    play(scene, size=(120, 24))
 
 
 def test_s_goes_through_the_columns_that_are_shown() -> None:
