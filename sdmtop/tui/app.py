@@ -72,7 +72,8 @@ _WATCHDOG = 2.0
 """Seconds between two looks of the watchdog; each costs a wake-up."""
 
 _TIDY = 100
-"""Samples after which rings of garbage are looked for, such as Textual's lines are."""
+"""Samples from one search for rings of garbage to the next: Textual's lines are such, and so is
+what the start has left when the first sample comes."""
 
 
 def clock() -> str:

@@ -655,6 +655,32 @@ def test_a_queue_that_was_handed_on_is_not_its_new_holders() -> None:
     assert pasids_of(SMALL, idxd(77), tables, wq)[0][1] is None
 
 
+def test_a_listing_differs_where_one_device_or_group_stands_for_another() -> None:
+    host = TreeHost(SMALL)
+    reading = Reading(host, NO_NAMES)
+    reading.read_topology()
+    pci, groups = host.list("/sys/bus/pci/devices"), host.list("/sys/kernel/iommu_groups")
+    assert pci
+    assert groups
+    assert not reading.differs(pci, groups)
+    assert reading.differs([*pci[1:], "0000:77:00.0"], groups)
+    assert reading.differs(pci[1:], groups)
+    assert reading.differs(pci, [*groups[1:], "77"])
+
+
+def test_groups_and_devices_that_are_the_same_again_are_the_same_records() -> None:
+    reading = Reading(TreeHost(SMALL), NO_NAMES)
+    reading.read_all()
+    first = reading.snapshot()
+    reading.read_all()
+    second = reading.snapshot()
+    assert first.groups
+    for before, now in zip(
+        first.groups + first.devices, second.groups + second.devices, strict=True
+    ):
+        assert before is now
+
+
 def test_one_reading_of_this_machine_leaves_no_file_open() -> None:
     host = open_host("linux:")
     before = open_files()
