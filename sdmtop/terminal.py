@@ -22,11 +22,11 @@ SIGNALS = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, _signal.SIGQUIT)
 
 _ENTER = "\x1b[?1049h\x1b[?25l\x1b[H"
 # All that Textual may have switched on, in case a signal comes while it is about to take over.
+_SYNC = "\x1b[?2026h", "\x1b[?2026l"
 _LEAVE = (
-    "\x1b[?1000l\x1b[?1003l\x1b[?1015l\x1b[?1006l\x1b[?1016l\x1b[?1004l\x1b[?2004l\x1b[?2048l"
+    f"{_SYNC[1]}\x1b[?1000l\x1b[?1003l\x1b[?1015l\x1b[?1006l\x1b[?1016l\x1b[?1004l\x1b[?2004l\x1b[?2048l"
     "\x1b[<u\x1b[?7h\x1b[?1049l\x1b[?25h"
 )
-_SYNC = "\x1b[?2026h", "\x1b[?2026l"
 
 
 def way_of_a_copy(environment: "Mapping[str, str]") -> str:

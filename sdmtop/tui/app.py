@@ -236,7 +236,7 @@ class Console(App[None]):
             loop = asyncio.get_running_loop()
             for number in SIGNALS:
                 loop.add_signal_handler(number, self._leave, 128 + number)
-        self.set_interval(_WATCHDOG, self._watch)
+        self._keep_watch()
         self.say(self.greeting)
         self._listen()
         if self._begins_tour:
@@ -420,6 +420,11 @@ class Console(App[None]):
         if held:
             return held
         return f"{clock()} every {self.sampler.interval:g}s" if sample.complete else "reading"
+
+    def _keep_watch(self) -> None:
+        # Not by a timer of Textual's, each beat of which is a message to be queued and passed on.
+        asyncio.get_running_loop().call_later(_WATCHDOG, self._keep_watch)
+        self._watch()
 
     def _watch(self) -> None:
         self._stall = self.sampler.watch()

@@ -25,7 +25,7 @@ _ESCAPE_SECONDS = 0.1
 """How long a lone ESC may be the beginning of a longer sequence (Textual's own value)."""
 
 _LAST_WORDS = 0.1
-"""Seconds that a slow terminal has for what restores it."""
+"""Seconds that a slow terminal has for what it was sent before it is given back."""
 
 _ENTER_ALTERNATE_SCREEN = "\x1b[?1049h"
 
@@ -76,8 +76,11 @@ class ConsoleDriver(LinuxDriver):
     def close(self) -> None:
         """Write what is left."""
         if self._output is not None:
-            self._output.close(_LAST_WORDS)
+            all_written = self._output.close(_LAST_WORDS)
             self._output = None
+            if not all_written and self.terminal is not None:
+                # A slow terminal is spared the last pictures, but not what gives it back.
+                self.terminal.restore()
         super().close()
 
     def disable_input(self) -> None:

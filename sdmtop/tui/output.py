@@ -32,8 +32,8 @@ class Output:
             if self._pending:
                 self._loop.add_writer(self._fd, self._continue)
 
-    def close(self, seconds: float) -> None:
-        """Write the rest, for so long at most."""
+    def close(self, seconds: float) -> bool:
+        """Write the rest, for so long at most; whether all is written."""
         poll = select.poll()
         poll.register(self._fd, select.POLLOUT)
         end = self._loop.time() + seconds
@@ -42,6 +42,7 @@ class Output:
             self._write_pending()
         self._loop.remove_writer(self._fd)
         os.close(self._fd)
+        return not self._pending
 
     def _continue(self) -> None:
         self._write_pending()

@@ -111,7 +111,8 @@ class Session:
         while time.monotonic() < end:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             if pid:
-                self.pump(0.05)
+                while self.pump(0.05):
+                    pass  # On a busy machine it takes longer to read all that was written.
                 self.status = os.waitstatus_to_exitcode(status)
                 return self.status
             self.pump(0.01)

@@ -479,6 +479,21 @@ def test_a_stalled_read_is_named_in_the_header() -> None:
     play(scene)
 
 
+def test_the_watchdog_looks_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sdmtop.tui.app._WATCHDOG", 0.01)
+    looked = []
+    monkeypatch.setattr(StillSampler, "watch", lambda _: looked.append(1))
+
+    async def scene(pilot: Pilot[None]) -> None:
+        for _ in range(100):
+            await pilot.pause(0.01)
+            if len(looked) > 3:
+                break
+
+    play(scene)
+    assert len(looked) > 3
+
+
 def test_what_the_tree_says_after_the_last_screen_has_gone_is_not_followed() -> None:
     kept = []
 

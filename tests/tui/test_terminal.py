@@ -104,6 +104,18 @@ def test_a_signal_during_the_start_leaves_a_clean_terminal(root: str, delay: flo
         assert session.leftovers() == []
 
 
+def test_a_terminal_that_is_slow_to_read_is_given_back_as_well(root: str) -> None:
+    with Session("--host", root) as session:
+        session.wait_for("Inspector")
+        for _ in range(30):  # More is drawn than the kernel keeps for who does not read.
+            session.type("\t")
+            time.sleep(0.03)
+        os.kill(session.pid, signal.SIGTERM)
+        time.sleep(0.5)
+        assert session.wait_for_exit() == 128 + signal.SIGTERM
+        assert session.leftovers() == []
+
+
 def test_ctrl_c_quits(root: str) -> None:
     with Session("--host", root) as session:
         session.wait_for("Inspector")
