@@ -72,8 +72,10 @@ _WATCHDOG = 2.0
 """Seconds between two looks of the watchdog; each costs a wake-up."""
 
 _TIDY = 100
-"""Samples from one search for rings of garbage to the next: Textual's lines are such, and so is
-what the start has left when the first sample comes."""
+"""Samples from one search for rings of garbage to the next: Textual's lines are such."""
+
+_SETTLED = 3
+"""The sample with which the first search comes: the start leaves many, and wants no delay."""
 
 
 def clock() -> str:
@@ -292,7 +294,7 @@ class Console(App[None]):
         if message.sampler is not self.sampler:
             return  # The last of a host that is looked at no more.
         self._taken += 1
-        if self._taken % _TIDY == 1:
+        if self._taken % _TIDY == _SETTLED:
             gc.collect()  # By itself the collector would come much later, and memory creep up.
         first = self.sample is None
         if first and self._glance is None:
