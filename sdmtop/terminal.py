@@ -21,11 +21,11 @@ SIGNALS = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, _signal.SIGQUIT)
 """Signals that end the program; each must leave a clean terminal and its own exit status."""
 
 _ENTER = "\x1b[?1049h\x1b[?25l\x1b[H"
-# All that Textual may have switched on, in case a signal comes while it is about to take over.
 _SYNC = "\x1b[?2026h", "\x1b[?2026l"
+# All that Textual may have switched on, in case a signal comes while it is about to take over.
 _LEAVE = (
-    f"{_SYNC[1]}\x1b[?1000l\x1b[?1003l\x1b[?1015l\x1b[?1006l\x1b[?1016l\x1b[?1004l\x1b[?2004l\x1b[?2048l"
-    "\x1b[<u\x1b[?7h\x1b[?1049l\x1b[?25h"
+    f"{_SYNC[1]}\x1b[?1000l\x1b[?1003l\x1b[?1015l\x1b[?1006l\x1b[?1016l\x1b[?1004l\x1b[?2004l"
+    "\x1b[?2048l\x1b[<u\x1b[?7h\x1b[?1049l\x1b[?25h"
 )
 
 
@@ -70,9 +70,12 @@ class Terminal:
         self._write(f"{_SYNC[0]}\x1b[H{body}\x1b[K{_SYNC[1]}")
 
     def restore(self) -> None:
-        """Give the terminal back as it was."""
-        termios.tcsetattr(self.input, termios.TCSANOW, self.original)
-        self._write(_LEAVE)
+        """Give the terminal back as it was, if it is still there."""
+        try:
+            termios.tcsetattr(self.input, termios.TCSANOW, self.original)
+            self._write(_LEAVE)
+        except (OSError, termios.error):
+            pass  # It is gone: there is nothing to give back.
 
     def _write(self, text: str) -> None:
         data = text.encode("utf-8", "replace")
@@ -81,10 +84,7 @@ class Terminal:
 
     def abandon(self, status: int) -> "NoReturn":
         """End the program at once, leaving the terminal as it was."""
-        try:
-            self.restore()
-        except (OSError, termios.error):
-            pass  # The terminal is gone: there is nothing to give back.
+        self.restore()
         os._exit(status)
 
     def _die(self, number: int, _frame: "FrameType | None") -> "NoReturn":

@@ -238,7 +238,7 @@ class Console(App[None]):
             loop = asyncio.get_running_loop()
             for number in SIGNALS:
                 loop.add_signal_handler(number, self._leave, 128 + number)
-        self._keep_watch()
+        self._watch_later()
         self.say(self.greeting)
         self._listen()
         if self._begins_tour:
@@ -423,10 +423,17 @@ class Console(App[None]):
             return held
         return f"{clock()} every {self.sampler.interval:g}s" if sample.complete else "reading"
 
-    def _keep_watch(self) -> None:
+    def _watch_later(self) -> None:
         # Not by a timer of Textual's, each beat of which is a message to be queued and passed on.
-        asyncio.get_running_loop().call_later(_WATCHDOG, self._keep_watch)
-        self._watch()
+        asyncio.get_running_loop().call_later(_WATCHDOG, self._beat)
+
+    def _beat(self) -> None:
+        try:
+            self._watch()
+        except Exception as error:  # noqa: BLE001 - ends the console, as one in a message does
+            self._handle_exception(error)
+        else:
+            self._watch_later()
 
     def _watch(self) -> None:
         self._stall = self.sampler.watch()

@@ -494,6 +494,20 @@ def test_the_watchdog_looks_again_and_again(monkeypatch: pytest.MonkeyPatch) -> 
     assert len(looked) > 3
 
 
+def test_an_error_of_the_watchdog_ends_the_console(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_sampler: StillSampler) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("sdmtop.tui.app._WATCHDOG", 0.01)
+    monkeypatch.setattr(StillSampler, "watch", fail)
+
+    async def scene(pilot: Pilot[None]) -> None:
+        await pilot.pause(0.3)
+
+    with pytest.raises(ZeroDivisionError):
+        play(scene)
+
+
 def test_what_the_tree_says_after_the_last_screen_has_gone_is_not_followed() -> None:
     kept = []
 
