@@ -301,7 +301,7 @@ class Collector:
         if not self._reading.overrides_are_free or len(groups) + len(devices) > _KEPT:
             devices = {}
         wanted = groups, list(devices.values())
-        if wanted == self._kept_of and self._kept is not None:
+        if wanted == self._kept_of:
             return
         if self._kept is not None:
             self._kept.close()

@@ -27,7 +27,7 @@ FLAGS = {
 }
 """Options without a value -> the setting that each gives, and its value."""
 
-UNUSED = (
+SELDOM_USED = (
     "asyncio.sslproto",
     "bz2",
     "ipaddress",
@@ -173,7 +173,7 @@ def _show(
     # asyncio can do without TLS, and we never use it: 4 MiB and 5 ms less.
     sys.modules["ssl"] = None  # type: ignore[assignment]
     try:
-        with postponed(*UNUSED):
+        with postponed(*SELDOM_USED):
             from sdmtop.tui.run import run_console
     finally:
         del sys.modules["ssl"]

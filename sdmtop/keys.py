@@ -25,10 +25,8 @@ def of_character(char: str) -> str:
     """What Textual calls the key of a printable character: `slash`, `a`, `A`."""
     if char.isalnum():
         return char
-    return _NAMES.get(char) or _name_in_unicode(char)
-
-
-def _name_in_unicode(char: str) -> str:
+    if char in _NAMES:
+        return _NAMES[char]
     import unicodedata
 
     return unicodedata.name(char, char).lower().replace("-", "_").replace(" ", "_")

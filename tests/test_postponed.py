@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from sdmtop.console import UNUSED
+from sdmtop.console import SELDOM_USED
 
 
 def run(code: str) -> str:
@@ -56,9 +56,9 @@ def test_a_module_that_is_not_there_is_missed_as_always() -> None:
 def test_what_the_console_postpones_is_imported_and_not_used() -> None:
     waiting = run(
         "import sys\n"
-        "from sdmtop.console import UNUSED\n"
+        "from sdmtop.console import SELDOM_USED\n"
         "from sdmtop.postponed import postponed\n"
-        "with postponed(*UNUSED): import sdmtop.tui.run, sdmtop.sampler\n"
-        "print(*(n for n in UNUSED if type(sys.modules.get(n)).__name__ == '_LazyModule'))"
+        "with postponed(*SELDOM_USED): import sdmtop.tui.run, sdmtop.sampler\n"
+        "print(*(n for n in SELDOM_USED if type(sys.modules.get(n)).__name__ == '_LazyModule'))"
     )
-    assert waiting.split() == list(UNUSED)
+    assert waiting.split() == list(SELDOM_USED)

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from sdmtop.operations.plan import ANY, Fact, FactKind
 from sdmtop.readers.devices import side_that_waits
-from sdmtop.readers.sysfs import is_absent, natural, number_of
+from sdmtop.readers.sysfs import in_order, is_absent, number_of
 from sdmtop.text import fact as as_fact
 from sdmtop.text import line
 
@@ -154,7 +154,7 @@ def _cpus(host: Host, path: str) -> str:
 
 
 def _names(host: Host, path: str) -> str:
-    return " ".join(map(as_fact, sorted(host.list(path), key=natural)))
+    return " ".join(map(as_fact, in_order(host.list(path))))
 
 
 def _count(host: Host, path: str) -> str:

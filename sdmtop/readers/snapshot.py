@@ -111,7 +111,7 @@ class Reading:
         self.units: tuple[IommuUnit, ...] = ()
         self.numa_nodes: tuple[NumaNode, ...] = ()
         self.paths: dict[str, str] = {}
-        self._pci = 0
+        self._pci_count = 0
         self.devices: dict[str, Device] = {}
         self.groups: dict[int, IommuGroup] = {}
         self.mdev_types: tuple[MdevType, ...] = ()
@@ -129,7 +129,6 @@ class Reading:
         self._claims: dict[int | str | None, tuple[int, ...] | None] = {}
         self._unsafe: set[int] = set()
         self._parents: Mapping[str, SdmdevParams] = {}
-        self._regions: dict[bytes, tuple[ReservedRegion, ...]] = {}
         self._unknowns: dict[str, Unknowns] = {}
         self._of_devices = UnknownsOfMany()
 
@@ -169,7 +168,7 @@ class Reading:
         except OSError as error:
             unknowns.note(PCI, error, "all PCI devices")
             pci = {}
-        self._pci = len(pci)
+        self._pci_count = len(pci)
         self.paths.update(pci)
         groups: dict[int, IommuGroup] = {}
         self._spellings = {address: address for address in self.paths}
@@ -255,7 +254,7 @@ class Reading:
     def differs(self, pci: Collection[str], groups: Collection[str]) -> bool:
         """Whether a listing of all PCI devices and of all groups is not what the topology has."""
         return (
-            len(pci) != self._pci
+            len(pci) != self._pci_count
             or not self.paths.keys() >= set(pci)
             or set(groups) != set(map(str, self.groups))
         )
@@ -326,15 +325,9 @@ class Reading:
             # An mdev is no device of ours: what is one has no IOMMU, but does real DMA.
             real = any(address in self.paths for address in members)
             (self._unsafe if real else self._emulated).add(id_)
-        text = facts["reserved_regions"]
-        if text not in self._regions:
-            self._regions[text] = tuple(
-                ReservedRegion(start=start, end=end, type=type_)
-                for start, end, type_ in regions(text)
-            )
         said = {
             "domain_type": facts["domain_type"],
-            "reserved_regions": self._regions[text],
+            "reserved_regions": _reserved(facts["reserved_regions"]),
             "devices": tuple(in_order(members)),
         }
         before = self.groups.get(id_)
@@ -602,7 +595,14 @@ def _same(before: R | None, now: R) -> R:
     return before if before is not None and before == now else now
 
 
-# Thousands of records have the same few of these.
+# Thousands of groups and devices have the same few of these.
+
+
+@lru_cache(maxsize=1024)
+def _reserved(text: bytes) -> tuple[ReservedRegion, ...]:
+    return tuple(
+        ReservedRegion(start=start, end=end, type=type_) for start, end, type_ in regions(text)
+    )
 
 
 @lru_cache(maxsize=64)
