@@ -29,7 +29,8 @@ POLL = 5.0
 
 SLOW = 20.0
 """Seconds between readings that are long, or cost the kernel something: debugfs, all interrupts,
-the log; overrides and domain types, most changes of which come with an event of a driver."""
+the log; overrides and domain types, most changes of which come with an event of a driver; groups
+and devices, which come with events of their own."""
 
 SWEEP = 600
 """Ticks in which every device is read again, a slice a tick, in case an event was lost."""
@@ -210,9 +211,7 @@ class Collector:
         return self._join()
 
     def _poll(self) -> bool:
-        """What sends no event."""
-        if self._appeared():
-            return self._follow(())
+        """What processes do."""
         before = self._reading.sdmdevs, self._reading.mdev_types
         self._reading.read_queues()
         held = self._reading.holdings
@@ -242,7 +241,10 @@ class Collector:
         return self._reading.differs(addresses, groups)
 
     def _slow(self) -> bool:
+        """What sends no event, or sends one that may not reach us, as in a container."""
         changed = self._poll_kept()
+        if self._appeared():
+            changed = self._follow(())
         before = (self._reading.pasids, self._reading.units, self._reading.info)
         rows = self._reading.interrupts
         self._reading.read_host()
@@ -256,12 +258,13 @@ class Collector:
 
     def _sweep(self) -> bool:
         """Read the next slice of devices again."""
-        addresses = list(self._reading.devices)
-        self._sweep_due = min(self._sweep_due + len(addresses) / SWEEP, _SLICE)
+        count = len(self._reading.devices)
+        self._sweep_due = min(self._sweep_due + count / SWEEP, _SLICE)
         size = int(self._sweep_due)
-        if size < min(_LEAST_SLICE, len(addresses)) or not size:
+        if size < min(_LEAST_SLICE, count) or not size:
             return False
         self._sweep_due -= size
+        addresses = list(self._reading.devices)
         start = self._swept % len(addresses)
         self._swept = start + size
         part = addresses[start : start + size]

@@ -84,6 +84,8 @@ class Replayer:
     def watch(self) -> None:
         """No read of a recording is expected to hang."""
 
+    suspects = False
+
     # -- as a Playhead -------------------------------------------------------------------------
 
     @property

@@ -101,7 +101,7 @@ class Sampler:
         self._wake()
 
     def watch(self) -> Stall | None:
-        """The watchdog, to be called every second or two; the reads that hang now, if any."""
+        """The watchdog, to be called every few seconds; the reads that hang now, if any."""
         now = time.monotonic()
         path = self.host.reading if self._busy else ""
         if path != self._suspect[0]:
@@ -114,6 +114,11 @@ class Sampler:
                 return None
             paths = tuple(fact(path) for path, _ in sorted(self._hung.values()))
             return Stall(paths=paths, seconds=now - min(since for _, since in self._hung.values()))
+
+    @property
+    def suspects(self) -> bool:
+        """Whether the watchdog has seen a read under way, and should look again in `DEADLINE`."""
+        return bool(self._suspect[0] or self._hung)
 
     def _leave_behind(self, path: str) -> None:
         """Let the thread that reads this path hang, and go on with another."""

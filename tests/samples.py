@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from sdmtop.backends.tree import TreeHost
-from sdmtop.collector import POLL, Sample
+from sdmtop.collector import SLOW, Sample
 from tests.hosts import box, plug, stat, unplug
 from tests.tui.still import StillSampler
 
@@ -34,7 +34,7 @@ def life(*happens: str, host: TreeHost | None = None) -> list[Sample]:
             unplug(host, CARD, group=3)
         count += what == "irq"
         host.put("/proc/stat", stat(0, count, 20, 30))
-        sampler.tick(1.0 if what in ("irq", "quiet") else POLL)
+        sampler.tick(1.0 if what in ("irq", "quiet") else SLOW)
     return at_seconds(samples)
 
 

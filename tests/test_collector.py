@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from sdmtop.backends.tree import Failure
-from sdmtop.collector import POLL, SLOW, SWEEP, Collector, Focus
+from sdmtop.collector import SLOW, SWEEP, Collector, Focus
 from sdmtop.timeline import Timeline
 from tests.hosts import GROUPS, NIC, PARENT, UUID, box, plug, stat, unplug
 
@@ -136,8 +136,8 @@ def test_a_device_that_is_pulled_is_gone_and_told(watched: Watched) -> None:
 
 def test_without_events_a_new_device_is_found_by_the_poll(watched: Watched) -> None:
     plug(watched.host, "0000:00:03.0", group=3)
-    assert not watched.collector.tick(POLL / 2)
-    assert watched.collector.tick(POLL)
+    assert not watched.collector.tick(SLOW / 2)
+    assert watched.collector.tick(SLOW)
     assert "0000:00:03.0 appeared" in watched.texts
 
 

@@ -126,6 +126,18 @@ def test_a_read_that_hangs_is_named_and_the_rest_goes_on(
     release.set()
 
 
+def test_a_read_under_way_is_suspect_until_it_returns(
+    start: Callable[[TreeHost], Sampler], listener: Listener
+) -> None:
+    release = threading.Event()
+    sampler = start(hanging(release))
+    assert not sampler.suspects
+    wait_until(lambda: sampler.watch() or sampler.suspects)
+    release.set()
+    listener.wait_for(lambda sample: sample.complete)
+    wait_until(lambda: sampler.watch() or not sampler.suspects)
+
+
 def test_a_hung_read_that_returns_is_forgiven(
     start: Callable[[TreeHost], Sampler], monkeypatch: pytest.MonkeyPatch
 ) -> None:

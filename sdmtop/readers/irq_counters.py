@@ -67,6 +67,8 @@ class VisibleCounts:
         self._host = host
         self._irqs: tuple[int, ...] = ()
         self._files: Kept | None = None
+        self._seen: Sequence[int] | None = None
+        """The totals that have told all there is to be read."""
         self._read_at: dict[int, int] = {}
         """By interrupt number, the total at which its counts were read last."""
         self.counts: dict[int, tuple[int, ...]] = {}
@@ -86,21 +88,26 @@ class VisibleCounts:
         self._files = self._host.keep([f"/sys/kernel/irq/{irq}/per_cpu_count" for irq in wanted])
         self.counts = {irq: self.counts[irq] for irq in wanted if irq in self.counts}
         self._read_at = {}
+        self._seen = None
 
     def update(self, totals: Sequence[int]) -> bool:
         """Read those again whose total is another than before; whether anything has changed.
 
         `totals` are those of all interrupts by number. One that is not among them is always read.
         """
-        if self._files is None:
+        if self._files is None or totals is self._seen:
             return False
         due = []
+        complete = True
         for index, irq in enumerate(self._irqs):
             if irq < len(totals):
                 if self._read_at.get(irq) == totals[irq]:
                     continue
                 self._read_at[irq] = totals[irq]
+            else:
+                complete = False
             due.append(index)
+        self._seen = totals if complete else None
         fresh = self._files.changed(due)
         if fresh:
             counts = dict(self.counts)
@@ -116,6 +123,8 @@ class VisibleCounts:
         """
         at, before = self._measured
         self._measured = now, self.counts
+        if self.counts is before and self.rates.keys() == before.keys() and not _came(self.rates):
+            return False  # As most of the time on an idle host.
         rates = {
             irq: _rates(before[irq], counts, now - at)
             for irq, counts in self.counts.items()

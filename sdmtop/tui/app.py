@@ -27,7 +27,7 @@ from sdmtop.headline import HELP_ROWS, headline, iommu_kind, is_without_iommu, n
 from sdmtop.layout import EVENT_ROWS, LEAST, TALL, WIDE, tree_columns
 from sdmtop.places import config_file, screens_directory
 from sdmtop.query import QueryError
-from sdmtop.sampler import Sampler, Stall
+from sdmtop.sampler import DEADLINE, Sampler, Stall
 from sdmtop.screens import save_screen
 from sdmtop.settings import Settings
 from sdmtop.terminal import SIGNALS, way_of_a_copy
@@ -68,8 +68,8 @@ _BLANK = 1.0
 _SAID = 6.0
 """Seconds that a sentence stands in the footer, unless a key is pressed before."""
 
-_WATCHDOG = 2.0
-"""Seconds between two looks of the watchdog; each costs a wake-up."""
+_WATCHDOG = 5.0
+"""Seconds between two looks of the watchdog while nothing is suspect; each costs a wake-up."""
 
 _TIDY = 100
 """Samples from one search for rings of garbage to the next: Textual's lines are such."""
@@ -425,7 +425,8 @@ class Console(App[None]):
 
     def _watch_later(self) -> None:
         # Not by a timer of Textual's, each beat of which is a message to be queued and passed on.
-        asyncio.get_running_loop().call_later(_WATCHDOG, self._beat)
+        pace = DEADLINE if self.sampler.suspects else _WATCHDOG
+        asyncio.get_running_loop().call_later(pace, self._beat)
 
     def _beat(self) -> None:
         try:

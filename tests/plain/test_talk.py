@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from sdmtop.backends.base import open_host
 from sdmtop.backends.tree import TreeHost
-from sdmtop.collector import POLL
+from sdmtop.collector import SLOW
 from sdmtop.plain.commands import COMMANDS, PAGE
 from sdmtop.plain.session import Session
 from sdmtop.plain.talk import PROMPT, Lines, Talk, talk
@@ -39,7 +39,7 @@ class Listener:
     def __call__(self, said: str) -> list[str]:
         return list(self.talk.answer(said))
 
-    def tick(self, seconds: float = POLL) -> None:
+    def tick(self, seconds: float = SLOW) -> None:
         self.sampler.tick(seconds)
 
 

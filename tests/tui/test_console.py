@@ -9,7 +9,7 @@ from textual.pilot import Pilot
 from textual.scrollbar import ScrollBar
 
 from sdmtop.backends.tree import TreeHost
-from sdmtop.collector import POLL, SLOW
+from sdmtop.collector import SLOW
 from sdmtop.model import Pasid
 from sdmtop.sampler import Stall
 from sdmtop.timeline import clock
@@ -138,7 +138,7 @@ def test_the_selection_follows_its_device_when_lines_move() -> None:
         host = sampler_of(pilot).host
         assert isinstance(host, TreeHost)
         plug(host, "0000:00:00.0", group=0)
-        sampler_of(pilot).tick(POLL)
+        sampler_of(pilot).tick(SLOW)
         await pilot.pause()
         tree = pilot.app.query_one("#tree", LinesPane)
         assert tree.cursor == NIC
@@ -153,7 +153,7 @@ def test_when_the_selected_device_is_pulled_its_neighbour_is_selected_and_said()
         host = sampler_of(pilot).host
         assert isinstance(host, TreeHost)
         unplug(host, NIC, group=2)
-        sampler_of(pilot).tick(POLL)
+        sampler_of(pilot).tick(SLOW)
         await pilot.pause()
         assert pilot.app.query_one("#tree", LinesPane).cursor == UUID
         assert UUID[-8:] in text_of(pilot, "inspector")
@@ -442,7 +442,7 @@ def test_p_freezes_the_view_while_reading_goes_on() -> None:
         host = sampler_of(pilot).host
         assert isinstance(host, TreeHost)
         plug(host, "0000:00:03.0", group=3)
-        sampler_of(pilot).tick(POLL)
+        sampler_of(pilot).tick(SLOW)
         await pilot.pause()
         assert "s behind" in text_of(pilot, "header")
         assert "0000:00:03.0" not in text_of(pilot, "tree")
@@ -479,8 +479,13 @@ def test_a_stalled_read_is_named_in_the_header() -> None:
     play(scene)
 
 
-def test_the_watchdog_looks_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sdmtop.tui.app._WATCHDOG", 0.01)
+@pytest.mark.parametrize(("pace", "suspects"), [("_WATCHDOG", False), ("DEADLINE", True)])
+def test_the_watchdog_looks_again_and_again(
+    monkeypatch: pytest.MonkeyPatch, pace: str, suspects: bool
+) -> None:
+    for one in ("_WATCHDOG", "DEADLINE"):
+        monkeypatch.setattr(f"sdmtop.tui.app.{one}", 0.01 if one == pace else 60.0)
+    monkeypatch.setattr(StillSampler, "suspects", suspects)
     looked = []
     monkeypatch.setattr(StillSampler, "watch", lambda _: looked.append(1))
 
@@ -551,7 +556,7 @@ def test_the_screen_behind_the_help_page_stays_fresh() -> None:
         host = sampler_of(pilot).host
         assert isinstance(host, TreeHost)
         plug(host, "0000:00:03.0", group=3)
-        sampler_of(pilot).tick(POLL)
+        sampler_of(pilot).tick(SLOW)
         await pilot.pause()
         await pilot.press("escape")
         await pilot.pause()
@@ -605,7 +610,7 @@ def test_hostile_names_are_shown_as_text_and_harm_nothing(name: str) -> None:
         assert isinstance(host, TreeHost)
         plug(host, NIC, group=2, driver=name.replace("/", "_"))
         host.put(f"/sys/devices/pci0000:00/{NIC}/driver_override", name)
-        sampler_of(pilot).tick(POLL)
+        sampler_of(pilot).tick(SLOW)
         await go_to(pilot, NIC)
         for pane in ("header", "tree", "inspector", "interrupts", "events"):
             assert all(line.isprintable() for line in text_of(pilot, pane).split("\n"))

@@ -3,7 +3,7 @@
 from textual.pilot import Pilot
 
 from sdmtop.backends.tree import TreeHost
-from sdmtop.collector import POLL
+from sdmtop.collector import SLOW
 from tests.hosts import plug, stat, unplug
 from tests.tui.test_console import play, sampler_of, text_of, tree_of
 
@@ -15,12 +15,12 @@ async def live_through(pilot: Pilot[None]) -> None:
     host = sampler_of(pilot).host
     assert isinstance(host, TreeHost)
     plug(host, CARD, group=3)
-    sampler_of(pilot).tick(POLL)
+    sampler_of(pilot).tick(SLOW)
     for second in range(3):
         host.put("/proc/stat", stat(0, 10 + second, 20, 30))
         sampler_of(pilot).tick()
     unplug(host, CARD, group=3)
-    sampler_of(pilot).tick(POLL)
+    sampler_of(pilot).tick(SLOW)
     await pilot.pause()
 
 
