@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 _FILE = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 _DIRECTORY = os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY
 _NAMES, _ESCAPED = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
-_CHUNK = 1024 * 1024
-"""Bytes asked for at once of what has turned out to be large."""
+_MORE = 16
+"""So many times more is asked of a file that has given all it was asked for."""
 _LOG_RECORD = 8192
 _LOG_RECORDS = 100_000
 _CAP_SYS_ADMIN = 21  # include/uapi/linux/capability.h
@@ -317,12 +317,15 @@ def _hung(path: str) -> OSError:
 
 def _read_all(fd: int, limit: int) -> bytes:
     """Up to `limit` bytes: procfs hands out a page or so at a time."""
-    data = os.read(fd, min(limit, READ_LIMIT))
+    asked = READ_LIMIT
+    data = os.read(fd, min(limit, asked))
     if not data or len(data) == limit:
         return data
     parts, size = [data], len(data)
     while size < limit:
-        data = os.read(fd, min(limit - size, _CHUNK))
+        if len(data) == asked:
+            asked *= _MORE
+        data = os.read(fd, min(limit - size, asked))
         if not data:
             break
         parts.append(data)

@@ -64,9 +64,11 @@ def test_errors_carry_the_errno(host: LinuxHost, device: Path) -> None:
 def test_a_file_of_more_than_a_page_is_read_to_its_end_or_the_limit(
     host: LinuxHost, device: Path
 ) -> None:
-    (device / "long").write_bytes(bytes(200_000))
-    assert len(host.read("/sys/dev/long")) == 64 * 1024
-    assert len(host.read("/sys/dev/long", 1 << 20)) == 200_000
+    text = bytes(range(251)) * 10_000
+    (device / "long").write_bytes(text)
+    assert host.read("/sys/dev/long") == text[: 64 * 1024]
+    for limit in (65_537, 1_114_112, 1_114_113, len(text) - 1, len(text), 1 << 26):
+        assert host.read("/sys/dev/long", limit) == text[:limit]
 
 
 def test_look_keeps_errors_in_their_place(host: LinuxHost) -> None:
