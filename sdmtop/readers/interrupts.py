@@ -7,6 +7,7 @@ sources for every tick.
 
 from collections.abc import Mapping
 from struct import Struct
+from sys import intern
 
 from sdmtop.backends.base import Host, Kept
 from sdmtop.model import Interrupt
@@ -32,7 +33,7 @@ class Row:
     """One parsed row. What the same row of an earlier text, `before`, said is not made again."""
 
     __slots__ = (
-        "actions", "chip", "hwirq", "in_columns", "key", "label", "line", "per_cpu", "tail",
+        "actions", "chip", "hwirq", "in_columns", "key", "label", "line", "per_cpu", "tail_at",
         "total", "trigger",
     )  # fmt: skip
 
@@ -53,16 +54,17 @@ class Row:
         self.in_columns = counts is not None
         if counts is not None:
             self.per_cpu, self.total = counts
-            self.tail = line[start + columns.size :]
+            tail = line[start + columns.size :]
         else:
-            self.per_cpu, self.tail = _spaced(line[start:], columns.cpus)
+            self.per_cpu, tail = _spaced(line[start:], columns.cpus)
             self.total = sum(self.per_cpu)
-        if before is not None and before.tail == self.tail:
+        self.tail_at = len(line) - len(tail)
+        if before is not None and before.line[before.tail_at :] == tail:
             self.label = before.label
             self.chip, self.hwirq, self.trigger = before.chip, before.hwirq, before.trigger
             self.actions = before.actions
             return
-        tail = self.tail.rstrip(b"\n")
+        tail = tail.rstrip(b"\n")
         self.label = fact(key[:-1].strip())
         self.chip, self.hwirq, self.trigger, self.actions = (
             _split_tail(tail) if self.label.isdecimal() else (None, None, None, _summary(tail))
@@ -283,7 +285,8 @@ def _split_tail(tail: bytes) -> tuple[str | None, str | None, str | None, tuple[
     parts = tail.split(None, 2)
     if not parts:
         return None, None, None, ()
-    chip = fact(parts[0])
+    # Chips, triggers and affinities are few, and thousands of rows: one string each.
+    chip = intern(fact(parts[0]))
     if len(parts) == 1:
         return chip, None, None, ()
     hwirq, dash, trigger = parts[1].partition(b"-")
@@ -293,7 +296,7 @@ def _split_tail(tail: bytes) -> tuple[str | None, str | None, str | None, tuple[
         if first in (b"Edge", b"Level", b"None"):
             trigger, rest = first, after
     actions = tuple(fact(name.strip()) for name in rest.split(b", ") if name.strip())
-    return chip, fact(hwirq) or None, fact(trigger) or None, actions
+    return chip, fact(hwirq) or None, intern(fact(trigger)) or None, actions
 
 
 def _summary(tail: bytes) -> tuple[str, ...]:

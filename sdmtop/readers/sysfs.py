@@ -52,7 +52,7 @@ def word(answer: "bytes | OSError") -> str | None:
     """A one-line attribute as a fact; None where it is empty or could not be read."""
     if isinstance(answer, OSError):
         return None
-    return line(answer) or None
+    return intern(line(answer)) or None  # Few words, thousands of files.
 
 
 def name_of(answer: "bytes | OSError") -> str | None:
