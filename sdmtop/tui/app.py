@@ -456,6 +456,24 @@ class Console(App[None]):
 
     # -- keys ----------------------------------------------------------------------------------
 
+    async def on_event(self, event: events.Event) -> None:
+        """Obey a key at once where a pane has the focus, and show at once where it has moved to.
+
+        Textual passes it from queue to queue, down to the pane and up to here again, and waits for
+        a timer before it draws: half of the time between the key and what is seen of it. Then a key
+        can also overtake the one before, which has not yet moved the focus.
+        """
+        is_new_key = isinstance(event, events.Key) and not event.is_forwarded
+        pane = self.focused if is_new_key else None
+        if not (isinstance(event, events.Key) and isinstance(pane, LinesPane)):
+            await super().on_event(event)
+            return
+        before = pane.cursor
+        if not await self._check_bindings(event.key, priority=True):
+            await self._check_bindings(event.key)
+        if pane.cursor != before:
+            pane.draw()
+
     @property
     def _tree(self) -> TreePane:
         return self.screen_stack[0].query_one(TreePane)
@@ -930,7 +948,7 @@ class Console(App[None]):
         """Go to a pane."""
         pane = self.screen.query_one(f"#{name}", LinesPane)
         self._bring_forward(pane)
-        pane.focus()
+        self.screen.set_focus(pane)  # At once: the next key may be there already.
 
     def _bring_forward(self, pane: LinesPane) -> None:
         """Have a pane on the screen; where there is room for one only, instead of the others."""

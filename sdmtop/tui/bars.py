@@ -14,7 +14,7 @@ from textual.widgets import Static
 from sdmtop.commands import Hint
 from sdmtop.text import fit, width
 from sdmtop.tour import STEPS
-from sdmtop.tui.line import Line
+from sdmtop.tui.line import Bare, Line
 
 
 class Bar(Widget):
@@ -26,6 +26,7 @@ class Bar(Widget):
 
     def __init__(self, *, id: str) -> None:  # noqa: A002 (Textual's own word)
         super().__init__(id=id)
+        self._styles_cache = Bare()
         self._text = ""
 
     def show(self, text: str) -> None:
@@ -94,6 +95,7 @@ class FooterBar(Widget):
 
     def __init__(self, *, id: str) -> None:  # noqa: A002 (Textual's own word)
         super().__init__(id=id)
+        self._styles_cache = Bare()
         self._hints: Sequence[Hint] = ()
         self._said = ""
 

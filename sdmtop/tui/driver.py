@@ -1,18 +1,19 @@
 """Textual's terminal driver with four habits changed.
 
 It sleeps until there is input instead of waking ten times a second, it takes over a terminal that
-is already in its alternate screen without clearing it, it writes without a thread, and it notices
-when the terminal is gone.
+is already in its alternate screen without clearing it, it reads and writes without threads, and it
+notices when the terminal is gone.
 """
 
 import os
-import select
 import sys
-from codecs import getincrementaldecoder
+from codecs import IncrementalDecoder, getincrementaldecoder
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from textual._xterm_parser import XTermParser
 from textual.drivers.linux_driver import LinuxDriver
+from textual.message import Message
 
 from sdmtop.terminal import Terminal
 from sdmtop.text import in_ascii
@@ -41,16 +42,12 @@ class ConsoleDriver(LinuxDriver):
         super().__init__(*args, **options)
         # Standard error may be a log file; what decided for the console is standard output.
         self._file = sys.__stdout__ or self._file
-        self._waker = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._listens = False
         self._output: Output | None = None
         self._entered = self.terminal is not None
 
     def start_application_mode(self) -> None:
         """Take over; remember the attributes from before the first paint, not after it."""
-        try:
-            os.eventfd_read(self._waker)  # What woke the input thread before the program stopped.
-        except BlockingIOError:
-            pass
         terminal = self.terminal.output if self.terminal is not None else self.fileno
         try:
             self._output = Output(terminal, self._loop)
@@ -84,31 +81,44 @@ class ConsoleDriver(LinuxDriver):
         super().close()
 
     def disable_input(self) -> None:
-        """Stop reading keys; the input thread is woken instead of waited for."""
-        os.eventfd_write(self._waker, 1)
+        """Stop reading keys."""
+        self._listens = False
+        self._loop.remove_reader(self.fileno)
         super().disable_input()
 
     def run_input_thread(self) -> None:
-        """Feed what is typed to the app, asleep while nothing is."""
-        parser = XTermParser(self._debug)
-        decode = getincrementaldecoder("utf-8")("replace").decode
-        poll = select.poll()
-        poll.register(self.fileno, select.POLLIN)
-        poll.register(self._waker, select.POLLIN)
-        timeout: float | None = None
-        while not self.exit_event.is_set():
-            ready = dict(poll.poll(timeout))
-            timeout = None
-            if self.fileno in ready:
-                data = self._read_input()
-                if data is None:
-                    self._loop.call_soon_threadsafe(self._app.terminal_lost)
-                    return
-                for event in parser.feed(decode(data)):
-                    self.process_message(event)
-                timeout = _ESCAPE_SECONDS * 1000
-            for event in parser.tick():
+        """Have the loop read what is typed, and end: a key need not pass from thread to thread."""
+        self._listens = True
+        self._loop.call_soon_threadsafe(self._listen)
+
+    def send_message(self, message: Message) -> None:
+        """Put an event of the terminal, which is read by the loop, into the queue of the app."""
+        self._app.post_message(message)
+
+    def _listen(self) -> None:
+        if self._listens:
+            parser, decoder = XTermParser(self._debug), getincrementaldecoder("utf-8")("replace")
+            self._loop.add_reader(self.fileno, self._hear, parser, decoder)
+
+    def _hear(self, parser: XTermParser, decoder: IncrementalDecoder) -> None:
+        """Feed what was typed to the app."""
+        data = self._read_input()
+        if data is None:
+            self._loop.remove_reader(self.fileno)
+            self._app.terminal_lost()
+            return
+        text = decoder.decode(data)
+        if text:  # Not where a character has only begun: nothing is the end of input to a parser.
+            self._pass_on(parser.feed(text))
+        # Asked for only then, `tick` looks at its clock.
+        self._loop.call_later(_ESCAPE_SECONDS, lambda: self._pass_on(parser.tick()))
+
+    def _pass_on(self, heard: Iterable[Message]) -> None:
+        try:
+            for event in heard:
                 self.process_message(event)
+        except Exception as error:  # noqa: BLE001 - ends the console, as one in a message does
+            self._app._handle_exception(error)
 
     def _read_input(self) -> bytes | None:
         """What was typed; None when the terminal is gone."""

@@ -1,14 +1,15 @@
 """A line on its way to the screen, which Textual calls a strip."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from rich.segment import Segment
 from textual._styles_cache import StylesCache
 from textual.cache import FIFOCache
-from textual.filter import ANSIToTruecolor, LineFilter
-from textual.geometry import Size
+from textual.filter import ANSIToTruecolor
+from textual.geometry import Region
 from textual.strip import Strip
+from textual.widget import Widget
 
 
 class _Forgetful(FIFOCache[Any, Any]):
@@ -51,26 +52,31 @@ _NOTHING = Line((), 0)
 
 
 class Bare(StylesCache):
-    """The lines of a widget as the widget makes them.
+    """The lines of a widget as the widget makes them, where nothing is around them.
 
     Textual puts padding, borders, opacity and tint around each line that is drawn, which costs as
-    much as the line itself, also where there are none: here at most a border above all lines.
+    much as the line itself, also where there are none: here at most a border.
     """
 
-    def render_line(
-        self, styles: Any, y: int, size: Size, content_size: Size, padding: Any,
-        base_background: Any, background: Any, render_content_line: Callable[[int], Strip],
-        *around: Any,
-    ) -> Strip:  # fmt: skip
-        """One line of the widget."""
-        if size == content_size:
-            return render_content_line(y)
-        return super().render_line(
-            styles, y, size, content_size, padding, base_background, background,
-            render_content_line, *around,
-        )  # fmt: skip
-
-
-def needed(filters: Sequence[LineFilter]) -> Sequence[LineFilter]:
-    """Without that for colours which the terminal names: ours are none, and it copies each line."""
-    return [one for one in filters if not isinstance(one, ANSIToTruecolor)]
+    def render_widget(self, widget: Widget, crop: Region) -> list[Strip]:
+        """The lines of a widget that are seen."""
+        if widget.styles.gutter:
+            return super().render_widget(widget, crop)
+        width = widget.outer_size.width
+        if width != self._width:
+            self.clear()
+            self._width = width
+        cache, dirty = self._cache, self._dirty_lines
+        for y in crop.line_range:
+            if y in dirty or y not in cache:
+                cache[y] = widget.render_line(y)
+        dirty.difference_update(crop.line_range)
+        lines = [cache[y] for y in crop.line_range]
+        for one in widget.get_line_filters():
+            # Not that for colours which the terminal names: ours are none, and it copies each line.
+            if not isinstance(one, ANSIToTruecolor):
+                background = widget.background_colors[1]
+                lines = [line.apply_filter(one, background) for line in lines]
+        if crop.column_span != (0, width):
+            lines = [line.crop(*crop.column_span) for line in lines]
+        return lines

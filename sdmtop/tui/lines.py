@@ -12,7 +12,6 @@ from rich.style import Style
 from textual import events
 from textual.binding import BindingType
 from textual.dom import DOMNode
-from textual.filter import LineFilter
 from textual.geometry import Region, Size
 from textual.message import Message
 from textual.reactive import Reactive
@@ -21,7 +20,7 @@ from textual.strip import Strip
 
 from sdmtop.text import width as text_width
 from sdmtop.tui.bindings import bindings
-from sdmtop.tui.line import Bare, Line, needed
+from sdmtop.tui.line import Bare, Line
 from sdmtop.tui.scrollbar import PaneScrollBar
 
 Span = tuple[str, str]
@@ -135,6 +134,13 @@ class LinesPane(ScrollView, can_focus=True):
         if self._coming:
             self.refresh(*(Region(0, y, width, 1) for y in self._coming))
 
+    def draw(self) -> None:
+        """Draw now what is to be drawn again, and not when Textual's timer says so."""
+        self.screen._dirty_widgets.add(self)
+        if self.show_vertical_scrollbar:
+            self.screen._dirty_widgets.add(self.vertical_scrollbar)
+        self.screen._on_timer_update()
+
     def select(self, key: str) -> bool:
         """Move the selection to a key and into view; False if there is no such line."""
         row = self._row_of(key)
@@ -163,10 +169,6 @@ class LinesPane(ScrollView, can_focus=True):
         super().watch_scroll_y(old_value, new_value)
 
     # -- drawing -------------------------------------------------------------------------------
-
-    def get_line_filters(self) -> Sequence[LineFilter]:
-        """See `needed`."""
-        return needed(super().get_line_filters())
 
     def render_line(self, y: int) -> Strip:
         """One line of the screen (Textual's line API)."""

@@ -4,16 +4,14 @@ It moves at almost every key. Textual's makes a strip with seven caches for each
 which are garbage at the next key.
 """
 
-from collections.abc import Sequence
 from typing import Self
 
 from rich.segment import Segment
-from textual.filter import LineFilter
 from textual.geometry import Region
 from textual.scrollbar import ScrollBar
 from textual.strip import Strip
 
-from sdmtop.tui.line import Bare, Line, needed
+from sdmtop.tui.line import Bare, Line
 
 
 class PaneScrollBar(ScrollBar):
@@ -24,10 +22,6 @@ class PaneScrollBar(ScrollBar):
         self._styles_cache = Bare()
         self._cells: list[Segment] = []
         """What is drawn, from top to bottom; nothing while that is to be found out."""
-
-    def get_line_filters(self) -> Sequence[LineFilter]:
-        """See `needed`."""
-        return needed(super().get_line_filters())
 
     def refresh(self, *regions: Region, **what: bool) -> Self:
         """See `Widget.refresh`."""

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 from msgspec.structs import replace
+from textual.events import Key
 from textual.pilot import Pilot
 from textual.scrollbar import ScrollBar
 
@@ -475,6 +476,32 @@ def test_a_stalled_read_is_named_in_the_header() -> None:
         app_of(pilot)._watch()
         await pilot.pause()
         assert "STALE 7s: /sys/bus/x" in text_of(pilot, "header")
+
+    play(scene)
+
+
+def test_a_key_moves_the_selection_on_the_screen_before_anything_else_is_done() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        app, tree = app_of(pilot), tree_of(pilot)
+        drawn: list[object] = []
+        app._display = lambda _screen, update: drawn.append(update)  # type: ignore[method-assign]
+        before = tree.cursor
+        await app.on_event(Key("down", None))
+        assert tree.cursor != before
+        assert drawn != [None]
+        assert len(drawn) == 1
+
+    play(scene)
+
+
+def test_a_key_goes_to_the_pane_that_the_key_before_it_has_chosen() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        app, tree = app_of(pilot), tree_of(pilot)
+        before = tree.cursor
+        for key in ("4", "down", "tab", "down"):
+            app.post_message(Key(key, None))
+        await pilot.pause()
+        assert tree.cursor == before
 
     play(scene)
 

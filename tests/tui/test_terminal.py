@@ -286,6 +286,27 @@ def test_the_filter_shows_only_what_matches_until_it_is_cleared(root: str) -> No
         session.wait_for("0000:00:06.0")
 
 
+def test_keys_that_come_together_are_obeyed_in_their_order(root: str) -> None:
+    with Session("--host", root) as session:
+        session.wait_for("Inspector")
+        session.type("/00:05\r")
+        session.wait_for("/00:05")
+        session.wait_for(lambda: "0000:00:06.0" not in session.text)
+
+
+def test_a_character_may_come_in_two_parts(root: str) -> None:
+    with Session("--host", root) as session:
+        session.wait_for("Inspector")
+        session.type("/")
+        session.wait_for("enter Keep")
+        os.write(session.fd, b"\xc3")
+        time.sleep(0.3)
+        os.write(session.fd, b"\xa4")
+        session.wait_for("\u00e4")
+        session.pump(0.3)
+        assert "enter Keep" in session.text
+
+
 def test_ctrl_l_draws_the_whole_screen_again(root: str) -> None:
     with Session("--host", root) as session:
         session.wait_for("Inspector")
