@@ -480,11 +480,13 @@ def test_a_stalled_read_is_named_in_the_header() -> None:
     play(scene)
 
 
-def test_a_key_moves_the_selection_on_the_screen_before_anything_else_is_done() -> None:
+def test_a_key_moves_the_selection_on_the_screen_before_anything_else_is_done(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     async def scene(pilot: Pilot[None]) -> None:
         app, tree = app_of(pilot), tree_of(pilot)
         drawn: list[object] = []
-        app._display = lambda _screen, update: drawn.append(update)  # type: ignore[method-assign]
+        monkeypatch.setattr(app, "_display", lambda _screen, update: drawn.append(update))
         before = tree.cursor
         await app.on_event(Key("down", None))
         assert tree.cursor != before
