@@ -109,6 +109,18 @@ def test_kept_files_report_only_what_has_changed(host: LinuxHost, device: Path) 
     kept.close()
 
 
+def test_a_kept_file_that_grows_is_read_to_its_end_or_the_limit(
+    host: LinuxHost, device: Path
+) -> None:
+    kept = host.keep(["/sys/dev/vendor", "/sys/dev/vendor"])
+    kept.changed()
+    for size in (255, 256, 257, 5000, 7):
+        (device / "vendor").write_bytes(b"x" * size)
+        text = b"x" * min(size, 4096)
+        assert kept.changed() == [(0, text), (1, text)]
+    kept.close()
+
+
 def test_a_kept_file_that_is_gone_says_so_once(host: LinuxHost, device: Path) -> None:
     kept = host.keep(["/sys/dev/sub/count"])
     (device / "sub").mkdir()
