@@ -469,8 +469,9 @@ class Console(App[None]):
             await super().on_event(event)
             return
         before = pane.cursor
-        if not await self._check_bindings(event.key, priority=True):
-            await self._check_bindings(event.key)
+        for action, node in pane.actions.get(event.key, ()):
+            if await self.run_action(action, node):
+                break
         if pane.cursor != before:
             pane.draw()
 

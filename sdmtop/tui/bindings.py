@@ -1,8 +1,12 @@
-"""The commands of a scope as Textual bindings."""
+"""The commands of a scope as Textual bindings, and what a key is bound to."""
 
 from textual.binding import Binding, BindingType
+from textual.dom import DOMNode
 
 from sdmtop.commands import COMMANDS, Scope
+
+Actions = dict[str, list[tuple[str, DOMNode]]]
+"""By key, the actions that it is bound to and where, in the order in which they are tried."""
 
 
 def bindings(scope: Scope) -> list[BindingType]:
@@ -17,9 +21,27 @@ def bindings(scope: Scope) -> list[BindingType]:
             command.title,
             id=command.id,
             show=False,
-            # Acts before the next key is looked at: what is typed after `/` belongs to the filter.
-            priority=command.id == "filter",
         )
         for command in COMMANDS
         if command.scope == scope
     ]
+
+
+def actions_of(pane: DOMNode) -> Actions:
+    """What each key does for who has the focus on a pane, which takes none for itself.
+
+    The order is Textual's (`App._check_bindings`): what has priority from the app down, then the
+    rest from the pane up, to the page that covers the others. Textual finds it anew at each key,
+    and looks keys up by their Unicode names: a megabyte.
+    """
+    chain = [(node, node._bindings.copy()) for node in pane.ancestors_with_self]
+    for _, bindings in chain:
+        bindings.apply_keymap(pane.app._keymap)
+    modal = next((place for place, (node, _) in enumerate(chain) if node.is_modal), len(chain))
+    found: Actions = {}
+    for priority, part in ((True, chain[::-1]), (False, chain[: modal + 1])):
+        for node, bindings in part:
+            for key, bound in bindings.key_to_bindings.items():
+                actions = [(one.action, node) for one in bound if one.priority == priority]
+                found.setdefault(key, []).extend(actions)
+    return found

@@ -5,6 +5,7 @@ again; how many lines there are does not matter. The selection is a key, never a
 """
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import ClassVar
 
 from rich.segment import Segment
@@ -19,7 +20,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from sdmtop.text import width as text_width
-from sdmtop.tui.bindings import bindings
+from sdmtop.tui.bindings import Actions, actions_of, bindings
 from sdmtop.tui.line import Bare, Line
 from sdmtop.tui.scrollbar import PaneScrollBar
 
@@ -87,6 +88,11 @@ class LinesPane(ScrollView, can_focus=True):
         """What was found to be different, until it is drawn: a line is made once."""
         self._rich_styles: dict[tuple[str, ...], Style] = {}
         self._styles_cache = Bare()
+
+    @cached_property
+    def actions(self) -> Actions:
+        """What keys do while it has the focus."""
+        return actions_of(self)
 
     # -- what a pane says ----------------------------------------------------------------------
 
