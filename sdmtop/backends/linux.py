@@ -3,8 +3,6 @@
 This module is on the path of the first paint: what is not needed for that is imported late.
 """
 
-from __future__ import annotations
-
 import errno
 import os
 import sys
@@ -34,7 +32,7 @@ _CAP_SYS_ADMIN = 21  # include/uapi/linux/capability.h
 _ANOTHER_ROOT = "another root is only read"
 
 
-def open_linux(root: str) -> LinuxHost:
+def open_linux(root: str) -> "LinuxHost":
     """The running kernel (`root` empty) or a root that looks like one.
 
     Raises `OSError` for a root in which there is no `sys` directory.
@@ -47,7 +45,7 @@ def open_linux(root: str) -> LinuxHost:
 class LinuxHost:
     """Files of a kernel, read with as few system calls as they can be."""
 
-    backend: Literal["linux"] = "linux"
+    backend: "Literal['linux']" = "linux"
 
     def __init__(self, root: str = "") -> None:
         self._root = root.rstrip("/")
@@ -88,7 +86,7 @@ class LinuxHost:
             os.close(fd)
 
     def look(
-        self, directory: str, files: Sequence[str], links: Sequence[str] = ()
+        self, directory: str, files: "Sequence[str]", links: "Sequence[str]" = ()
     ) -> list[bytes | OSError]:
         """See `Host.look`."""
         if not SIDE_EFFECTS.isdisjoint(files):
@@ -141,7 +139,7 @@ class LinuxHost:
         self.enter(path)
         return os.lstat(self._root + path).st_mode
 
-    def keep(self, paths: Sequence[str], limit: int = PAGE) -> KeptFiles:
+    def keep(self, paths: "Sequence[str]", limit: int = PAGE) -> "KeptFiles":
         """See `Host.keep`."""
         for path in paths:
             refuse_side_effects(path)
@@ -152,11 +150,11 @@ class LinuxHost:
         self.enter(path)
         return os.stat(self._root + path).st_rdev
 
-    def kernel_log(self) -> builtins.list[bytes]:
+    def kernel_log(self) -> "builtins.list[bytes]":
         """See `Host.kernel_log`. Opening it anew starts at the oldest record."""
         self.enter("/dev/kmsg")
         fd = os.open(f"{self._root}/dev/kmsg", _FILE)
-        records: builtins.list[bytes] = []
+        records: "builtins.list[bytes]" = []
         try:
             while len(records) < _LOG_RECORDS:
                 try:
@@ -172,7 +170,7 @@ class LinuxHost:
             os.close(fd)
         return records
 
-    def events(self) -> Events | None:
+    def events(self) -> "Events | None":
         """See `Host.events`: udev's own, or the kernel's where udev is not running."""
         if not self.is_this_machine:
             return None
@@ -194,40 +192,40 @@ class LinuxHost:
                     return None
         return "changing devices needs root (CAP_SYS_ADMIN)"
 
-    def write(self, path: str, data: bytes) -> Write:
+    def write(self, path: str, data: bytes) -> "Write":
         """See `Host.write`."""
         self._refuse_if_disarmed(path)
         from sdmtop.backends.doing import begin_write
 
         return begin_write(path, data)
 
-    def load_module(self, name: str) -> Write:
+    def load_module(self, name: str) -> "Write":
         """See `Host.load_module`."""
         self._refuse_if_disarmed(name)
         from sdmtop.backends.doing import load_module
 
         return load_module(name)
 
-    def open(self, path: str) -> Handle:
+    def open(self, path: str) -> "Handle":
         """See `Host.open`."""
         self._refuse_if_disarmed(path)
         from sdmtop.backends.doing import open_node
 
         return open_node(path)
 
-    def memory(self, size: int) -> Memory:
+    def memory(self, size: int) -> "Memory":
         """See `Host.memory`."""
         from sdmtop.backends.doing import memory
 
         return memory(size)
 
-    def algorithm(self, kind: str, driver: str, key: bytes = b"") -> Algorithm:
+    def algorithm(self, kind: str, driver: str, key: bytes = b"") -> "Algorithm":
         """See `base.Host.algorithm`."""
         from sdmtop.backends.doing import KernelAlgorithm
 
         return KernelAlgorithm(kind, driver, key)
 
-    def signal(self) -> Signal:
+    def signal(self) -> "Signal":
         """See `Host.signal`."""
         from sdmtop.backends.doing import EventFd
 
@@ -259,7 +257,7 @@ class LinuxHost:
 class KeptFiles:
     """Files kept open, each read again with one `pread` at offset 0 (see `base.Kept`)."""
 
-    def __init__(self, host: LinuxHost, root: str, paths: Sequence[str], limit: int) -> None:
+    def __init__(self, host: LinuxHost, root: str, paths: "Sequence[str]", limit: int) -> None:
         self._host = host
         self._root = root
         self._paths = list(paths)
@@ -269,7 +267,7 @@ class KeptFiles:
         self._last: list[bytes | int | None] = [None] * len(paths)
         _allow_descriptors(len(paths))
 
-    def changed(self, indices: Sequence[int] | None = None) -> list[tuple[int, bytes | OSError]]:
+    def changed(self, indices: "Sequence[int] | None" = None) -> list[tuple[int, bytes | OSError]]:
         """See `base.Kept.changed`."""
         pread, fds, last, paths, enter = (
             os.pread, self._fds, self._last, self._paths, self._host.enter,
