@@ -457,19 +457,22 @@ class Console(App[None]):
     # -- keys ----------------------------------------------------------------------------------
 
     async def on_event(self, event: events.Event) -> None:
-        """Obey a key at once where a pane has the focus, and show at once where it has moved to.
+        """See `App.on_event`; a key for a pane is obeyed here.
 
-        Textual passes it from queue to queue, down to the pane and up to here again, and waits for
-        a timer before it draws: half of the time between the key and what is seen of it. Then a key
-        can also overtake the one before, which has not yet moved the focus.
+        Textual passes it from queue to queue, down to the pane and up to here again, where it can
+        overtake the key before, which has not yet moved the focus.
         """
-        is_new_key = isinstance(event, events.Key) and not event.is_forwarded
-        pane = self.focused if is_new_key else None
-        if not (isinstance(event, events.Key) and isinstance(pane, LinesPane)):
-            await super().on_event(event)
-            return
+        if isinstance(event, events.Key) and not event.is_forwarded:
+            pane = self.focused
+            if isinstance(pane, LinesPane):
+                await self._obey(event.key, pane)
+                return
+        await super().on_event(event)
+
+    async def _obey(self, key: str, pane: LinesPane) -> None:
+        """Do what a key means to a pane, and show at once where the selection has moved to."""
         before = pane.cursor
-        for action, node in pane.actions.get(event.key, ()):
+        for action, node in pane.actions.get(key, ()):
             if await self.run_action(action, node):
                 break
         if pane.cursor != before:

@@ -35,13 +35,13 @@ def actions_of(pane: DOMNode) -> Actions:
     and looks keys up by their Unicode names: a megabyte.
     """
     chain = [(node, node._bindings.copy()) for node in pane.ancestors_with_self]
-    for _, bindings in chain:
-        bindings.apply_keymap(pane.app._keymap)
-    modal = next((place for place, (node, _) in enumerate(chain) if node.is_modal), len(chain))
+    for _, bound in chain:
+        bound.apply_keymap(pane.app._keymap)
+    page = next((place for place, (node, _) in enumerate(chain, 1) if node.is_modal), len(chain))
     found: Actions = {}
-    for priority, part in ((True, chain[::-1]), (False, chain[: modal + 1])):
-        for node, bindings in part:
-            for key, bound in bindings.key_to_bindings.items():
-                actions = [(one.action, node) for one in bound if one.priority == priority]
+    for priority, part in ((True, chain[::-1]), (False, chain[:page])):
+        for node, bound in part:
+            for key, several in bound.key_to_bindings.items():
+                actions = [(one.action, node) for one in several if one.priority == priority]
                 found.setdefault(key, []).extend(actions)
     return found

@@ -141,7 +141,10 @@ class LinesPane(ScrollView, can_focus=True):
             self.refresh(*(Region(0, y, width, 1) for y in self._coming))
 
     def draw(self) -> None:
-        """Draw now what is to be drawn again, and not when Textual's timer says so."""
+        """Draw now what is to be drawn again: Textual waits for a timer.
+
+        Only where nothing else has changed: the places of the panes may be those of before.
+        """
         self.screen._dirty_widgets.add(self)
         if self.show_vertical_scrollbar:
             self.screen._dirty_widgets.add(self.vertical_scrollbar)
