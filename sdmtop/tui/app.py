@@ -470,12 +470,15 @@ class Console(App[None]):
         await super().on_event(event)
 
     async def _obey(self, key: str, pane: LinesPane) -> None:
-        """Do what a key means to a pane, and show at once where the selection has moved to."""
+        """Do what a key means to a pane, and show at once where the selection has moved to.
+
+        Unless other keys wait: of many that come together the last is what will be looked at.
+        """
         before = pane.cursor
         for action, node in pane.actions.get(key, ()):
             if await self.run_action(action, node):
                 break
-        if pane.cursor != before:
+        if pane.cursor != before and not self.message_queue_size:
             pane.draw()
 
     @property

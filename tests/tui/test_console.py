@@ -496,6 +496,21 @@ def test_a_key_moves_the_selection_on_the_screen_before_anything_else_is_done(
     play(scene)
 
 
+def test_of_keys_that_come_together_only_the_last_is_drawn_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        app, tree = app_of(pilot), tree_of(pilot)
+        drawn = []
+        monkeypatch.setattr(tree, "draw", lambda: drawn.append(tree.cursor))
+        for key in ("down", "down", "up", "down"):
+            app.post_message(Key(key, None))
+        await pilot.pause()
+        assert drawn == [tree.keys[2]]
+
+    play(scene)
+
+
 def test_a_key_goes_to_the_pane_that_the_key_before_it_has_chosen() -> None:
     async def scene(pilot: Pilot[None]) -> None:
         app, tree = app_of(pilot), tree_of(pilot)
