@@ -145,8 +145,8 @@ def test_the_first_paint_imports_nothing_heavy() -> None:
         "import sys; before = set(sys.modules)\n"
         "import sdmtop.launch, sdmtop.terminal, sdmtop.glance, sdmtop.backends.linux\n"
         "heavy = {'msgspec', 'typing', 're', 'enum', 'argparse', 'rich', 'textual', 'pyudev',"
-        " 'psutil', 'signal', 'collections', 'contextlib', 'dataclasses', 'unicodedata', '__future__',"
-        " 'tomllib'}\n"
+        " 'psutil', 'signal', 'collections', 'contextlib', 'dataclasses', 'unicodedata',"
+        " '__future__', 'tomllib'}\n"
         "print(sorted((set(sys.modules) - before) & heavy))"
     )
     assert run(code=code).stdout == "[]\n"
