@@ -50,7 +50,7 @@ def test_a_key_does_what_textual_has_it_do(page: str) -> None:
             pane = app.focused
             assert isinstance(pane, LinesPane)
             actions = actions_of(pane)
-            assert {"X", "ctrl+s"} <= actions.keys() or page
+            assert bool(actions["ctrl+s"]) == (page == "")  # A page covers what is below.
             keys = {*actions, *tried_by_textual(pilot)}
             assert {key: actions.get(key, []) for key in keys} == tried_by_textual(pilot, *keys)
 
