@@ -37,7 +37,7 @@ def test_every_command_is_bound_under_its_id() -> None:
     assert sorted(map(str, ids)) == sorted(command.id for command in COMMANDS)
 
 
-@pytest.mark.parametrize("page", ["", "t"])
+@pytest.mark.parametrize("page", ["", "t", "C"])
 def test_a_key_does_what_textual_has_it_do(page: str) -> None:
     async def run() -> None:
         app = console(box())
@@ -50,7 +50,7 @@ def test_a_key_does_what_textual_has_it_do(page: str) -> None:
             pane = app.focused
             assert isinstance(pane, LinesPane)
             actions = actions_of(pane)
-            assert bool(actions["ctrl+s"]) == (page == "")  # A page covers what is below.
+            assert bool(actions["ctrl+s"]) == (page != "C")  # A dialog covers what is below.
             keys = {*actions, *tried_by_textual(pilot)}
             assert {key: actions.get(key, []) for key in keys} == tried_by_textual(pilot, *keys)
 
