@@ -143,12 +143,13 @@ class LinesPane(ScrollView, can_focus=True):
     def draw(self) -> None:
         """Draw now what is to be drawn again: Textual waits for a timer.
 
-        Only where nothing else has changed: the places of the panes may be those of before.
+        Where the places of the panes are settled: of a widget that has none yet the compositor
+        would make one, and the layout that comes next find nothing new and draw nothing.
         """
-        self.screen._dirty_widgets.add(self)
-        if self.show_vertical_scrollbar:
-            self.screen._dirty_widgets.add(self.vertical_scrollbar)
-        self.screen._on_timer_update()
+        widgets = {self, self.vertical_scrollbar} if self.show_vertical_scrollbar else {self}
+        if widgets <= self.screen._compositor.visible_widgets.keys():
+            self.screen._dirty_widgets |= widgets
+            self.screen._on_timer_update()
 
     def select(self, key: str) -> bool:
         """Move the selection to a key and into view; False if there is no such line."""

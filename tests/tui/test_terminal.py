@@ -286,6 +286,33 @@ def test_the_filter_shows_only_what_matches_until_it_is_cleared(root: str) -> No
         session.wait_for("0000:00:06.0")
 
 
+def test_after_a_filter_that_nothing_answers_the_whole_tree_is_there_again(root: str) -> None:
+    with Session("--host", root, size=(80, 15)) as session:
+        session.wait_for("IRQ/S")
+        session.pump(1.0)
+        whole = session.text.splitlines()[1:-3]
+        session.type("/nothing")
+        session.pump(0.3)
+        session.type("\r")
+        session.wait_for("no line answers to nothing")
+        session.type("\x1b")
+        session.pump(1.0)
+        assert session.text.splitlines()[1:-3] == whole
+
+
+def test_a_pane_that_comes_forward_with_the_key_after_it_is_drawn_whole(root: str) -> None:
+    with Session("--host", root, size=(80, 15)) as session:
+        session.wait_for("IRQ/S")
+        session.pump(1.0)
+        session.type("j")
+        session.pump(0.5)
+        whole = session.text.splitlines()[1:-3]
+        for keys in ("2j", "4j", "5j", "1k", "1j"):
+            session.type(keys)
+            session.pump(0.5)
+        assert session.text.splitlines()[1:-3] == whole
+
+
 def test_keys_that_come_together_are_obeyed_in_their_order(root: str) -> None:
     with Session("--host", root) as session:
         session.wait_for("Inspector")
