@@ -283,6 +283,7 @@ class KeptFiles:
                     fd = fds[index] = os.open(self._root + paths[index], _FILE)
                 data = pread(fd, asked, 0)
                 if len(data) == asked < limit:
+                    # Files that are kept together are of a kind: the others may be as long.
                     asked = self._asked = limit
                     data = pread(fd, limit, 0)
             except OSError as error:
