@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from sdmtop.backends.base import Event, Host, Kept
+from sdmtop.backends.base import Event, Host, Kept, Log
 from sdmtop.counters import RING, CounterRing, Counters
 from sdmtop.differences import share
 from sdmtop.model import Detail, NumaNode, Record, Snapshot
@@ -16,7 +16,7 @@ from sdmtop.readers.details import read_details
 from sdmtop.readers.devices import PCI
 from sdmtop.readers.groups import GROUPS
 from sdmtop.readers.irq_counters import IrqTotals, VisibleCounts
-from sdmtop.readers.kernel_log import boot_time, read_faults
+from sdmtop.readers.kernel_log import boot_time, parse
 from sdmtop.readers.names import Names
 from sdmtop.readers.snapshot import Reading
 from sdmtop.timeline import Happening, Timeline, differences
@@ -25,14 +25,14 @@ SMALL = 512
 """Devices up to which everything is read before anything is shown."""
 
 POLL = 5.0
-"""Seconds between polls of what processes do, which sends no event: queues, holders."""
+"""Seconds between polls of what sends no event: queues, holders, the kernel log."""
 
-SLOW = 20.0
-"""Seconds between readings that are long, or cost the kernel something: debugfs, all interrupts,
-the log; overrides and domain types, most changes of which come with an event of a driver; groups
-and devices, which come with events of their own."""
+SLOW = 30.0
+"""Seconds between readings that are long, or cost the kernel something: debugfs, all interrupts;
+overrides and domain types, most changes of which come with an event of a driver; groups and
+devices, which come with events of their own."""
 
-SWEEP = 600
+SWEEP = 900
 """Ticks in which every device is read again, a slice a tick, in case an event was lost."""
 
 _SLICE = 64
@@ -90,6 +90,7 @@ class Collector:
         self._totals = IrqTotals(host)
         self._visible = VisibleCounts(host)
         self._ring = CounterRing()
+        self._log: Log | None = None
         self._kept: Kept | None = None
         self._kept_owners: list[str | None] = []
         self._kept_of: tuple[list[int], list[str]] = ([], [])
@@ -160,7 +161,7 @@ class Collector:
 
     def close(self) -> None:
         """Give back all files that are kept open."""
-        for kept in (self._kept, self._totals, self._visible, self._reading):
+        for kept in (self._kept, self._totals, self._visible, self._reading, self._log):
             if kept is not None:
                 kept.close()
 
@@ -211,14 +212,18 @@ class Collector:
         return self._join()
 
     def _poll(self) -> bool:
-        """What processes do."""
-        before = self._reading.sdmdevs, self._reading.mdev_types
+        """What processes do, and what the kernel says."""
+        before = self._reading.sdmdevs, self._reading.mdev_types, self._reading.holdings
         self._reading.read_queues()
-        held = self._reading.holdings
         self._reading.read_holders()
         self._note("queues", "holders")
-        after = self._reading.sdmdevs, self._reading.mdev_types
-        return self._join() if after != before or held != self._reading.holdings else False
+        logged = self._read_log()
+        if before == (self._reading.sdmdevs, self._reading.mdev_types, self._reading.holdings):
+            return logged
+        # Whoever took or gave back a queue may have bound a PASID, or attached a domain.
+        self._reading.read_domains()
+        self._note("domains")
+        return self._join()
 
     def _poll_kept(self) -> bool:
         """Domain types and driver overrides."""
@@ -245,16 +250,16 @@ class Collector:
         changed = self._poll_kept()
         if self._appeared():
             changed = self._follow(())
-        before = (self._reading.pasids, self._reading.units, self._reading.info)
-        rows = self._reading.interrupts
-        self._reading.read_host()
-        self._reading.read_domains()
-        self._reading.read_interrupts()
+        reading = self._reading
+        before = reading.translation, reading.pasids, reading.units, reading.info
+        rows = reading.interrupts
+        reading.read_host()
+        reading.read_domains()
+        reading.read_interrupts()
         self._note("host", "domains", "interrupts")
-        logged = self._read_log()
-        after = (self._reading.pasids, self._reading.units, self._reading.info)
-        changed |= before != after or rows != self._reading.interrupts
-        return self._join() if changed else logged
+        after = reading.translation, reading.pasids, reading.units, reading.info
+        changed |= before != after or rows != reading.interrupts
+        return self._join() if changed else False
 
     def _sweep(self) -> bool:
         """Read the next slice of devices again."""
@@ -286,7 +291,8 @@ class Collector:
     def _read_log(self) -> bool:
         """IOMMU faults that the kernel has logged since we looked last."""
         try:
-            faults = read_faults(self._host)
+            self._log = self._log or self._host.follow_log()
+            faults = parse(self._log.fresh())
         except OSError as error:
             self._reading.note_log(error)
             return False

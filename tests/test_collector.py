@@ -1,15 +1,17 @@
 import errno
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
-from sdmtop.backends.tree import Failure
-from sdmtop.collector import SLOW, SWEEP, Collector, Focus
+from sdmtop.backends.base import open_host
+from sdmtop.backends.tree import Failure, Link, TreeHost
+from sdmtop.collector import POLL, SLOW, SWEEP, Collector, Focus
+from sdmtop.readers.intel_debugfs import TABLES, TABLES_LIMIT
 from sdmtop.timeline import Timeline
 from tests.hosts import GROUPS, NIC, PARENT, UUID, box, plug, stat, unplug
 
-if TYPE_CHECKING:
-    from sdmtop.backends.tree import TreeHost
+TREES = Path(__file__).parent / "trees"
 
 
 class Uevent(NamedTuple):
@@ -193,6 +195,40 @@ def test_overrides_are_not_polled_where_reading_them_takes_the_device_lock() -> 
     assert collector.sample().snapshot.devices == before.devices
 
 
+class Unmapped:
+    """The lab's busy host; a device that has been given to VFIO loses its table after a while."""
+
+    def __init__(self) -> None:
+        host = open_host(f"capture:{TREES / 'guest-full-intel-scalable-busy.tar.xz'}")
+        assert isinstance(host, TreeHost)
+        self.host = host
+        self.collector = Collector(host, Timeline())
+        self.collector.read_outline()
+        self.collector.read_rest(0.0)
+        assert self.attached == "DMA"
+        rows = host.read(TABLES, TABLES_LIMIT).splitlines(keepends=True)
+        host.put(TABLES, b"".join(row for row in rows if not row.startswith(b"03:00.0")))
+
+    @property
+    def attached(self) -> str | None:
+        (group,) = (one for one in self.collector.sample().snapshot.groups if one.id == 15)
+        return group.attached.type
+
+
+def test_a_table_that_is_gone_is_seen_though_nothing_else_has_changed() -> None:
+    unmapped = Unmapped()
+    assert not unmapped.collector.tick(POLL)
+    assert unmapped.collector.tick(SLOW)
+    assert unmapped.attached == "blocked"
+
+
+def test_tables_are_read_again_with_their_holders() -> None:
+    unmapped = Unmapped()
+    unmapped.host.put("/proc/26/fd/9", Link("/dev/vfio/15"))
+    assert unmapped.collector.tick(POLL)
+    assert unmapped.attached == "blocked"
+
+
 def test_a_change_that_sent_no_event_at_all_is_found_by_the_sweep(watched: Watched) -> None:
     watched.host.put(f"/sys/devices/pci0000:00/{NIC}/numa_node", "1\n")
     ticks = [watched.collector.tick(1.0 + second / 10) for second in range(round(SWEEP))]
@@ -203,8 +239,8 @@ def test_a_change_that_sent_no_event_at_all_is_found_by_the_sweep(watched: Watch
 def test_a_fault_in_the_kernel_log_becomes_an_event_once(watched: Watched) -> None:
     record = "3,1,5000000,-;DMAR: [DMA Read NO_PASID] Request device [00:02.0] fault addr 0x900000"
     watched.host.put("/dev/kmsg", f"{record} [fault reason 0x06] PTE Read access is not set\n")
-    assert watched.collector.tick(SLOW)
-    assert watched.collector.tick(2 * SLOW) is False
+    assert watched.collector.tick(POLL)
+    assert watched.collector.tick(2 * POLL) is False
     faults = [happening for happening in watched.timeline.all() if happening.kind == "fault"]
     assert [fault.key for fault in faults] == [NIC]
 
@@ -213,14 +249,14 @@ def test_a_fault_is_told_with_the_time_at_which_it_happened(watched: Watched) ->
     record = "3,1,5000000,-;DMAR: [DMA Read NO_PASID] Request device [00:02.0] fault addr 0x900000"
     watched.host.put("/dev/kmsg", f"{record} [fault reason 0x06] PTE Read access is not set\n")
     watched.host.put("/proc/stat", "cpu 1\nintr 0\nbtime 1000000\nprocesses 5\n")
-    watched.collector.tick(SLOW)
+    watched.collector.tick(POLL)
     assert [one.at for one in watched.timeline.all() if one.kind == "fault"] == [1_000_005.0]
 
 
 def test_a_collector_that_begins_anew_does_not_tell_a_fault_again(watched: Watched) -> None:
     record = "3,1,5000000,-;DMAR: [DMA Read NO_PASID] Request device [00:02.0] fault addr 0x900000"
     watched.host.put("/dev/kmsg", f"{record} [fault reason 0x06] PTE Read access is not set\n")
-    watched.collector.tick(SLOW)
+    watched.collector.tick(POLL)
     again = Collector(watched.host, watched.timeline)
     again.read_outline()
     again.read_rest(0.0)

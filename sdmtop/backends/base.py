@@ -63,6 +63,16 @@ class Events(Protocol):
         """Stop listening."""
 
 
+class Log(Protocol):
+    """A kernel log that is followed."""
+
+    def fresh(self) -> list[bytes]:
+        """The records since the call before, oldest first; at first, and after a gap, all."""
+
+    def close(self) -> None:
+        """Follow it no more."""
+
+
 class Write(Protocol):
     """A write under way: the kernel may answer late, or never (kernel-abi rule 3)."""
 
@@ -201,6 +211,9 @@ class Host(Protocol):
 
     def kernel_log(self) -> builtins.list[bytes]:
         """The records of `/dev/kmsg`, oldest first, as the kernel formats them."""
+
+    def follow_log(self) -> Log:
+        """The same log, to be asked again and again for what is new in it."""
 
     def events(self) -> Events | None:
         """A stream of uevents, or None where the host has none (then one polls)."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Literal
 
-    from sdmtop.backends.base import Algorithm, Events, Handle, Memory, Signal, Write
+    from sdmtop.backends.base import Algorithm, Events, Handle, Log, Memory, Signal, Write
 
 # O_NONBLOCK: a FIFO in a foreign root must not hang us, and it means nothing to sysfs.
 _FILE = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
@@ -26,8 +26,6 @@ _MORE = 16
 """So many times more is asked of a file that has given all it was asked for."""
 _FEW = 256
 """Bytes that most attributes do not have: room for a page costs a tenth of reading one."""
-_LOG_RECORD = 8192
-_LOG_RECORDS = 100_000
 _CAP_SYS_ADMIN = 21  # include/uapi/linux/capability.h
 _ANOTHER_ROOT = "another root is only read"
 
@@ -151,24 +149,19 @@ class LinuxHost:
         return os.stat(self._root + path).st_rdev
 
     def kernel_log(self) -> "builtins.list[bytes]":
-        """See `Host.kernel_log`. Opening it anew starts at the oldest record."""
-        self.enter("/dev/kmsg")
-        fd = os.open(f"{self._root}/dev/kmsg", _FILE)
-        records: "builtins.list[bytes]" = []
+        """See `Host.kernel_log`."""
+        log = self.follow_log()
         try:
-            while len(records) < _LOG_RECORDS:
-                try:
-                    record = os.read(fd, _LOG_RECORD)
-                except BlockingIOError:
-                    break
-                except BrokenPipeError:
-                    continue  # Overwritten while we read: the next read finds the oldest left.
-                if not record:
-                    break
-                records.append(record)
+            return log.fresh()
         finally:
-            os.close(fd)
-        return records
+            log.close()
+
+    def follow_log(self) -> "Log":
+        """See `Host.follow_log`."""
+        from sdmtop.backends.logs import OpenLog
+
+        self.enter("/dev/kmsg")
+        return OpenLog(f"{self._root}/dev/kmsg", _FILE)
 
     def events(self) -> "Events | None":
         """See `Host.events`: udev's own, or the kernel's where udev is not running."""

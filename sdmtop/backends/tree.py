@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
 from sdmtop.backends.frozen import Frozen
 from sdmtop.backends.limits import PAGE, READ_LIMIT, SIDE_EFFECTS, refuse_side_effects
+from sdmtop.backends.logs import ListedLog
 
 if TYPE_CHECKING:
     import builtins
     from collections.abc import Callable, Mapping, Sequence
 
-    from sdmtop.backends.base import Events
+    from sdmtop.backends.base import Events, Log
     from sdmtop.model import Backend
 
 MOST_NODES = 1_000_000
@@ -216,6 +217,10 @@ class TreeHost(Frozen):
             else:
                 records.append(line)
         return records
+
+    def follow_log(self) -> Log:
+        """See `base.Host.follow_log`."""
+        return ListedLog(self.kernel_log)
 
     def events(self) -> Events | None:
         """See `base.Host.events`: nothing happens in a tree by itself."""

@@ -69,6 +69,12 @@ class Translation:
             for function, found in devices.items():
                 self._rows[f"{segment}:{function}"] = tuple(found)
 
+    def __eq__(self, other: object) -> bool:
+        """Whether another reading tells the same."""
+        return isinstance(other, Translation) and vars(self) == vars(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
     def addresses(self) -> Iterable[str]:
         """Every address that has a row; aliases of a bridge's secondary bus are among them."""
         return self._rows.keys()

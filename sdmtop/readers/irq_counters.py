@@ -76,6 +76,8 @@ class VisibleCounts:
         self.rates: dict[int, tuple[float, ...]] = {}
         """Interrupts a second in the same form, between the last two measures."""
         self._measured: tuple[float, dict[int, tuple[int, ...]]] = (0.0, {})
+        self._still = False
+        """Whether all rates are known and none is above zero."""
 
     def watch(self, irqs: Iterable[int]) -> None:
         """Look at these interrupts from now on."""
@@ -123,7 +125,7 @@ class VisibleCounts:
         """
         at, before = self._measured
         self._measured = now, self.counts
-        if self.counts is before and self.rates.keys() == before.keys() and not _came(self.rates):
+        if self.counts is before and self._still:
             return False  # As most of the time on an idle host.
         rates = {
             irq: _rates(before[irq], counts, now - at)
@@ -131,7 +133,9 @@ class VisibleCounts:
             if irq in before and len(before[irq]) == len(counts) and now > at
         }
         earlier, self.rates = self.rates, rates
-        return rates.keys() != earlier.keys() or _came(rates) != _came(earlier)
+        came = _came(rates)
+        self._still = rates.keys() == self.counts.keys() and not came
+        return rates.keys() != earlier.keys() or came != _came(earlier)
 
     def close(self) -> None:
         """Give the descriptors back."""

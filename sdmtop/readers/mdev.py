@@ -4,10 +4,12 @@ Sources: `/sys/class/mdev_bus/<parent>/mdev_supported_types`, `/sys/bus/mdev/dev
 parents' own directories, where an mdev stays visible while its removal waits for its holder.
 """
 
+from collections.abc import Mapping
+
 from sdmtop.backends.base import Host
 from sdmtop.model import MdevType, Sdmdev
 from sdmtop.readers.groups import EMULATED, GROUPS
-from sdmtop.readers.sdmdev import SDMDEV_CLASS, parent_paths
+from sdmtop.readers.sdmdev import SDMDEV_CLASS
 from sdmtop.readers.sysfs import (
     is_absent,
     name_of,
@@ -25,18 +27,23 @@ _TYPE_FILES = ("name", "device_api", "available_instances", "flags")
 _UUID = 36
 
 
-def read_mdev_types(host: Host, unknowns: Unknowns) -> tuple[MdevType, ...]:
-    """Every type of every parent, by parent and id."""
+def read_mdev_types(
+    host: Host, unknowns: Unknowns, parents: Mapping[str, str]
+) -> tuple[MdevType, ...]:
+    """Every type of every parent, by parent and id; `parents` are those of `parent_paths`."""
     found = [
         _read_type(host, unknowns, parent, path, id_)
-        for parent, path in parent_paths(host, unknowns).items()
+        for parent, path in parents.items()
         for id_ in names_or_note(host, unknowns, f"{path}/mdev_supported_types", "mdev types")
     ]
     return tuple(sorted(found, key=lambda type_: (natural(type_.parent), natural(type_.id))))
 
 
-def read_mdevs(host: Host, unknowns: Unknowns) -> tuple[Sdmdev, ...]:
-    """Every instance, by UUID. `state` and `holders` are left for the join."""
+def read_mdevs(host: Host, unknowns: Unknowns, parents: Mapping[str, str]) -> tuple[Sdmdev, ...]:
+    """Every instance, by UUID. `state` and `holders` are left for the join.
+
+    `parents` are those of `parent_paths`.
+    """
     paths = {}
     for uuid in names_or_note(host, unknowns, _BUS, "mediated devices"):
         try:
@@ -45,14 +52,15 @@ def read_mdevs(host: Host, unknowns: Unknowns) -> tuple[Sdmdev, ...]:
             unknowns.note_failure(f"{_BUS}/{uuid}", error, "where this mdev is")
     pending = {
         uuid: f"{path}/{uuid}"
-        for path in parent_paths(host, unknowns).values()
+        for path in parents.values()
         for uuid in names_or_note(host, unknowns, path, "mediated devices of this parent")
         if _is_uuid(uuid) and uuid not in paths
     }
-    sharing = frozenset(names_or_note(host, unknowns, SDMDEV_CLASS, "sdmdev parents"))
+    every = {**paths, **pending}
+    sharing = names_or_note(host, unknowns, SDMDEV_CLASS, "sdmdev parents") if every else ()
     found = [
-        _read_mdev(host, unknowns, uuid, path, sharing, pending=uuid in pending)
-        for uuid, path in {**paths, **pending}.items()
+        _read_mdev(host, unknowns, uuid, path, frozenset(sharing), pending=uuid in pending)
+        for uuid, path in every.items()
     ]
     return tuple(sorted(found, key=lambda mdev: mdev.id))
 

@@ -205,9 +205,10 @@ class Reading:
     def read_queues(self) -> None:
         """Mdev types, and all that a process can hold: sdmdevs, mdevs, uacce and IDXD queues."""
         unknowns = self._begin("queues")
-        self.mdev_types = read_mdev_types(self.host, unknowns)
+        parents = parent_paths(self.host, unknowns)
+        self.mdev_types = read_mdev_types(self.host, unknowns, parents)
         self.sdmdevs = (
-            *read_mdevs(self.host, unknowns),
+            *read_mdevs(self.host, unknowns, parents),
             *(
                 replace(queue, group=self._group_of(queue.parent))
                 for queue in (*read_uacce(self.host, unknowns), *read_idxd(self.host, unknowns))

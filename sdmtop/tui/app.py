@@ -163,6 +163,7 @@ class Console(App[None]):
         self.sample: Sample | None = None
         self._taken = 0
         self._stall: Stall | None = None
+        self._shown_state = ""
         self._shown_target: str | None = None
         self._without_iommu = False
         self._room = (0, 0)
@@ -397,6 +398,7 @@ class Console(App[None]):
         if sample is None:
             return
         host = sample.snapshot.host
+        self._shown_state = self._state(sample)
         header = self.screen_stack[0].query_one("#header", Bar)
         header.show(
             headline(
@@ -405,7 +407,7 @@ class Console(App[None]):
                 iommu=iommu_kind([unit.name for unit in sample.snapshot.iommu_units]),
                 backend=host.backend if self._replayer is None else "replay",
                 read_only=host.read_only or self._replayer is not None,
-                state=self._state(sample),
+                state=self._shown_state,
                 width=self.size.width,
             )
         )
@@ -438,8 +440,10 @@ class Console(App[None]):
 
     def _watch(self) -> None:
         self._stall = self.sampler.watch()
-        if self._stands:
-            self._show_header()
+        if self.sample is not None and self._stands:
+            # All else in the header comes with a sample, but a recording that is replayed grows.
+            if self._state(self.sample) != self._shown_state or self._replayer is not None:
+                self._show_header()
             self.screen_stack[0].query_one(Events).pass_time()
 
     def on_lines_pane_selected(self, message: LinesPane.Selected) -> None:

@@ -21,7 +21,7 @@ _MARKS = (
     ("bound / unbound", "a device with a driver; without"),
     ("stuck", "an unbind that waits for the holder of the device to let go"),
     ("42 qemu / 42 +1", "held by process 42; by process 42 and one more"),
-    ("NMI, LOC, ERR, ...", "read every 20 seconds, so they have a total but no rate"),
+    ("NMI, LOC, ERR, ...", "read every 30 seconds, so they have a total but no rate"),
     ("orphan", "an mdev that holds a queue while no process holds it"),
 )
 

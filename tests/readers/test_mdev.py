@@ -6,6 +6,7 @@ import pytest
 from sdmtop.backends.tree import Directory, Entry, Failure, Link, TreeHost
 from sdmtop.model import MdevType, Sdmdev
 from sdmtop.readers.mdev import read_mdev_types, read_mdevs
+from sdmtop.readers.sdmdev import parent_paths
 from sdmtop.readers.unknowns import Unknowns
 from tests.readers.small_host import (
     GROUPS,
@@ -34,11 +35,13 @@ def generic(*trees: Mapping[str, Entry]) -> dict[str, Entry]:
 
 
 def mdevs_of(entries: dict[str, Entry], unknowns: Unknowns | None = None) -> tuple[Sdmdev, ...]:
-    return read_mdevs(TreeHost(entries), unknowns or Unknowns())
+    host, unknowns = TreeHost(entries), unknowns or Unknowns()
+    return read_mdevs(host, unknowns, parent_paths(host, unknowns))
 
 
 def types_of(entries: dict[str, Entry], unknowns: Unknowns | None = None) -> tuple[MdevType, ...]:
-    return read_mdev_types(TreeHost(entries), unknowns or Unknowns())
+    host, unknowns = TreeHost(entries), unknowns or Unknowns()
+    return read_mdev_types(host, unknowns, parent_paths(host, unknowns))
 
 
 def test_a_type_tells_its_name_interface_and_what_is_left() -> None:

@@ -97,7 +97,7 @@ def test_the_default_fills_every_pane_by_itself() -> None:
 )
 def test_the_broken_host_shows_each_fault_where_it_is(target: str, words: tuple[str, ...]) -> None:
     async def scene(pilot: Pilot[None], host: SimulatorHost) -> None:
-        await live(pilot, host, 30)
+        await live(pilot, host, 20)
         await go_to(pilot, target)
         panes = ("tree", "inspector", "interrupts", "events")
         shown = "\n".join(text_of(pilot, pane) for pane in panes)

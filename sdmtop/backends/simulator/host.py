@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
 from sdmtop.backends.limits import PAGE, READ_LIMIT, SIDE_EFFECTS, refuse_side_effects
+from sdmtop.backends.logs import ListedLog
 from sdmtop.backends.simulator import processes
 from sdmtop.backends.simulator.carried import Block
 from sdmtop.backends.simulator.clock import Pace
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     import builtins
     from collections.abc import Callable, Sequence
 
-    from sdmtop.backends.base import Algorithm, Events, Handle, Memory, Write
+    from sdmtop.backends.base import Algorithm, Events, Handle, Log, Memory, Write
     from sdmtop.backends.base import Signal as BaseSignal
     from sdmtop.backends.simulator.processes import Area, OpenFile, Process
     from sdmtop.backends.simulator.scenario import Fault, Scenario
@@ -298,6 +299,10 @@ class SimulatorHost:
         with self._changed:
             self._catch_up()
             return self.kernel.log.records()
+
+    def follow_log(self) -> Log:
+        """See `Host.follow_log`."""
+        return ListedLog(self.kernel_log)
 
     def events(self) -> Events | None:
         """See `Host.events`."""
