@@ -144,8 +144,8 @@ def _terminal(folder: str, rounds: int, soak: float) -> Iterator[Row]:
     _say("start, idle, keys, exit")
     still = terminal.run(
         [*peers, terminal.sdmtop("256", small.root), terminal.sdmtop("8192", large)],
-        # So long that each holds one of the readings that come every twenty seconds.
-        rounds, steady=20, nkeys=100,
+        # So long that each holds one of the readings that come every thirty seconds.
+        rounds, steady=30, nkeys=100,
     )  # fmt: skip
     htop, glances, one = still.get("htop"), still.get("glances"), still["one Static"]
     ours, big = still["256"], still["8192"]
