@@ -21,7 +21,7 @@ def save_screen(directory: str, svg: str, lines: list[str], at: float) -> str:
     while True:
         name = stamp if number == 1 else f"{stamp}-{number}"
         try:
-            _write(Path(directory, f"{name}.svg"), without_remote_fonts(svg))
+            _write(Path(directory, f"{name}.svg"), portable(svg))
         except FileExistsError:
             number += 1
             continue
@@ -29,9 +29,10 @@ def save_screen(directory: str, svg: str, lines: list[str], at: float) -> str:
         return str(Path(directory, name))
 
 
-def without_remote_fonts(svg: str) -> str:
-    """A picture that fetches nothing when it is opened."""
-    return _FONTS.sub("", svg)
+def portable(svg: str) -> str:
+    """A picture that fetches nothing when it is opened, and has its columns in every viewer."""
+    # Without the attribute some (librsvg) drop the blanks with which a text begins or ends.
+    return _FONTS.sub("", svg).replace("<svg ", '<svg xml:space="preserve" ', 1)
 
 
 def _write(file: Path, text: str) -> None:

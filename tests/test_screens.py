@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sdmtop.screens import save_screen, without_remote_fonts
+from sdmtop.screens import portable, save_screen
 
 
 def test_a_picture_and_a_text_are_written_for_their_owner_only(tmp_path: Path) -> None:
@@ -41,4 +41,8 @@ def test_where_nothing_can_be_written_that_is_an_error(tmp_path: Path) -> None:
 
 def test_a_picture_fetches_nothing_when_it_is_opened() -> None:
     svg = '<style>@font-face { src: url("https://x/y.woff2"); }\n.a { fill: #fff }</style>'
-    assert without_remote_fonts(svg) == "<style>.a { fill: #fff }</style>"
+    assert portable(svg) == "<style>.a { fill: #fff }</style>"
+
+
+def test_a_saved_picture_keeps_the_blanks_that_its_columns_are_made_of() -> None:
+    assert portable('<svg class="a"><text> a</text></svg>').startswith('<svg xml:space="preserve" ')
