@@ -227,14 +227,36 @@ class Collector:
 
     def _poll_kept(self) -> bool:
         """Domain types and driver overrides."""
-        fresh = self._kept.changed() if self._kept is not None else []
-        if not fresh:
+        if self._kept is None:
             return False
-        owners = [self._kept_owners[index] for index, _ in fresh]
+        safe, leaving = self._safe_to_read()
+        owners = {self._kept_owners[index] for index, _ in self._kept.changed(safe)}
         if None in owners:
             self._reading.read_topology()
             self._note("topology")
-        self._reading.read_devices(address for address in owners if address is not None)
+        self._reading.read_devices(one for one in owners | leaving if one is not None)
+        return bool(owners or leaving)
+
+    def _safe_to_read(self) -> tuple[list[int], set[str | None]]:
+        """Which kept files can be read now, and the devices that have just lost their driver.
+
+        Such an unbind may wait for a holder, with the lock of the device, for which on most
+        kernels whoever reads `driver_override` waits as well, unkillably.
+        """
+        safe: list[int] = []
+        leaving: set[str | None] = set()
+        for index, address in enumerate(self._kept_owners):
+            if address is None or self._reading.is_unbound(address) or self._is_bound(address):
+                safe.append(index)
+            elif address in self._reading.devices and not self._reading.is_leaving(address):
+                leaving.add(address)
+        return safe, leaving
+
+    def _is_bound(self, address: str) -> bool:
+        try:
+            self._host.readlink(f"{self._reading.paths[address]}/driver")
+        except (OSError, KeyError):
+            return False
         return True
 
     def _appeared(self) -> bool:
@@ -307,7 +329,7 @@ class Collector:
     def _keep(self) -> None:
         """Keep open what can change without an event, unless it is the same as before."""
         groups, devices = list(self._reading.groups), self._reading.paths
-        if not self._reading.overrides_are_free or len(groups) + len(devices) > _KEPT:
+        if len(groups) + len(devices) > _KEPT:
             devices = {}
         wanted = groups, list(devices.values())
         if wanted == self._kept_of:
@@ -322,7 +344,7 @@ class Collector:
                 *(f"{path}/driver_override" for path in devices.values()),
             ]
         )
-        self._kept.changed()
+        self._kept.changed(self._safe_to_read()[0])
 
     def _join(self) -> bool:
         """Make the snapshot anew; returns True, for it is only called after a change."""

@@ -1,6 +1,6 @@
 import errno
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -184,15 +184,34 @@ def test_without_totals_the_cpus_of_an_interrupt_are_read_each_time(watched: Wat
     assert watched.collector.sample().per_cpu == {1: (10, 50)}
 
 
-def test_overrides_are_not_polled_where_reading_them_takes_the_device_lock() -> None:
-    host = box(**{"/proc/version": "Linux version 6.1.0-56 (x) y\n"})
+def test_the_override_of_a_device_that_is_being_unbound_is_left_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Reading it takes the lock of the device, which an unbind that waits keeps."""
+    host, entered = box(), []
+    enter = host._enter
+
+    def spy(path: str, *, follow: bool = True) -> Any:
+        entered.append(path)
+        return enter(path, follow=follow)
+
+    monkeypatch.setattr(host, "_enter", spy)
+    place = f"/sys/devices/pci0000:00/{NIC}"
+    host.put(f"{place}/driver_override", "vfio-pci\n")
     collector = Collector(host, Timeline())
     collector.read_outline()
     collector.read_rest(0.0)
-    host.put(f"/sys/devices/pci0000:00/{NIC}/driver_override", "vfio-pci\n")
-    before = collector.sample().snapshot
-    collector._poll_kept()
-    assert collector.sample().snapshot.devices == before.devices
+    collector.tick(SLOW)
+    assert f"{place}/driver_override" in entered
+    host.remove(f"{place}/driver")
+    host.put(f"{place}/enable", "1\n")
+    host.put("/sys/class/vfio/2/dev", "240:0\n")
+    entered.clear()
+    assert collector.tick(2 * SLOW)
+    assert not collector.tick(3 * SLOW)
+    assert f"{place}/driver_override" not in entered
+    (busy,) = (one for one in collector.sample().snapshot.unknown if one.path == f"{place}/driver")
+    assert busy.errno == "EBUSY"
 
 
 class Unmapped:

@@ -64,7 +64,7 @@ from sdmtop.readers.numa import read_numa_nodes
 from sdmtop.readers.pasids import infer_processes, read_pasids
 from sdmtop.readers.sdmdev import parent_paths, read_sdmdev_parents
 from sdmtop.readers.spread import read_each, spare_cpus
-from sdmtop.readers.sysfs import in_order, natural, number, target
+from sdmtop.readers.sysfs import in_order, natural, number, target, word
 from sdmtop.readers.uacce import read_uacce
 from sdmtop.readers.unknowns import Notes, Unknowns, UnknownsOfMany
 from sdmtop.readers.vfio import Node, read_nodes
@@ -116,7 +116,9 @@ class Reading:
         self.groups: dict[int, IommuGroup] = {}
         self.mdev_types: tuple[MdevType, ...] = ()
         self.sdmdevs: tuple[Sdmdev, ...] = ()
+        self._there: tuple[Node, ...] = ()
         self.nodes: tuple[Node, ...] = ()
+        """Those that are there, and those that are only held."""
         self.holdings: Holdings | None = None
         self.translation: Translation | None = None
         self.pasids: tuple[Pasid, ...] = ()
@@ -214,11 +216,12 @@ class Reading:
                 for queue in (*read_uacce(self.host, unknowns), *read_idxd(self.host, unknowns))
             ),
         )
-        self.nodes = read_nodes(self.host, unknowns)
+        self._there = read_nodes(self.host, unknowns)
 
     def read_holders(self) -> None:
         """Who holds the nodes, by descriptor or by mapping; wants `read_queues` before it."""
-        self.holdings = read_holders(self.host, self.nodes, self._begin("holders"))
+        self.holdings = read_holders(self.host, self._there, self._begin("holders"))
+        self.nodes = (*self._there, *self.holdings.gone)
 
     def read_domains(self) -> None:
         """What Intel's debugfs tells of domains, and the live PASIDs."""
@@ -260,11 +263,14 @@ class Reading:
             or set(groups) != set(map(str, self.groups))
         )
 
-    @property
-    def overrides_are_free(self) -> bool:
-        """Whether reading `driver_override` takes no device lock: since a kernel after 6.1."""
-        release = (self.info.kernel or "").split(".")
-        return tuple(int(part) if part.isdecimal() else 0 for part in release[:2]) > (6, 1)
+    def is_unbound(self, address: str) -> bool:
+        """Whether a device had no driver when it was read, and no unbind was under way."""
+        device = self.devices.get(address)
+        return device is not None and device.driver is None and address not in self._undriven
+
+    def is_leaving(self, address: str) -> bool:
+        """Whether an unbind was under way when the device was read, or it cannot be told."""
+        return address in self._undriven
 
     # -- the join ----------------------------------------------------------------------------
 
@@ -409,11 +415,19 @@ class Reading:
     ) -> tuple[bool, bool, int | None] | None:
         if facts["bus"] != "pci":
             return None
+        power = facts["power_state"]
         if facts["physfn"] is not None and facts["physfn"] in self.paths:
-            # A VF has no PASID capability of its own: it uses its PF's.
+            # A VF has no PASID capability of its own: it uses its PF's, which may sleep.
             path = self.paths[facts["physfn"]]
-        found = read_capabilities(self.host, path, facts["power_state"], unknowns).pasid
+            power = self._power_state(path)
+        found = read_capabilities(self.host, path, power, unknowns).pasid
         return (found.capable, found.enabled, found.max) if found is not None else None
+
+    def _power_state(self, path: str) -> str | None:
+        try:
+            return word(self.host.look(path, ("power_state",))[0])
+        except OSError:
+            return None  # Noted by the reader of that device.
 
     def _group_of(self, address: str | None) -> int | None:
         device = self.devices.get(address) if address is not None else None
@@ -553,7 +567,7 @@ class Reading:
 
         Openers that the driver names are holders even where /proc cannot be searched for more.
         """
-        found, all_seen = _openers(queue), self.holdings is not None
+        found, all_seen = _openers(queue), self.holdings is not None and not _has_user(queue)
         for node in self.nodes:
             if self.holdings is not None and _is_node_of(node, queue):
                 these = self.holdings.holders(node.path)
@@ -565,8 +579,11 @@ class Reading:
         """idle, held, started or orphan (sdmdev.md section 8); None when it cannot be told.
 
         An mdev takes its queue at create, so one that nobody holds is an orphan; a uacce or IDXD
-        queue takes it at open, so one that nobody holds is idle.
+        queue takes it at open, so one that nobody holds is idle, unless it counts a client: the
+        kernel itself, or a process that we do not see.
         """
+        if _clients(queue):
+            return "started"
         if holders is None:
             return None
         if queue.kind not in ("sdmdev", "mdev"):
@@ -629,6 +646,16 @@ def _is_node_of(node: Node, queue: Sdmdev) -> bool:
     if queue.kind in ("sdmdev", "mdev"):
         return node.device == queue.id or (node.kind == "group" and node.group == queue.group)
     return node.device == queue.id
+
+
+def _clients(queue: Sdmdev) -> int:
+    """How many have an IDXD queue open, by its own count."""
+    return number(queue.params.get("clients", "")) or 0 if queue.kind == "idxd" else 0
+
+
+def _has_user(queue: Sdmdev) -> bool:
+    """Whether a process must have an IDXD queue open, be it seen or not."""
+    return bool(_clients(queue)) and (queue.type or "").startswith("user")
 
 
 def _openers(queue: Sdmdev) -> set[int]:

@@ -22,6 +22,7 @@ from sdmtop.model import (
     Device,
     Interrupt,
     IommuGroup,
+    Sdmdev,
     SdmdevParams,
     Snapshot,
     Sriov,
@@ -546,6 +547,44 @@ def test_a_line_that_two_drivers_share_is_nobodys_but_both_have_its_number() -> 
 
 def test_a_line_of_devices_without_a_driver_is_nobodys() -> None:
     assert line_16(None, None) == (None, [(), ()])
+
+
+def queue_with_clients(type_: bytes) -> Sdmdev:
+    """The queue of an IDXD device that counts a client, whom nobody sees."""
+    place = f"{ROOT}/{NIC}/dsa0/wq0.1"
+    idxd: dict[str, Entry] = {
+        "/sys/bus/dsa/devices/wq0.1": Link(f"../../../devices/pci0000:00/{NIC}/dsa0/wq0.1"),
+        f"{place}/type": type_,
+        f"{place}/mode": b"shared\n",
+        f"{place}/clients": b"1\n",
+    }
+    (found,) = (one for one in reading_of(SMALL, idxd).snapshot().sdmdevs if one.id == "wq0.1")
+    return found
+
+
+def test_a_queue_that_the_kernel_uses_is_started_though_no_process_has_it() -> None:
+    queue = queue_with_clients(b"kernel\n")
+    assert (queue.state, queue.holders) == ("started", ())
+
+
+def test_who_has_a_queue_that_counts_a_client_cannot_be_told_if_nobody_is_seen() -> None:
+    queue = queue_with_clients(b"user\n")
+    assert (queue.state, queue.holders) == ("started", None)
+
+
+@pytest.mark.parametrize(("own", "pf", "capable"), [("D0", "D3hot", None), ("D3hot", "D0", True)])
+def test_a_function_has_its_pasids_unless_its_physical_function_sleeps(
+    own: str, pf: str, capable: bool | None
+) -> None:
+    config = bytearray(4096)
+    config[0x100:0x108] = bytes.fromhex("1b000100 00140000")  # PASID, capable of 20 bits.
+    virtual = "0000:00:02.1"
+    entries: dict[str, Entry] = {
+        **device(NIC, 2, "x", power_state=f"{pf}\n".encode(), config=bytes(config)),
+        **device(virtual, 2, "x", power_state=f"{own}\n".encode(), physfn=Link(f"../{NIC}")),
+    }
+    found = {one.address: one for one in reading_of(entries).snapshot().devices}[virtual]
+    assert (found.pasid.capable if found.pasid else None) is capable
 
 
 # -- whose PASID it is -------------------------------------------------------------------------
