@@ -23,6 +23,12 @@ CDEVS = "/dev/vfio/devices/"
 MAPPED = " (mmap)"
 _SYSPATH = b"vfio-device-syspath:"
 _MAPS_LIMIT = 16 * 1024 * 1024
+_PLAIN = (b"/dev/null", b"/dev/zero", b"/dev/tty", b"/dev/pts/", b"/dev/ptmx", b"/dev/urandom",
+          b"/dev/random", b"/dev/shm/")  # fmt: skip
+"""What most processes have open, and need not be asked for its number."""
+
+_ALL_PROCESSES = "pid:[4026531836]"
+"""The PID namespace in which every process is seen (PROC_PID_INIT_INO, linux/proc_ns.h)."""
 
 
 class Holdings(Record, frozen=True):
@@ -30,7 +36,9 @@ class Holdings(Record, frozen=True):
 
     `anonymous` are the pids with a VFIO device open that the kernel does not name; `stray` says
     that one of them holds no node that would tell which device it is (a mapping that outlived its
-    descriptors). `unreadable` counts the processes that could not be looked into.
+    descriptors). `gone` are nodes of devices that are held although the nodes are no more: they
+    go first when a device is unbound. `unreadable` counts the processes that could not be looked
+    into.
     """
 
     by_node: dict[str, tuple[int, ...]]
@@ -39,6 +47,7 @@ class Holdings(Record, frozen=True):
     stray: bool
     unreadable: int
     processes: tuple[Process, ...]
+    gone: tuple[Node, ...] = ()
 
     def holders(self, path: str) -> tuple[int, ...] | None:
         """The pids that hold a node; empty: nobody; None: cannot tell."""
@@ -88,6 +97,9 @@ def read_holders(host: Host, nodes: Sequence[Node], unknowns: Unknowns) -> Holdi
         unknowns.note(
             "/proc/*/fd", OSError(errno.ENOENT, ""), "who holds devices: no process is listed"
         )
+    elif hidden := _hidden(host, pids):
+        scan.unreadable += 1
+        unknowns.note("/proc", OSError(errno.EACCES, ""), f"who holds devices: {hidden}")
     elif scan.unreadable:
         what = f"who holds devices: {scan.unreadable} processes cannot be looked into"
         unknowns.note("/proc/*/fd", scan.refusal, what)
@@ -102,7 +114,23 @@ def read_holders(host: Host, nodes: Sequence[Node], unknowns: Unknowns) -> Holdi
         stray=bool(scan.strays),
         unreadable=scan.unreadable,
         processes=tuple(_process(host, unknowns, pid, held) for pid, held in scan.holds.items()),
+        gone=tuple(scan.gone.values()),
     )
+
+
+def _hidden(host: Host, pids: Sequence[int]) -> str:
+    """Why there may be processes that /proc does not list; empty where it lists all."""
+    try:
+        if host.readlink("/proc/self/ns/pid") != _ALL_PROCESSES:
+            return "processes outside of this PID namespace are not seen"
+        mounts = host.read("/proc/self/mountinfo", _MAPS_LIMIT) if 1 not in pids else b""
+    except OSError:
+        return ""  # A capture, or a kernel without namespaces.
+    hides = any(
+        b" - proc " in row and b"hidepid=" in row and b"hidepid=0" not in row
+        for row in mounts.split(b"\n")
+    )
+    return "/proc is mounted with hidepid and hides processes of others" if hides else ""
 
 
 class _Scan:
@@ -116,6 +144,11 @@ class _Scan:
         self.by_node: dict[str, list[int]] = {}
         self.devices: set[str] = set()
         self.anonymous: set[int] = set()
+        self.gone: dict[str, Node] = {}
+        self._named: set[int] = set()
+        """The processes that hold a node or a descriptor which says what its device is."""
+        self._sure: set[int] = set()
+        """Those that have a device open which is named: a mapping will be of that."""
         self.holds: dict[int, list[str]] = {}
         self.unreadable = 0
         self.refusal = OSError()
@@ -123,8 +156,7 @@ class _Scan:
     @property
     def strays(self) -> list[int]:
         """The processes with a VFIO device open, but no node or name that would say which."""
-        unnamed = {ANONYMOUS, ANONYMOUS + MAPPED}
-        return [pid for pid, held in self.holds.items() if unnamed.issuperset(held)]
+        return sorted(self.anonymous - self._named)
 
     def look_into(self, pid: int) -> None:
         """Descriptors, then mappings."""
@@ -147,16 +179,35 @@ class _Scan:
             if isinstance(link, OSError):
                 refusals.append(link)
             elif link == ANONYMOUS.encode():
-                self.anonymous.add(pid)
-                self._hold(pid, ANONYMOUS, self._device_of(pid, fd, refusals))
-            elif link.startswith(b"/") and (b"/vfio" in link or self._may_be_node(link)):
+                self._hold_device(pid, ANONYMOUS, self._device_of(pid, fd, refusals))
+            elif _may_be_node(link):
                 node = self._node(f"{directory}/{fd}", link)
                 if node is not None:
-                    self.by_node.setdefault(node.path, []).append(pid)
-                    self._hold(pid, node.path, node.device if node.kind == "cdev" else None)
+                    self._hold_node(pid, node)
+                elif link.startswith(CDEVS.encode()):
+                    self._hold_gone(pid, fact(link), self._device_of(pid, fd, refusals))
 
-    def _may_be_node(self, link: bytes) -> bool:
-        return link.startswith(b"/dev/") and fact(link) in self._paths
+    def _hold_node(self, pid: int, node: Node) -> None:
+        self.by_node.setdefault(node.path, []).append(pid)
+        self._hold(pid, node.path, node.device if node.kind == "cdev" else None)
+        if node.group is not None or node.kind in ("cdev", "noiommu-group"):
+            self._named.add(pid)
+
+    def _hold_gone(self, pid: int, path: str, device: str | None) -> None:
+        """A cdev whose node is no more, while an unbind waits for this process."""
+        if device is not None:
+            self.gone[path] = Node(path, "cdev", None, device, None)
+            self.by_node.setdefault(path, []).append(pid)
+        self._hold_device(pid, path, device)
+
+    def _hold_device(self, pid: int, what: str, device: str | None) -> None:
+        """A device itself, which may be one that the kernel does not name."""
+        if device is not None:
+            self._named.add(pid)
+            self._sure.add(pid)
+        elif pid not in self._sure or MAPPED not in what:
+            self.anonymous.add(pid)
+        self._hold(pid, what, device)
 
     def _node(self, path: str, link: bytes) -> Node | None:
         """The node behind a descriptor: by number, since a container sees other paths."""
@@ -180,8 +231,10 @@ class _Scan:
                 return line(row[len(_SYSPATH) :]).rpartition("/")[2]
         return None
 
-    def _mappings(self, pid: int, _refusals: list[OSError]) -> None:
+    def _mappings(self, pid: int, refusals: list[OSError]) -> None:
         maps = self._host.read(f"/proc/{pid}/maps", _MAPS_LIMIT)
+        if len(maps) == _MAPS_LIMIT:
+            refusals.append(OSError(errno.EFBIG, "cut short"))
         if not any(mark in maps for mark in self._marks):
             return
         for row in maps.split(b"\n"):
@@ -190,11 +243,13 @@ class _Scan:
                 continue
             path = fact(parts[5])
             if path == ANONYMOUS:
-                self.anonymous.add(pid)
-                self._hold(pid, ANONYMOUS + MAPPED, None)
+                self._hold_device(pid, ANONYMOUS + MAPPED, None)
             elif path in self._paths:
+                node = self._paths[path]
                 self.by_node.setdefault(path, []).append(pid)
-                self._hold(pid, path + MAPPED, self._paths[path].device)
+                self._hold(pid, path + MAPPED, node.device)
+                if node.device is not None:
+                    self._named.add(pid)
 
     def _hold(self, pid: int, what: str, device: str | None) -> None:
         held = self.holds.setdefault(pid, [])
@@ -204,6 +259,13 @@ class _Scan:
                 what = f"{what} {device}"  # Which device it is, the path alone does not say.
         if what not in held:
             held.append(what)
+
+
+def _may_be_node(link: bytes) -> bool:
+    """Whether a descriptor may be of a node: a container, or a rule of udev, has other paths."""
+    return link.startswith(b"/") and (
+        b"/vfio" in link or (b"/dev/" in link and not link.startswith(_PLAIN))
+    )
 
 
 def _process(host: Host, unknowns: Unknowns, pid: int, holds: list[str]) -> Process:

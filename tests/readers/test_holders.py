@@ -78,6 +78,13 @@ def test_a_node_under_another_path_is_known_by_its_number() -> None:
     assert read_holders(host, NODES, Unknowns()).holders(GROUP.path) == (7,)
 
 
+@pytest.mark.parametrize("path", ["/dev/accel0", "/srv/jail/dev/wq"])
+def test_a_node_of_another_name_is_known_by_its_number(path: str) -> None:
+    assert GROUP.number is not None
+    host = NumberingHost(process(7, path), {"/proc/7/fd/3": GROUP.number})
+    assert read_holders(host, NODES, Unknowns()).holders(GROUP.path) == (7,)
+
+
 def test_the_number_outweighs_the_name() -> None:
     assert CONTAINER.number is not None
     host = NumberingHost(process(7, "/dev/vfio/9"), {"/proc/7/fd/3": CONTAINER.number})
@@ -111,6 +118,74 @@ def test_a_mapping_beside_a_held_node_is_not_stray() -> None:
     found = read(process(7, "/dev/vfio/9", maps=MAPS % ANON.encode()))
     assert not found.stray
     assert found.holders(CDEV.path) == ()
+
+
+@pytest.mark.parametrize("beside", [CONTAINER.path, "/dev/iommu"])
+def test_a_container_does_not_tell_which_device_is_mapped(beside: str) -> None:
+    nodes = (*NODES, Node("/dev/iommu", "iommufd", None, None, None))
+    found = read(process(7, beside, maps=MAPS % ANON.encode()), nodes=nodes)
+    assert found.stray
+    assert found.holders(GROUP.path) is None
+
+
+def test_a_descriptor_that_is_named_counts_for_no_other_device() -> None:
+    info = b"vfio-device-syspath: /sys/devices/pci0000:00/0000:02:00.1\n"
+    named = {"/proc/7/fdinfo/4": info}
+    found = read(process(7, "/dev/vfio/9", ANON, maps=MAPS % ANON.encode()), named)
+    assert (found.device_open("0000:02:00.1"), found.device_open("other", (7,))) == (True, False)
+
+
+def test_a_cdev_is_held_although_its_node_is_gone() -> None:
+    """It goes first when the device is unbound, which then waits for the holder."""
+    info = b"vfio-device-syspath: /sys/devices/pci0000:00/0000:05:00.0\n"
+    found = read(process(7, "/dev/vfio/devices/vfio4 (deleted)"), {"/proc/7/fdinfo/3": info})
+    (node,) = found.gone
+    assert (node.kind, node.device) == ("cdev", "0000:05:00.0")
+    assert found.holders(node.path) == (7,)
+    assert found.device_open("0000:05:00.0") is True
+
+
+def test_a_cdev_that_is_gone_and_not_named_leaves_all_others_open() -> None:
+    found = read(process(7, "/dev/vfio/devices/vfio4 (deleted)"))
+    assert (found.gone, found.stray, found.holders(GROUP.path)) == ((), True, None)
+
+
+def test_mappings_that_are_cut_short_are_not_read_to_their_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sdmtop.readers.holders._MAPS_LIMIT", 20)
+    assert read(process(7, maps=MAPS)).holders(GROUP.path) is None
+
+
+HIDDEN = b"22 1 0:5 / /proc rw,nosuid - proc proc rw,hidepid=invisible\n"
+
+
+@pytest.mark.parametrize(
+    ("entries", "what"),
+    [
+        ({"/proc/self/ns/pid": Link("pid:[4026532001]")}, "outside of this PID namespace"),
+        (
+            {
+                "/proc/self/ns/pid": Link("pid:[4026531836]"),
+                "/proc/self/mountinfo": HIDDEN,
+            },
+            "hidepid",
+        ),
+    ],
+)
+def test_processes_that_are_not_listed_may_hold(entries: dict[str, Entry], what: str) -> None:
+    unknowns = Unknowns()
+    found = read(process(7), entries, unknowns=unknowns)
+    assert found.holders(GROUP.path) is None
+    (entry,) = unknowns.entries()
+    assert what in entry.what
+
+
+def test_all_processes_are_listed_where_the_first_is() -> None:
+    entries: dict[str, Entry] = {
+        "/proc/self/ns/pid": Link("pid:[4026531836]"), "/proc/self/mountinfo": HIDDEN,
+    }  # fmt: skip
+    assert read(process(1), entries).holders(GROUP.path) == ()
 
 
 def test_a_device_descriptor_counts_for_the_group_that_its_process_holds() -> None:
