@@ -12,7 +12,7 @@ from sdmtop.backends.base import Host
 from sdmtop.backends.limits import ASLEEP
 from sdmtop.lookup import devices_of
 from sdmtop.model import Device, IommuGroup, Record, Snapshot
-from sdmtop.readers.config_space import Capabilities, read_capabilities
+from sdmtop.readers.config_space import Bits, Capabilities, read_capabilities
 from sdmtop.readers.sysfs import word
 from sdmtop.readers.unknowns import Unknowns
 
@@ -132,14 +132,21 @@ def _missing_acs(host: Host, port: Device) -> str:
         return ""
     if found.acs is None:
         return "it has none"
-    off = [name for bit, name in _ACS_NAMES.items() if not found.acs.control & bit]
-    able = all(found.acs.capability & bit for bit, name in _ACS_NAMES.items() if name in off)
-    return f"{', '.join(off)} {'off' if able else 'missing'}" if off else ""
+    off = _off(found.acs)
+    return f"{', '.join(off)} off" if off else ""
+
+
+def _off(acs: Bits) -> list[str]:
+    """The controls that are off: one that the capability does not have is hard-wired to be on.
+
+    Source: `pci_acs_flags_enabled` in the kernel's pci.c.
+    """
+    return [name for bit, name in _ACS_NAMES.items() if acs.capability & bit & ~acs.control]
 
 
 def _isolates(host: Host, function: Device) -> bool:
     found = _capabilities(host, function)
-    return bool(found and found.acs and found.acs.control & 0x0C == 0x0C)
+    return bool(found and found.acs and not _off(found.acs))
 
 
 def _capabilities(host: Host, device: Device) -> Capabilities | None:

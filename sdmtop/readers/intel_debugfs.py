@@ -59,7 +59,10 @@ class Translation:
         *,
         truncated: bool,
     ) -> None:
-        """Take the rows by unit and `bus:device.function`, and the addresses behind each unit."""
+        """Take the rows by unit and `bus:device.function`, and the addresses behind each unit.
+
+        `truncated`: there may be rows that are not among them.
+        """
         self._rows: dict[str, tuple[Row, ...]] = {}
         self._unit_of = {address: unit for unit, devices in behind.items() for address in devices}
         self._shown = frozenset(rows)
@@ -98,13 +101,23 @@ class Translation:
         """Whether the device has a row; one that has none is blocked.
 
         None where its absence tells nothing: the device is behind no unit that was shown, its
-        unit does not translate, or the file was cut short.
+        unit does not translate, the file was cut short or not understood, or the rows know the
+        device by another name: one of ACPI's, or one in a segment that only software has (VMD).
         """
         if address in self._rows:
             return True
-        if self._truncated or self._unit_of.get(address) not in self._shown:
+        if (
+            self._truncated
+            or not _is_of_hardware(address)
+            or self._unit_of.get(address) not in self._shown
+        ):
             return None
         return False
+
+
+def _is_of_hardware(address: str) -> bool:
+    """Whether this is `segment:bus:device.function` with a segment of hardware: 16 bits."""
+    return len(address) == len("0000:00:00.0") and address.count(":") == 2
 
 
 def read_translation(host: Host, unknowns: Unknowns) -> Translation | None:
@@ -129,7 +142,7 @@ def read_translation(host: Host, unknowns: Unknowns) -> Translation | None:
         cut = OSError(errno.EFBIG, "cut short")
         unknowns.note(TABLES, cut, f"{_WHAT}: all after the first {len(text)} bytes")
     behind = {fact(unit): unit_devices(host, unknowns, unit) for unit in units}
-    return Translation(rows, behind, truncated=truncated)
+    return Translation(rows, behind, truncated=truncated or misread > 0)
 
 
 def _why(host: Host, error: OSError) -> tuple[OSError, str]:

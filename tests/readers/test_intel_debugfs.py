@@ -214,3 +214,17 @@ def test_any_text_gives_rows_or_a_count_of_lines_not_understood(text: bytes) -> 
     units, misread = parse(text)
     rows = sum(len(found) for devices in units.values() for found in devices.values())
     assert rows + misread <= text.count(b"\n")
+
+
+def test_a_line_that_is_not_understood_may_be_that_of_any_device() -> None:
+    unknowns = Unknowns()
+    text = HEADER + scalable("00:02.0", 0, 0, 2, 0x1001) + b"00:03.0\tsomething\tnew\n"
+    found = read_translation(host_with(text, "0000:00:02.0", "0000:00:03.0"), unknowns)
+    assert found is not None
+    assert (found.lists("0000:00:02.0"), found.lists("0000:00:03.0")) == (True, None)
+
+
+@pytest.mark.parametrize("name", ["INT33C2:00", "10000:01:00.0"])
+def test_a_device_that_the_rows_know_by_another_name_is_not_missing(name: str) -> None:
+    text = HEADER + scalable("00:02.0", 0, 0, 2, 0x1001)
+    assert read(text, "0000:00:02.0", name).requests(name) is None
