@@ -119,8 +119,7 @@ def device_facts(host: "Host", address: str, path: str, unknowns: "Unknowns") ->
         "device": device,
         "class_": class_,
         "numa_node": None if numa == -1 else numa,
-        # The line that firmware wrote down is none of Linux's until a driver enables the device.
-        "irqs": _irqs(host, path, irq if driver_name or told else b"", unknowns),
+        "irqs": _irqs(host, path, irq if _may_use_line(driver_name or told) else b"", unknowns),
         "sriov": (total, _vfs(host, path, unknowns)) if total else None,
         "physfn": name_of(physfn),
         "power_state": word(power_state),
@@ -164,7 +163,8 @@ def side_that_waits(host: "Host", path: str, modalias: bytes, group: int | None)
         return ""
     if _exists(host, f"{path}/mdev_supported_types"):
         return "kernel"
-    if group is None or not _exists(host, f"/sys/class/vfio/{group}"):
+    nodes = (f"/sys/class/vfio/{group}", f"/sys/class/vfio/noiommu-{group}")
+    if group is None or not any(_exists(host, node) for node in nodes):
         return ""
     try:
         return "vfio" if number(host.read(f"{path}/enable")) else ""
@@ -243,6 +243,15 @@ def _override(host: "Host", path: str, unknowns: "Unknowns") -> str | None:
     return None if override == "(null)" else override
 
 
+def _may_use_line(driver: str) -> bool:
+    """Whether the legacy line that firmware wrote down may be one that Linux uses.
+
+    Not before a driver enables the device. VFIO's do so for their user, and name the device in
+    the row of `/proc/interrupts`.
+    """
+    return bool(driver) and not driver.startswith("vfio")
+
+
 def _irqs(
     host: "Host", path: str, legacy: "bytes | OSError", unknowns: "Unknowns"
 ) -> tuple[int, ...]:
@@ -250,7 +259,9 @@ def _irqs(
     try:
         vectors = host.list(f"{path}/msi_irqs")
     except OSError as error:
-        unknowns.note_failure(f"{path}/msi_irqs", error, "MSI vectors")
+        if not is_absent(error):
+            unknowns.note(f"{path}/msi_irqs", error, "MSI vectors")
+            return ()
         line = number(legacy)
         return (line,) if line else ()
     return tuple(sorted(irq for vector in vectors if (irq := index(vector)) is not None))

@@ -285,6 +285,8 @@ def _split_tail(tail: bytes) -> tuple[str | None, str | None, str | None, tuple[
     parts = tail.split(None, 2)
     if not parts:
         return None, None, None, ()
+    if len(parts) > 1 and not _is_hwirq(parts[1]):
+        parts = _unusual(tail)
     # Chips, triggers and affinities are few, and thousands of rows: one string each.
     chip = intern(fact(parts[0]))
     if len(parts) == 1:
@@ -297,6 +299,24 @@ def _split_tail(tail: bytes) -> tuple[str | None, str | None, str | None, tuple[
             trigger, rest = first, after
     actions = tuple(fact(name.strip()) for name in rest.split(b", ") if name.strip())
     return chip, fact(hwirq) or None, intern(fact(trigger)) or None, actions
+
+
+def _is_hwirq(word: bytes) -> bool:
+    return word.partition(b"-")[0].isdigit()
+
+
+def _unusual(tail: bytes) -> list[bytes]:
+    """[chip, hwirq, rest] of a row whose chip has blanks in its name, or that has no hwirq.
+
+    `Hyper-V PCIe MSI 4138200989697-edge  mana_q0`; s390: `PCI-MSI  mlx5_async0`. Two blanks or more
+    stand before the actions (show_interrupts).
+    """
+    words = tail.split()
+    for index in range(1, len(words)):
+        if _is_hwirq(words[index]):
+            return [b" ".join(words[:index]), *tail.split(None, index + 1)[index:]]
+    chip, _, actions = tail.strip().partition(b"  ")
+    return [chip, b"", actions]
 
 
 def _summary(tail: bytes) -> tuple[str, ...]:

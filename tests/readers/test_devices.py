@@ -172,9 +172,26 @@ def test_without_a_driver_the_line_of_firmware_is_no_interrupt() -> None:
 
 
 def test_a_device_whose_unbind_waits_still_has_its_line() -> None:
-    entries = device(NIC, 2, "vfio-pci", irq=b"11\n")
+    types = {f"{PATH}/mdev_supported_types/edu-fact/name": b"fact\n"}
+    entries = {**device(NIC, 2, "edu", irq=b"11\n"), **types}
     del entries[f"{PATH}/driver"]
     assert read(entries).irqs == (11,)
+
+
+def test_a_line_is_not_vfios_until_its_user_asks_for_it() -> None:
+    """Then the row of `/proc/interrupts` names the device."""
+    assert read(device(NIC, 2, "vfio-pci", irq=b"11\n")).irqs == ()
+
+
+def test_vectors_that_cannot_be_listed_are_no_line() -> None:
+    refused = device(NIC, 2, "e1000e", irq=b"11\n", msi_irqs=Directory(errno.EIO))
+    assert read(refused).irqs == ()
+
+
+def test_a_group_without_an_iommu_has_a_node_too_while_its_unbind_waits() -> None:
+    entries = device(NIC, 2, None, modalias=MODALIAS, enable=b"1\n")
+    entries["/sys/class/vfio/noiommu-2/dev"] = b"240:0\n"
+    assert (f"{PATH}/driver", "EBUSY") in unknown_of(entries)
 
 
 def test_a_vector_directory_that_cannot_be_listed_is_unknown() -> None:

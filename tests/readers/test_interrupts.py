@@ -85,6 +85,20 @@ def test_a_row_without_a_trigger_keeps_its_action() -> None:
     assert (row.trigger, row.actions) == (None, ("vgic",))
 
 
+def test_a_chip_may_have_blanks_in_its_name() -> None:
+    row = table_of(b"CPU0\n 24:    5  Hyper-V PCIe MSI 4138200989697-edge      mana_q0@pci:7870\n")[
+        "24"
+    ]
+    assert (row.chip, row.hwirq, row.trigger) == ("Hyper-V PCIe MSI", "4138200989697", "edge")
+    assert row.actions == ("mana_q0@pci:7870",)
+
+
+def test_a_row_may_have_no_number_of_the_hardware() -> None:
+    row = table_of(b"CPU0\n 24:    5  PCI-MSI  mlx5_async0@pci:0000:00:00.0, x\n")["24"]
+    assert (row.chip, row.hwirq, row.trigger) == ("PCI-MSI", None, None)
+    assert row.actions == ("mlx5_async0@pci:0000:00:00.0", "x")
+
+
 def test_a_row_without_a_handler_has_no_actions() -> None:
     assert table_of(b"CPU0\n 24:          5  IO-APIC   2-edge\n")["24"].actions == ()
 
