@@ -109,7 +109,11 @@ def _in_interrupts(now: Now) -> str:
 
 
 def _escape(now: Now) -> str:
-    return "Close" if now.page else "Clear" if now.typing or now.filtered else ""
+    if now.page:
+        return "Close"
+    if now.typing or now.filtered:
+        return "Clear"
+    return "Unmark" if now.marked and now.pane == "tree" else ""
 
 
 def _not_to_be_tested(now: Now) -> str | None:
@@ -118,11 +122,15 @@ def _not_to_be_tested(now: Now) -> str | None:
 
 
 def _change(word: str, why_not: Callable[[Snapshot, str], str | None]) -> Callable[[Now], str]:
-    """The footer's word for an operation: only where it would do something, or nearly."""
+    """The footer's word for an operation: only where it would do something, or nearly.
+
+    It says if that is for the marked lines: a filter may hide them.
+    """
 
     def shown_word(now: Now) -> str:
         on_something = now.target is not None and now.snapshot is not None
-        return in_panes(word)(now) if on_something and _reason(now, why_not) is None else ""
+        said = f"{word} {len(now.marked)} marked" if now.marked else word
+        return in_panes(said)(now) if on_something and _reason(now, why_not) is None else ""
 
     return shown_word
 
@@ -209,7 +217,8 @@ COMMANDS = (
     Command("write", "w", "write", "Keep", "keep the choice in the configuration",
             _on_page("columns", "Keep"), scope="columns"),
     Command("clear", "escape", "clear", "Clear the filter",
-            "clear the filter, close a page, go back to the tree from a pane that covers it",
+            "clear the filter, close a page, go back to the tree from a pane that covers it; "
+            "unmark all lines",
             _escape),
     Command("help", "question_mark", "help", "Help", "show this page", in_panes("Help")),
     Command("quit", "q,ctrl+c", "leave", "Quit", "leave the console", in_panes("Quit")),

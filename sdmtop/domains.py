@@ -49,7 +49,7 @@ def domains(snapshot: Snapshot) -> list[Domain]:
             queues.setdefault(queue.domain_of, []).append(queue)
     of_queues = {queue.id for queue in snapshot.sdmdevs}
     groups = [group for group in snapshot.groups if not of_queues.issuperset(group.devices)]
-    found = [*_tables(groups, queues), *_without_tables(groups, snapshot)]
+    found = [*_tables(groups, queues), *_without_tables(groups, queues, snapshot)]
     return sorted(found, key=lambda domain: (not domain.is_shared, -len(domain.sdmdevs)))
 
 
@@ -61,9 +61,13 @@ def _tables(groups: list[IommuGroup], queues: dict[int, list[Sdmdev]]) -> Iterat
             yield Domain(f"group/{group.id}", group.attached.type, evidence, (group,), mine)
 
 
-def _without_tables(groups: list[IommuGroup], snapshot: Snapshot) -> Iterator[Domain]:
+def _without_tables(
+    groups: list[IommuGroup], queues: dict[int, list[Sdmdev]], snapshot: Snapshot
+) -> Iterator[Domain]:
     for type_ in (_IDENTITY, _BLOCKED):
-        alike = tuple(group for group in groups if group.attached.type == type_)
+        alike = tuple(
+            group for group in groups if group.attached.type == type_ and group.id not in queues
+        )
         if alike:
             known = all(group.attached.evidence == "known" for group in alike)
             yield Domain(type_, type_, "known" if known else "inferred", alike, ())

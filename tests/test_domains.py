@@ -37,6 +37,16 @@ def test_groups_in_identity_are_together_for_nothing_translates_them() -> None:
     ]
 
 
+def test_a_group_in_identity_with_sdmdevs_is_one_domain_and_no_other() -> None:
+    found = domains(
+        snapshot(
+            groups=[group(9, ZIP, attached=IDENTITY), group(21, ONE)],
+            sdmdevs=[queue(ONE, kind="sdmdev", parent=ZIP, domain_of=9, group=21)],
+        )
+    )
+    assert [domain.key for domain in found] == ["group/9"]
+
+
 def test_what_one_member_is_only_inferred_to_be_all_are() -> None:
     inferred = AttachedDomain(type="identity", evidence="inferred")
     found = domains(

@@ -723,6 +723,9 @@ class Console(App[None]):
             self._close_filter()
         elif self._is_covered:
             self.action_pane("tree")
+        elif self._tree.marked:
+            self._tree.unmark()
+            self._show_footer()
 
     @property
     def _is_covered(self) -> bool:

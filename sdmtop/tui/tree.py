@@ -69,11 +69,13 @@ class TreePane(LinesPane):
 
     def title(self) -> str:
         """Column headings, which say how the lines are sorted, and what is asked of them."""
+        notes = [f"{len(self.marked)} marked"] if self.marked else []
+        notes += [f"/{printable(self.filter)}"] if self.filter else []
         heading = self._outline.columns.heading(
             self._widths,
             order=self.order,
             turned=self.turned is not (self.order == RATES),
-            note=f"/{printable(self.filter)}" if self.filter else "",
+            note="  ".join(notes),
         )
         return f"  {heading}"
 

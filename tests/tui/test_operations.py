@@ -55,6 +55,10 @@ async def plan(pilot: Pilot[None], key: str, target: str) -> None:
     await pilot.pause()
 
 
+def screen_text(pilot: Pilot[None]) -> str:
+    return "\n".join(screen_lines(pilot.app))
+
+
 def shown(pilot: Pilot[None], pane: str = "plan") -> str:
     lines = pilot.app.screen.query_one(f"#{pane}", Lines)
     return "\n".join(lines.content(key)[0][0].rstrip() for key in lines.keys)
@@ -294,6 +298,29 @@ def test_several_that_are_marked_are_one_plan(host: SimulatorHost) -> None:
             await pilot.press("v")
         await plan(pilot, "a", ZIP)
         assert f"sdmtop attach {EDU} 0000:03:00.1" in shown(pilot)
+
+    play(host, scene)
+
+
+def test_marked_lines_are_counted_where_a_filter_hides_them_and_escape_unmarks_them(
+    host: SimulatorHost,
+) -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        tree = pilot.app.query_one("#tree", LinesPane)
+        for target in (EDU, "0000:03:00.1"):
+            tree.select(target)
+            await pilot.pause()
+            await pilot.press("v")
+        await pilot.press("slash", *"hisi_zip", "enter")
+        await pilot.pause()
+        assert "2 marked  /hisi_zip" in screen_text(pilot)
+        tree.select(ZIP)
+        await pilot.pause()
+        assert "a Attach 2 marked" in screen_text(pilot)
+        for left in ("2 marked", ""):
+            await pilot.press("escape")
+            await pilot.pause()
+            assert ("2 marked" in screen_text(pilot)) is bool(left)
 
     play(host, scene)
 
