@@ -109,12 +109,14 @@ def may_attach(driver: str) -> bool:
 
 
 def viability(
-    drivers: "dict[str, str | None]", unread: "set[str]", *, emulated: bool
+    drivers: "dict[str, str | None]", unread: "set[str]", *, emulated: bool, direct: str = ""
 ) -> "tuple[bool | None, str | None]":
     """Whether VFIO could take the group, and why not.
 
-    `drivers` is member -> bound driver, `unread` the members whose driver cannot be told. The
-    kernel's rule: no member may be bound to a driver that uses the DMA API.
+    `drivers` is member -> bound driver, `unread` the members whose driver cannot be told, and
+    `direct` where a region begins that firmware wants mapped one to one. The kernel's rule: no
+    member may be bound to a driver that uses the DMA API, nor is a group with such a region given
+    away (iommu.c, `require_direct`; on Intel before, "ineligible due to RMRR").
     """
     if not drivers:
         return None, "the group has no device"
@@ -129,6 +131,8 @@ def viability(
         return False, "; ".join(culprits)
     if not unread.isdisjoint(drivers):
         return None, f"cannot tell the driver of {', '.join(sorted(unread & drivers.keys()))}"
+    if direct:
+        return False, f"its region {direct} is direct: firmware wants it mapped one to one"
     return True, None
 
 

@@ -444,7 +444,10 @@ class Reading:
             drivers[address] = device.driver if device is not None else None
             if address in self._undriven or (device is None and address not in mdevs):
                 untold.add(address)
-        viable, reason = viability(drivers, untold, emulated=emulated)
+        direct = [one.start for one in group.reserved_regions if one.type == "direct"]
+        if self._held(group):
+            direct = []  # A kernel that has given it away all the same.
+        viable, reason = viability(drivers, untold, emulated=emulated, direct="".join(direct[:1]))
         if group.id in self._unsafe:
             viable, reason = False, UNSAFE
         joined = replace(

@@ -85,6 +85,13 @@ def test_a_known_culprit_outweighs_an_unknown_driver() -> None:
     assert viability({"a": None, "b": "nvme"}, {"a"}, emulated=False)[0] is False
 
 
+def test_a_group_with_a_direct_region_is_not_viable_once_its_drivers_are_gone() -> None:
+    viable, reason = viability({"a": "vfio-pci"}, set(), emulated=False, direct="0xbdf83000")
+    assert viable is False
+    assert reason is not None
+    assert "0xbdf83000 is direct" in reason
+
+
 def test_an_emulated_group_is_viable_and_an_empty_one_is_neither() -> None:
     assert viability({"a": "x"}, set(), emulated=True) == (True, None)
     assert viability({}, set(), emulated=False) == (None, "the group has no device")
