@@ -98,4 +98,5 @@ lock:
 	rm -rf $(VENV)/lock
 
 clean:
-	rm -rf $(VENV) .hypothesis .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dist snapshot_report.html
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

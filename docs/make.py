@@ -16,7 +16,8 @@ HERE = Path(__file__).parent
 _KEYS = """\
 # Keys
 
-This page is made from the program by `make docs`. The key `?` shows the same in the console.
+This page is made from the program by `make docs`. The key `?` shows the keys, and what they do, in
+the console; the ids are for [the configuration](config.md).
 
 The footer shows the keys that do something at the moment, under the name of what they do now. A key
 in parentheses is one that would do something here, but not now: press it, and the footer says why
@@ -129,6 +130,16 @@ a file the defaults hold. What is given on the command line goes before the file
 | `sdmtop config init` | writes that file; one that is there stays as it is |
 | `sdmtop config schema` | prints the JSON Schema, for editors that complete and check TOML |
 | `sdmtop locate` | shows where configuration, journal and saved screens lie; `locate config` only the path |
+
+Files that this program makes:
+
+| path | of root | holds |
+|---|---|---|
+| `$XDG_CONFIG_HOME/sdmtop/config.toml`, else below `~/.config` | the same | settings and keys |
+| `$XDG_STATE_HOME/sdmtop/journal`, else below `~/.local/state` | `/var/lib/sdmtop/journal` | [the journal](operations.md) |
+| `$XDG_STATE_HOME/sdmtop/screens/`, the same | `/var/lib/sdmtop/screens/` | screens saved with `S` |
+| `$XDG_RUNTIME_DIR/sdmtop/NAME`, else beside the journal | `/run/sdmtop/NAME` | a lock (flock) for each group or device that was worked on, `/` written as `-`. It says who is, or last was, at work there. It stays when the work is done, and is not locked then: it may be deleted while no sdmtop runs |
+| `$XDG_RUNTIME_DIR/sdmtop/sim-PID.sock`, else in `sdmtop-UID` among the temporary files | the same | where [a simulator](simulator.md) that runs is told what to do |
 
 A file that is wrong is refused before the screen is taken over, with its line: an unknown setting or
 command, a value that cannot be, a key that would do two things at once.

@@ -8,7 +8,7 @@ from typing import Any, NoReturn, Protocol, cast
 from sdmtop import __version__
 from sdmtop.console import DISARMED, FLAGS, console, load_settings, on_a_terminal
 from sdmtop.errors import FAILED, NothingToDoError, RefusedError, UsageError, complain, put_out
-from sdmtop.subcommands.options import add_host, add_interval
+from sdmtop.subcommands.options import add_host, add_interval, add_read_only
 
 COMMANDS = {
     "snapshot": "one reading of the host",
@@ -66,9 +66,7 @@ def parser(complete: Collection[str] = COMMANDS) -> argparse.ArgumentParser:
     )
     add_host(top)
     top.add_argument("--version", action="version", version=f"sdmtop {__version__}")
-    top.add_argument(
-        "--read-only", action="store_true", help="never change the host, whatever is asked"
-    )
+    add_read_only(top, default=False)
     top.add_argument("--ascii", action="store_true", help="draw the console with ASCII only")
     top.add_argument(
         "--no-mouse", action="store_true", help="leave the mouse to the terminal's own selection"

@@ -10,14 +10,17 @@ HOSTS = ("auto", "linux:", "sim:", "capture:", "replay:")
 
 def bash(commands: Sequence[Command]) -> str:
     """A script for bash; it needs no bash-completion."""
-    names = [command.name for command in commands if command.name]
+    names = [_bash_key(command) if " " in command.name else f"/{command.name}"
+             for command in commands if command.name]  # fmt: skip
     return f"""\
 # bash completion for sdmtop, made by 'sdmtop completion bash'
 _sdmtop() {{
     local current=${{COMP_WORDS[COMP_CWORD]}} previous=${{COMP_WORDS[COMP_CWORD-1]}}
     local command= word
     for word in "${{COMP_WORDS[@]:1:COMP_CWORD-1}}"; do
-        case $word in {"|".join(names)}) command=$word; break ;; esac
+        case $command/$word in
+            {"|".join(names)}) command=${{command:+$command/}}$word ;;
+        esac
     done
     # bash breaks words at these two
     if [[ $current == [:=] ]]; then previous=$current current=; fi
@@ -32,45 +35,53 @@ complete -o filenames -F _sdmtop sdmtop
 """
 
 
+def _bash_key(command: Command) -> str:
+    """How the script names a command: `simulate/list`."""
+    return command.name.replace(" ", "/")
+
+
 def _bash_values(commands: Iterable[Command]) -> Iterator[str]:
     """What stands behind an option."""
     for command in commands:
         for option in command.options:
             if option.kind == "none":
                 continue
-            found = _bash_value(option) or ":"
-            cases = " | ".join(f"{command.name},{name}" for name in option.names)
+            found = _bash_found([option])
+            cases = " | ".join(f"{_bash_key(command)},{name}" for name in option.names)
             more = " compopt -o nospace 2>/dev/null;" if option.kind == "host" else ""
             yield f"        {cases}) {found};{more} return ;;"
 
 
-def _bash_value(argument: Argument) -> str:
-    if argument.kind == "file":
-        return 'COMPREPLY=($(compgen -f -- "$current"))'
-    words = HOSTS if argument.kind == "host" else argument.words
-    return f'COMPREPLY=($(compgen -W "{" ".join(words)}" -- "$current"))' if words else ""
+def _bash_found(arguments: Sequence[Argument]) -> str:
+    """Words and files that one of these can be."""
+    words = [word for one in arguments for word in (HOSTS if one.kind == "host" else one.words)]
+    sources = ["-f"] if any(one.kind == "file" for one in arguments) else []
+    sources += [f'-W "{" ".join(words)}"'] if words else []
+    return f'COMPREPLY=($(compgen {" ".join(sources)} -- "$current"))' if sources else ":"
 
 
 def _bash_words(commands: Sequence[Command]) -> Iterator[str]:
     """What stands by itself."""
     for command in commands:
         options = " ".join(name for option in command.options for name in option.names)
-        yield (f'        {command.name},-*) COMPREPLY=($(compgen -W "{options}" -- "$current")) ;;')
-        if command.name:
-            found = next(filter(None, map(_bash_value, command.positionals)), ":")
-        else:
-            names = " ".join(one.name for one in commands if one.name)
+        key = _bash_key(command)
+        yield f'        {key},-*) COMPREPLY=($(compgen -W "{options}" -- "$current")) ;;'
+        if command.actions:
+            names = " ".join(command.actions)
             found = f'COMPREPLY=($(compgen -W "{names}" -- "$current"))'
-        yield f"        {command.name},*) {found} ;;"
+        else:
+            found = _bash_found(command.positionals)
+        yield f"        {key},*) {found} ;;"
 
 
 def zsh(commands: Sequence[Command]) -> str:
     """A script for zsh, to be sourced or put into a directory of $fpath as `_sdmtop`."""
     top, *others = commands
-    described = "\n".join(f"        '{one.name}:{_zsh_text(one.help)}'" for one in others)
-    cases = "\n".join(
-        f"        {one.name}) _arguments \\\n{_zsh_arguments(one.arguments)} ;;" for one in others
+    described = "\n".join(
+        f"        '{one.name}:{_zsh_text(one.help)}'" for one in others if one.name in top.actions
     )
+    functions = "".join(_zsh_actions(one, commands) for one in others if one.actions)
+    cases = "\n".join(_zsh_case(one, one.name) for one in others if one.name in top.actions)
     return f"""\
 #compdef sdmtop
 # zsh completion for sdmtop, made by 'sdmtop completion zsh'
@@ -85,7 +96,7 @@ _sdmtop_commands() {{
     )
     _describe command commands
 }}
-_sdmtop() {{
+{functions}_sdmtop() {{
     local line state
     _arguments -C \\
 {_zsh_arguments(top.arguments)} \\
@@ -100,11 +111,44 @@ if [[ $zsh_eval_context[-1] == loadautofunc ]]; then _sdmtop "$@"; else compdef 
 """
 
 
+def _zsh_case(command: Command, word: str) -> str:
+    if command.actions:
+        return f"        {word}) _sdmtop_{command.name} ;;"
+    return f"        {word}) _arguments \\\n{_zsh_arguments(command.arguments)} ;;"
+
+
+def _zsh_actions(command: Command, commands: Sequence[Command]) -> str:
+    """A function for a command that has actions."""
+    before = f"{command.name} "
+    cases = "\n".join(
+        _zsh_case(one, one.name.removeprefix(before))
+        for one in commands
+        if one.name.startswith(before)
+    )
+    return f"""\
+_sdmtop_{command.name}() {{
+    local line state
+    _arguments -C '1:action:({" ".join(command.actions)})' '*:: :->arguments'
+    if [[ $state == arguments ]]; then
+        case $line[1] in
+{cases}
+        esac
+    fi
+}}
+"""
+
+
 def _zsh_arguments(arguments: Sequence[Argument]) -> str:
-    return " \\\n".join(f"            {spec}" for one in arguments for spec in _zsh_specs(one))
+    positionals = [one for one in arguments if not one.names]
+    return " \\\n".join(
+        f"            {spec}"
+        for one in arguments
+        for spec in _zsh_specs(one, positionals.index(one) + 1 if one in positionals else 0)
+    )
 
 
-def _zsh_specs(argument: Argument) -> Iterator[str]:
+def _zsh_specs(argument: Argument, place: int) -> Iterator[str]:
+    """How _arguments takes it; `place` is of what stands by itself, from 1."""
     action = {
         "none": "",
         "file": "file:_files",
@@ -113,7 +157,7 @@ def _zsh_specs(argument: Argument) -> Iterator[str]:
         "text": f"{argument.metavar}: ",
     }[argument.kind]
     if not argument.names:
-        yield f"'*:{action}'"
+        yield f"'{'*' if argument.many else place}:{action}'"
     others = f"({' '.join(argument.names)})" if len(argument.names) > 1 else ""
     for name in argument.names:
         yield f"'{others}{name}[{_zsh_text(argument.help)}]{action and f':{action}'}'"
@@ -128,21 +172,26 @@ def _zsh_text(text: str) -> str:
 
 def fish(commands: Sequence[Command]) -> str:
     """A script for fish."""
-    others = commands[1:]
     lines = [
         "# fish completion for sdmtop, made by 'sdmtop completion fish'",
         "complete -c sdmtop -f",
     ]
-    names = " ".join(one.name for one in others)
-    before = f"not __fish_seen_subcommand_from {names}"
-    lines += [
-        f"complete -c sdmtop -n '{before}' -a {one.name} -d {_fish_text(one.help)}"
-        for one in others
-    ]
+    helps = {command.name: command.help for command in commands}
     for command in commands:
-        where = f"__fish_seen_subcommand_from {command.name}" if command.name else before
+        where = _fish_where(command)
+        for action in command.actions:
+            purpose = _fish_text(helps[f"{command.name} {action}".strip()])
+            lines.append(f"complete -c sdmtop -n '{where}' -a {action} -d {purpose}")
         lines += [_fish_line(where, one) for one in command.arguments]
     return "\n".join(lines) + "\n"
+
+
+def _fish_where(command: Command) -> str:
+    """The condition under which what a command takes can be typed."""
+    conditions = [f"__fish_seen_subcommand_from {word}" for word in command.name.split()]
+    if command.actions:
+        conditions.append(f"not __fish_seen_subcommand_from {' '.join(command.actions)}")
+    return "; and ".join(conditions)
 
 
 def _fish_line(where: str, argument: Argument) -> str:

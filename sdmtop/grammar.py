@@ -13,7 +13,7 @@ _FILES = ("FILE", "DIR", "A", "B")
 class Argument(NamedTuple):
     """An option with its names, or (without any) something that stands by itself.
 
-    What stands by itself is `needed`, or may be left out.
+    What stands by itself is `needed`, or may be left out; of some there may be `many`.
     """
 
     names: tuple[str, ...]
@@ -22,14 +22,20 @@ class Argument(NamedTuple):
     kind: Kind
     words: tuple[str, ...] = ()
     needed: bool = True
+    many: bool = False
 
 
 class Command(NamedTuple):
-    """A sub-command, or (without a name) the program itself."""
+    """A sub-command, or (without a name) the program itself.
+
+    One that has `actions` is followed by them, each as a command of its own: `simulate`, then
+    `simulate list`.
+    """
 
     name: str
     help: str
     arguments: tuple[Argument, ...]
+    actions: tuple[str, ...] = ()
 
     @property
     def options(self) -> tuple[Argument, ...]:
@@ -43,16 +49,20 @@ class Command(NamedTuple):
 
 
 def commands(parser: argparse.ArgumentParser) -> tuple[Command, ...]:
-    """The program itself, then each of its sub-commands."""
-    return tuple(_commands(parser))
+    """The program itself, then each of its sub-commands, each followed by its actions."""
+    return tuple(_commands(parser, "", parser.description or ""))
 
 
-def _commands(parser: argparse.ArgumentParser) -> Iterator[Command]:
-    yield Command("", parser.description or "", tuple(_arguments(parser)))
-    for action in parser._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            for name, one in action.choices.items():
-                yield Command(name, one.description or "", tuple(_arguments(one)))
+def _commands(parser: argparse.ArgumentParser, name: str, purpose: str) -> Iterator[Command]:
+    inner = {
+        one: (action.choices[one], help_ or "")
+        for action in parser._actions
+        if isinstance(action, argparse._SubParsersAction)
+        for one, help_ in ((choice.dest, choice.help) for choice in action._choices_actions)
+    }
+    yield Command(name, purpose, tuple(_arguments(parser)), tuple(inner))
+    for one, (below, help_) in inner.items():
+        yield from _commands(below, f"{name} {one}".strip(), help_)
 
 
 def _arguments(parser: argparse.ArgumentParser) -> Iterator[Argument]:
@@ -65,11 +75,12 @@ def _arguments(parser: argparse.ArgumentParser) -> Iterator[Argument]:
         if action.nargs == 0:
             kind, metavar = "none", ""
         elif words:
-            kind, metavar = "words", "|".join(words)
+            kind, metavar = "words", metavar if action.metavar else "|".join(words)
         elif metavar == "URL":
             kind = "host"
         elif metavar in _FILES:
             kind = "file"
         help_ = (action.help or "").replace("%%", "%")
         needed = action.nargs not in ("?", "*")
-        yield Argument(tuple(action.option_strings), metavar, help_, kind, words, needed)
+        many = action.nargs in ("+", "*")
+        yield Argument(tuple(action.option_strings), metavar, help_, kind, words, needed, many)

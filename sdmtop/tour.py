@@ -4,6 +4,9 @@ from typing import NamedTuple
 
 HOST = "sim:default"
 
+HERE = (HOST, "sim:")
+"""What names that host: who looks at it already need not go there."""
+
 
 class Step(NamedTuple):
     """What is told, and which line of the tree is selected meanwhile."""

@@ -25,6 +25,14 @@ def test_the_host_may_stand_before_or_after_the_command(line: list[str]) -> None
     assert parser().parse_args(line).host == "x"
 
 
+@pytest.mark.parametrize("line", [["--read-only", "reset", "x"], ["reset", "x", "--read-only"]])
+def test_that_nothing_may_be_changed_may_be_said_before_or_after_the_command(
+    line: list[str],
+) -> None:
+    assert parser().parse_args(line).read_only
+    assert not parser().parse_args(["reset", "x"]).read_only
+
+
 def format_command(name: str, grammar: argparse.ArgumentParser) -> str:
     """The help of one sub-command."""
     commands = next(
@@ -71,6 +79,7 @@ def test_a_difference_is_printed_and_none_is_nothing_to_do(
         (["record", "/no/x"], FAILED, "sdmtop: /no/x: No such file or directory (ENOENT)"),
         (["record", "x", "--for", "soon"], USAGE, "sdmtop: command line: argument --for: soon"),
         (["diff", BOX, "nothing"], USAGE, "sdmtop: nothing: no such kind of host"),
+        (["doctor", "--host", "replay:x"], USAGE, "sdmtop: replay:x: a recording is for the cons"),
         (["diff", BOX], USAGE, "sdmtop: command line: the following arguments are required: B"),
     ],
 )

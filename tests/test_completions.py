@@ -19,6 +19,13 @@ ASKED = [
     ("sdmtop record --max-a", ["--max-age"]),
     ("sdmtop replay box", ["box.recording"]),
     ("sdmtop record --interval ", []),
+    ("sdmtop simulate in", ["inject"]),
+    ("sdmtop simulate inject st", ["stall"]),
+    ("sdmtop simulate inject --am", ["--amount"]),
+    ("sdmtop simulate export --host s", ["sim:"]),
+    ("sdmtop config de", ["defaults"]),
+    ("sdmtop config check box", ["box.recording"]),
+    ("sdmtop diff box box", ["box.recording"]),
 ]
 """What was typed, and what it can become in a directory with one recording."""
 

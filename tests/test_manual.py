@@ -18,6 +18,30 @@ def test_it_has_every_command_every_option_and_every_key() -> None:
         assert command.help in text
 
 
+def test_what_can_be_repeated_has_dots_and_actions_stand_for_their_command() -> None:
+    text = page(commands(parser())).replace(r"\-", "-")
+    synopsis = text.partition(".SH SYNOPSIS\n")[2].partition(".SH")[0]
+    assert r"\fIUUID\fR ..." in synopsis
+    assert r"\fBsdmtop simulate inject\fR" in synopsis
+    assert r"\fBsdmtop simulate\fR" not in synopsis
+    assert ".SS simulate inject\n" in text
+    assert "--errno" in text
+
+
+def test_keys_that_mean_several_things_stand_below_where_they_do() -> None:
+    text = page(commands(parser())).partition(".SH KEYS\n")[2].partition(".SH")[0]
+    for part in text.split(".SS ")[1:]:
+        keys = [line for line in part.splitlines() if line.startswith(r"\fB")]
+        assert len(keys) == len(set(keys))
+    assert "Where columns are chosen" in text
+
+
+def test_every_option_says_what_it_is_for() -> None:
+    for command in commands(parser()):
+        for argument in command.arguments:
+            assert argument.help, (command.name, argument)
+
+
 def test_no_line_is_taken_for_a_request_that_is_none() -> None:
     known = (".TH", ".SH", ".SS", ".TP", ".br")
     for line in page(commands(parser())).splitlines():

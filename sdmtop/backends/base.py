@@ -271,6 +271,9 @@ def open_host(url: str) -> Host:
         from sdmtop.backends.simulator.host import open_simulator
 
         return open_simulator(rest)
+    if kind == "replay":
+        raise UsageError("a recording is for the console, replay, snapshot and diff only")
     raise UsageError(
-        "no such kind of host; use auto, linux:, linux:/other/root, sim:SCENARIO or capture:PATH"
+        "no such kind of host; use auto, linux:, linux:/other/root, sim:SCENARIO, "
+        "capture:PATH or replay:FILE"
     )

@@ -236,7 +236,9 @@ class TreeHost(Frozen):
         if self._latest[0] == path:
             return self._latest[1]
         first, *names = path.split("/")
-        if first or len(names) > DEEPEST:
+        if len(names) > DEEPEST:
+            raise ValueError(f"more than {DEEPEST} directories inside each other")
+        if first:
             raise ValueError(f"{path!r:.80} is not a path of a tree")
         place = self._root
         for name in names:

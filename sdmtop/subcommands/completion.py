@@ -9,7 +9,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """For which shell."""
     from sdmtop.completions import SHELLS
 
-    parser.add_argument("shell", choices=tuple(SHELLS))
+    parser.add_argument("shell", choices=tuple(SHELLS), help="which shell")
     parser.epilog = (
         "bash: source <(sdmtop completion bash). zsh: source <(sdmtop completion zsh) behind "
         "compinit. fish: sdmtop completion fish | source"

@@ -14,7 +14,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Which two."""
     parser.add_argument("old", metavar="A", help=_NAMES)
     parser.add_argument("new", metavar="B", help="the same")
-    parser.add_argument("--format", choices=("json", "text"), default="text")
+    parser.add_argument(
+        "--format",
+        choices=("json", "text"),
+        default="text",
+        help="text, or JSON for scripts (default text)",
+    )
     parser.epilog = "Exit status: 0 if they differ, 4 if they do not."
 
 

@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What may be asked."""
     add_host(parser)
-    parser.add_argument("--format", choices=("json", "text"), default="text")
+    parser.add_argument(
+        "--format",
+        choices=("json", "text"),
+        default="text",
+        help="text, or JSON for scripts (default text)",
+    )
 
 
 def run(options: argparse.Namespace) -> int:

@@ -15,7 +15,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """All plans, or one."""
     add_host(parser)
     parser.add_argument("number", metavar="PLAN", nargs="?", type=int, help="all of this one")
-    parser.add_argument("--format", choices=("text", "json"), default="text")
+    parser.add_argument(
+        "--format",
+        choices=("text", "json"),
+        default="text",
+        help="text, or JSON for scripts (default text)",
+    )
 
 
 def run(options: argparse.Namespace) -> int:

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 _HOST_HELP = (
     "auto (default: this machine), linux:, linux:/other/root, sim: or sim:SCENARIO (a simulated "
-    "host), capture:DIR_OR_TAR (made by 'sdmtop capture'), or replay:FILE?at=TIME (made by "
-    "'sdmtop record')"
+    "host), capture:DIR_OR_TAR (made by 'sdmtop capture'); of the console, snapshot and diff also "
+    "replay:FILE?at=TIME (made by 'sdmtop record')"
 )
 
 
@@ -14,6 +14,16 @@ def add_host(parser: argparse.ArgumentParser) -> None:
     """`--host`, which may stand before or after the command; `sdmtop.cli` knows its default."""
     # SUPPRESS: what is not given after the command does not undo what was given before it.
     parser.add_argument("--host", metavar="URL", default=argparse.SUPPRESS, help=_HOST_HELP)
+
+
+def add_read_only(parser: argparse.ArgumentParser, default: bool | str = argparse.SUPPRESS) -> None:
+    """`--read-only`, which may stand before or after a command that changes something."""
+    parser.add_argument(
+        "--read-only",
+        action="store_true",
+        default=default,
+        help="never change the host, whatever is asked",
+    )
 
 
 def add_interval(parser: argparse.ArgumentParser, default: str | None = argparse.SUPPRESS) -> None:

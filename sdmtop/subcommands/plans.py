@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from sdmtop.console import DISARMED, load_settings
 from sdmtop.errors import FAILED, REFUSED, RefusedError, UsageError, complain, put_out
-from sdmtop.subcommands.options import add_host
+from sdmtop.subcommands.options import add_host, add_read_only
 
 if TYPE_CHECKING:
     import argparse
@@ -30,8 +30,9 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def add_confirmation(parser: argparse.ArgumentParser) -> None:
-    """`--host`, `--dry-run`, `--yes`, `--confirm`."""
+    """`--host`, `--read-only`, `--dry-run`, `--yes`, `--confirm`."""
     add_host(parser)
+    add_read_only(parser)
     parser.add_argument(
         "--dry-run", action="store_true", help="show what would be done, and do nothing"
     )

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Which, and how confirmed."""
     add_confirmation(parser)
-    parser.add_argument("uuid", metavar="UUID", nargs="+")
+    parser.add_argument("uuid", metavar="UUID", nargs="+", help="which, by their UUIDs")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Which, and how confirmed."""
     add_confirmation(parser)
-    parser.add_argument("target", metavar="ADDRESS")
+    parser.add_argument("target", metavar="ADDRESS", help="a PCI address: 0000:02:00.0")
 
 
 def run(options: argparse.Namespace) -> int:

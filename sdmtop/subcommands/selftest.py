@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sdmtop.console import DISARMED
 from sdmtop.errors import FAILED, NOTHING_TO_DO, UsageError, complain, put_out
-from sdmtop.subcommands.options import add_host
+from sdmtop.subcommands.options import add_host, add_read_only
 from sdmtop.text import printable
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What may be asked."""
     add_host(parser)
+    add_read_only(parser)
     parser.add_argument(
         "target",
         metavar="TARGET",
@@ -46,7 +47,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dry-run", action="store_true", help="show what would be taken and tested; do nothing"
     )
-    parser.add_argument("--format", choices=("text", "json", "junit"), default="text")
+    parser.add_argument(
+        "--format",
+        choices=("text", "json", "junit"),
+        default="text",
+        help="text, JSON, or JUnit's XML (default text)",
+    )
 
 
 def run(options: argparse.Namespace) -> int:

@@ -34,7 +34,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     pause = actions.add_parser("pause", help="let time stand still in a simulator that runs")
     step = actions.add_parser("step", help="let some time pass at once")
     step.add_argument(
-        "seconds", nargs="?", type=number_between(0, _MOST_SECONDS), default=1.0, help="default 1"
+        "seconds",
+        nargs="?",
+        type=number_between(0, _MOST_SECONDS),
+        default=1.0,
+        help="how many (default 1)",
     )
     for action in (status, run, pause, step):
         _add_pid(action)
@@ -55,8 +59,12 @@ def _add_inject(actions: Any) -> None:
     )
     inject.add_argument("--operation", metavar="NAME", help="which fails or hangs: unbind, MAP_DMA")
     inject.add_argument("--errno", metavar="NAME", help="with which it fails: EIO")
-    inject.add_argument("--lasts", type=number_between(0, _MOST_SECONDS), metavar="S")
-    inject.add_argument("--times", type=number_between(1, 1 << 20), metavar="N")
+    inject.add_argument(
+        "--lasts", type=number_between(0, _MOST_SECONDS), metavar="S", help="for how long"
+    )
+    inject.add_argument(
+        "--times", type=number_between(1, 1 << 20), metavar="N", help="how often it fails"
+    )
     inject.add_argument(
         "--amount", type=number_between(0, 1e7), metavar="N", help="interrupts a second of a storm"
     )

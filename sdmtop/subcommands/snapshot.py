@@ -9,7 +9,12 @@ from sdmtop.subcommands.options import add_host
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What may be asked."""
     add_host(parser)
-    parser.add_argument("--format", choices=("json", "tree"), default="tree")
+    parser.add_argument(
+        "--format",
+        choices=("json", "tree"),
+        default="tree",
+        help="the tree as text, or all of it as JSON (default tree)",
+    )
 
 
 def run(options: argparse.Namespace) -> int:

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Which, how many, and how confirmed."""
     add_confirmation(parser)
-    parser.add_argument("target", metavar="ADDRESS")
-    parser.add_argument("count", metavar="COUNT", type=int)
+    parser.add_argument("target", metavar="ADDRESS", help="a PCI address: 0000:02:00.0")
+    parser.add_argument("count", metavar="COUNT", type=int, help="how many; 0 for none")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -32,7 +32,7 @@ from sdmtop.screens import save_screen
 from sdmtop.settings import Settings
 from sdmtop.terminal import SIGNALS, way_of_a_copy
 from sdmtop.text import printable
-from sdmtop.tour import HOST, STEPS
+from sdmtop.tour import HERE, HOST, STEPS
 from sdmtop.tui.bars import Bar, FooterBar, Scrubber, TourPanel
 from sdmtop.tui.bindings import bindings
 from sdmtop.tui.domains import Domains
@@ -848,10 +848,10 @@ class Console(App[None]):
         self._show_time()
 
     def action_tour(self) -> None:
-        """Begin the tour, on a simulated host; or end it, and go back to where it began."""
+        """Begin the tour, on its own host; or end it, and go back to where it began."""
         if self._tour is None:
             self._tour = 0
-            if self.sampler.host.backend != "simulator":
+            if self.sampler.host.url not in HERE:
                 host = open_host(HOST)
                 host.disarmed = self.sampler.host.disarmed
                 self._go_to(Sampler(host, interval=self.sampler.interval))

@@ -9,6 +9,7 @@ from textual.events import Key
 from textual.pilot import Pilot
 from textual.scrollbar import ScrollBar
 
+from sdmtop.backends.base import Host
 from sdmtop.backends.tree import TreeHost
 from sdmtop.collector import SLOW
 from sdmtop.model import Pasid
@@ -26,7 +27,7 @@ from tests.tui.still import StillSampler, console, screen_lines
 Play = Callable[[Pilot[None]], Awaitable[None]]
 
 
-def play(scene: Play, host: TreeHost | None = None, size: tuple[int, int] = (120, 40)) -> Console:
+def play(scene: Play, host: Host | None = None, size: tuple[int, int] = (120, 40)) -> Console:
     """Run a scene on a console of this host."""
 
     async def run() -> Console:

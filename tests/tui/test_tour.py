@@ -4,7 +4,7 @@ from textual.pilot import Pilot
 
 from sdmtop.backends.base import open_host
 from sdmtop.backends.tree import TreeHost
-from sdmtop.tour import STEPS
+from sdmtop.tour import HOST, STEPS
 from tests.hosts import NIC
 from tests.tui.test_console import app_of, go_to, play, text_of, tree_of
 
@@ -68,3 +68,36 @@ def test_it_can_be_left_at_any_time_and_leads_back_to_where_it_began() -> None:
         assert "there is no tour" in text_of(pilot, "footer")
 
     play(scene)
+
+
+async def at_home(pilot: Pilot[None], url: str) -> None:
+    """Wait until the host of this URL is on the screen."""
+    for _ in range(1000):
+        await pilot.pause(0.01)
+        if app_of(pilot).sampler.host.url == url and app_of(pilot).sample is not None:
+            return
+    raise AssertionError(app_of(pilot).sampler.host.url)
+
+
+def test_from_another_simulated_host_it_goes_to_its_own_and_back() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await pilot.press("w")
+        await at_home(pilot, HOST)
+        await pilot.press("n")
+        assert tree_of(pilot).cursor == STEPS[1].target
+        await pilot.press("w")
+        await at_home(pilot, "sim:broken")
+
+    play(scene, open_host("sim:broken"))
+
+
+def test_who_is_on_its_host_already_stays_there() -> None:
+    host = open_host("sim:")
+
+    async def scene(pilot: Pilot[None]) -> None:
+        await pilot.press("w")
+        await pilot.pause()
+        assert app_of(pilot).sampler.host is host
+        assert "Tour 1 of 6" in text_of(pilot, "tour")
+
+    play(scene, host)

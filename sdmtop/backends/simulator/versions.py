@@ -1,6 +1,7 @@
 """How kernels differ, as data: which behaviour goes with a scenario's `kernel`.
 
-Observed on 6.1, 6.12 and 7.0, or read in the 2018 series (4.19); docs/simulator.md has the list.
+Observed on 6.1, 6.12 and 7.0, or read in the 2018 series (4.19).
+docs/modelled-kernel.md has the list.
 """
 
 from __future__ import annotations
