@@ -38,7 +38,7 @@ from sdmtop.tui.bindings import bindings
 from sdmtop.tui.domains import Domains
 from sdmtop.tui.events import Events
 from sdmtop.tui.field import QueryField
-from sdmtop.tui.ground import Column, Ground, Row
+from sdmtop.tui.ground import Column, Ground, Palette, Row
 from sdmtop.tui.interrupts import Interrupts
 from sdmtop.tui.lines import LinesPane
 from sdmtop.tui.panes import Inspector, Pasids, SamplePane
@@ -655,7 +655,8 @@ class Console(App[None]):
 
     def action_command_palette(self) -> None:
         """Find a command by its name."""
-        super().action_command_palette()
+        if not isinstance(self.screen, Palette):
+            self.push_screen(Palette(id="--command-palette"))  # Textual's own name of it.
         self._show_footer()
 
     def pop_screen(self) -> AwaitComplete:

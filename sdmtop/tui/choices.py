@@ -10,6 +10,7 @@ from textual.screen import ModalScreen
 from sdmtop.columns import COLUMNS, NAME
 from sdmtop.text import cell
 from sdmtop.tui.bindings import bindings
+from sdmtop.tui.ground import Fitting
 from sdmtop.tui.lines import Content, LinesPane
 
 _TITLE = "Columns of the tree"
@@ -77,7 +78,7 @@ class Choices(LinesPane):
         self._changed(self._chosen)
 
 
-class ColumnsScreen(ModalScreen[None]):
+class ColumnsScreen(Fitting, ModalScreen[None]):
     """The choices, above the tree that follows them."""
 
     CSS = """

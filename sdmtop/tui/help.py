@@ -12,6 +12,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from sdmtop.text import printable
+from sdmtop.tui.ground import Fitting
 
 _MARKS = (
     ("REAL / SIM", "a running kernel; a simulated host"),
@@ -31,7 +32,7 @@ _KEYS = 24
 """Cells of the keys of one command, at most."""
 
 
-class HelpScreen(ModalScreen[None]):
+class HelpScreen(Fitting, ModalScreen[None]):
     """Keys and words."""
 
     CSS = """

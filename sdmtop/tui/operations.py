@@ -20,6 +20,7 @@ from sdmtop.operations.session import Failed, Late, Means, Session, Update
 from sdmtop.operations.words import demand, entry_lines, plan_lines, result_lines, state_of
 from sdmtop.text import printable
 from sdmtop.tui.bars import Bar
+from sdmtop.tui.ground import Fitting
 from sdmtop.tui.lines import LinesPane
 from sdmtop.tui.told import Lines
 
@@ -36,7 +37,7 @@ class Choice(Button):
         return f"▸ {label} ◂" if self.has_focus else f"({label})" if self.disabled else label
 
 
-class PlanScreen(ModalScreen[bool]):
+class PlanScreen(Fitting, ModalScreen[bool]):
     """One operation: shown, confirmed, carried out. Its result is whether anything was done."""
 
     CSS = """
@@ -228,7 +229,7 @@ class PlanScreen(ModalScreen[bool]):
             self._begin_to_plan()
 
 
-class JournalScreen(ModalScreen[int | None]):
+class JournalScreen(Fitting, ModalScreen[int | None]):
     """The plans of the journal; its result is the number of one to undo."""
 
     CSS = """
@@ -287,7 +288,7 @@ class JournalScreen(ModalScreen[int | None]):
         self.dismiss(None)
 
 
-class TypeScreen(ModalScreen[str | None]):
+class TypeScreen(Fitting, ModalScreen[str | None]):
     """Which type of mediated device to make; its result is `PARENT/TYPE`."""
 
     CSS = """

@@ -17,6 +17,7 @@ from sdmtop.selftests.runner import Job, Step
 from sdmtop.selftests.session import Ended, Ready, Session, Update
 from sdmtop.text import cell, printable
 from sdmtop.tui.bars import Bar
+from sdmtop.tui.ground import Fitting
 from sdmtop.tui.lines import Content, LinesPane
 from sdmtop.tui.told import Lines
 
@@ -87,7 +88,7 @@ class Matrix(LinesPane):
         return _WAITING if place in self.jobs else ("", "plain")
 
 
-class SelftestScreen(Screen[str]):
+class SelftestScreen(Fitting, Screen[str]):
     """One target: asked, run, watched, cancelled. Its result is why there is nothing to run."""
 
     CSS = """

@@ -14,6 +14,7 @@ from sdmtop.backends.simulator.control import Request
 from sdmtop.backends.simulator.scenario import Fault, FaultKind
 from sdmtop.model import Snapshot
 from sdmtop.text import printable
+from sdmtop.tui.ground import Fitting
 
 _WHILE = 15.0
 """Seconds that a fault lasts which would otherwise last for ever."""
@@ -94,7 +95,7 @@ def _hanging(operation: str, target: str) -> Choice:
     return Choice(title, Request("inject", fault))
 
 
-class SimulationScreen(ModalScreen[Request | None]):
+class SimulationScreen(Fitting, ModalScreen[Request | None]):
     """A menu; what is chosen is the screen's result."""
 
     CSS = """
