@@ -105,7 +105,9 @@ def execute(
 ) -> Result:
     """Carry out a plan, from the gate to the journal's last word about it.
 
-    `tell` is told of each step; `stop` is asked before each, and True has what was done undone.
+    `tell` is told of each step, once that is in the journal; what it raises changes nothing, for
+    an operator who has gone is no reason to end half-way. `stop` is asked before each step, and
+    True has what was done undone.
     Raises `RefusedError` before the first step where the gate is shut, `OSError` where the journal
     cannot be written.
     """
@@ -173,7 +175,7 @@ class _Run:
         self._plan = plan
         self._journal = store.journal
         self._kept = kept
-        self._tell = tell
+        self._listener = tell
         self._stop = stop
         self._number = 0
         self._expected: dict[tuple[str, str], Fact] = {
@@ -383,13 +385,21 @@ class _Run:
     # -- words --
 
     def _record(self, index: int, state: StepState, detail: str = "") -> str | None:
-        """Tell the journal and the operator; what went wrong with that, if anything did."""
-        self._tell(Progress(index, state, detail))
+        """Tell the journal, then the operator; what went wrong with that, if anything did."""
+        trouble = None
         try:
             self._journal.step(self._number, index, state, detail)
         except OSError as error:
-            return sentence("the journal cannot be written", error)
-        return None
+            trouble = sentence("the journal cannot be written", error)
+        self._tell(Progress(index, state, detail))
+        return trouble
+
+    def _tell(self, progress: Progress) -> None:
+        """Tell the operator, if that can still be: what is under way does not depend on it."""
+        try:
+            self._listener(progress)
+        except Exception:  # noqa: BLE001, S110 - whatever it is, a plan is not left half-way for it
+            pass
 
     def _end(self, ending: Ending, left: tuple[str, ...]) -> None:
         try:
