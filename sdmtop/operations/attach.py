@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sdmtop.backends.base import Host
-    from sdmtop.model import Device, Snapshot
+    from sdmtop.model import Device, Sdmdev, Snapshot
     from sdmtop.operations.plan import Plan
 
 DRIVERS = {"pci": "vfio-pci", "platform": "vfio-platform", "amba": "vfio-amba", "cdx": "vfio-cdx"}
@@ -73,11 +73,25 @@ def plan_attach(
                 if sibling.address not in named:
                     named.add(sibling.address)
                     _decide(draft, sibling, device.address, only=only)
+    for queue in targets.queues:
+        if queue.id not in draft.gone:
+            _refuse_without_parent(draft, queue)
     if not draft.steps:
         what = ", ".join(names)
         raise NothingToDoError(f"{what}: attached already")
     options = (f" --driver {driver}" if driver else "") + (" --only" if only else "")
     return draft.finish(f"sdmtop attach {' '.join(names)}{options}")
+
+
+def _refuse_without_parent(draft: Draft, queue: Sdmdev) -> None:
+    """A queue that is opened, while its parent loses the driver that serves it."""
+    parent = queue.parent
+    if parent in draft.gone or any(step.subject == parent for step in draft.steps):
+        draft.refuse(
+            queue.id,
+            f"another step of this plan takes {parent}, whose queue it is, from its driver: name "
+            "either it or the device",
+        )
 
 
 def _decide(draft: Draft, device: Device, target: str, *, only: bool) -> None:

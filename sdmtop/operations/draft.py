@@ -114,6 +114,7 @@ class Draft:
     ) -> Plan:
         """The plan, with what its steps would cost."""
         self._refuse_hidden()
+        self._refuse_lost()
         self._refuse_contradictions()
         verdicts = (*self._verdicts, *judge(self.host, self.snapshot, self.steps))
         by_hand = tuple(filter(None, (shell(step.action) for step in self.steps)))
@@ -141,6 +142,16 @@ class Draft:
                     if printable(shown) != shown or "\\x" in shown:
                         why = "its name has characters that cannot be shown as they are"
                         self.refuse(step.subject, why)
+
+    def _refuse_lost(self) -> None:
+        """Nothing is worked on that the same plan removes: it would be lost, or wait for itself."""
+        for subject in dict.fromkeys(step.subject for step in self.steps):
+            if subject in self.gone:
+                self.refuse(
+                    subject,
+                    "another step of this plan removes it: name either it or the device that it "
+                    "belongs to",
+                )
 
     def _refuse_contradictions(self) -> None:
         """What a step expects is so now, or an earlier step makes it so."""

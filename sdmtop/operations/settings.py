@@ -195,8 +195,6 @@ def _say_functions(device: Device, count: int) -> str:
 
 def _remove_function(draft: Draft, function: Device) -> None:
     """A VF that goes, with its own users checked."""
-    if any(step.subject == function.address for step in draft.steps):
-        draft.refuse(function.address, "it would be removed with the VFs of its PF")
     draft.gone.add(function.address)
     draft.lock_device(function)
     draft.note(f"what was set up on the VF {function.address} is not set up again by an undo")

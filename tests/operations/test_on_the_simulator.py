@@ -20,6 +20,7 @@ from tests.operations.bench import (
     EDU,
     NIC,
     OPERATIONS,
+    PF,
     TWIN,
     UUID,
     VF,
@@ -330,6 +331,21 @@ def test_a_parent_whose_sdmdev_is_held_is_not_unbound() -> None:
     bench = Bench()
     bench.run(plan_attach(*bench.now, [UUID]))
     assert plan_attach(*bench.now, [ZIP]).refusals
+
+
+@pytest.mark.parametrize(
+    "targets", [(ZIP, UUID), (PF, VF), ("0000:76:00.0", "hisi_sec2-0")], ids=str
+)
+def test_what_goes_with_one_target_is_not_another_target(targets: tuple[str, str]) -> None:
+    bench = Bench()
+    before = bench.snapshot()
+    for names in (targets, targets[::-1]):
+        plan = plan_attach(*bench.now, names)
+        (refusal,) = plan.refusals
+        assert refusal.subject == targets[1]
+        with pytest.raises(RefusedError, match="name either it or the device"):
+            bench.run(plan)
+    assert bench.snapshot() == before
 
 
 def test_a_sibling_that_gets_another_driver_between_the_plan_and_its_start_stops_it() -> None:
