@@ -179,10 +179,7 @@ class Journal:
                 entries[line.number] = entry._replace(ended=line)
                 if line.ending == "done":
                     _undo(entries, entry.begun.plan.undoes, line.number)
-                    finished = entries.get(entry.begun.plan.finishes or 0)
-                    if finished is not None:
-                        number = finished.begun.number
-                        entries[number] = finished._replace(finished_by=line.number)
+                    _finish(entries, line.number)
         return tuple(entries.values())
 
     @contextmanager
@@ -243,8 +240,18 @@ def _undo(entries: dict[int, Entry], number: int | None, by: int) -> None:
     # A plan undoes an earlier one: a record that says otherwise, and might lead round, is not ours.
     while number in entries and number < later:
         entries[number] = entries[number]._replace(undone_by=undone_by)
+        _finish(entries, number)
         undone_by = number if undone_by is None else None
         later, number = number, entries[number].begun.plan.undoes
+
+
+def _finish(entries: dict[int, Entry], number: int) -> None:
+    """Mark the plan of which this one does the rest: undone, it leaves that half-done again."""
+    entry = entries[number]
+    finished = entry.begun.plan.finishes
+    if finished in entries and finished < number:
+        finished_by = number if entry.undone_by is None else None
+        entries[finished] = entries[finished]._replace(finished_by=finished_by)
 
 
 def boot_id(host: Host) -> str | None:

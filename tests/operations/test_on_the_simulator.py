@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
@@ -27,12 +27,14 @@ from tests.operations.bench import (
     WRONGS,
     ZIP,
     Bench,
+    Faulty,
     Killed,
     Wrong,
     faulty,
 )  # fmt: skip
 
 if TYPE_CHECKING:
+    from sdmtop.backends.base import Host
     from sdmtop.model import Snapshot
 
 
@@ -270,6 +272,74 @@ def test_what_was_killed_half_way_and_finished_is_undone_in_two_parts() -> None:
         undo = plan_undo(*bench.now, bench.store.journal.entries(), number=number)
         assert bench.run(undo).ending == "done"
     detach = plan_detach(*bench.now, [UUID], kept=bench.kept)
+    assert bench.run(detach).ending == "done"
+    assert bench.snapshot() == before
+
+
+@pytest.mark.usefixtures("mortal")
+@pytest.mark.parametrize("step", [1, 2, 3, 4, 5])
+def test_what_was_killed_half_way_and_finished_is_detached_in_one(step: int) -> None:
+    bench, before, _ = killed("attach a group", step, "killed before")
+    bench.run(plan_finish(*bench.now, bench.store.journal.entries()))
+    detach = plan_detach(*bench.now, [NIC], entries=bench.store.journal.entries())
+    assert bench.run(detach).ending == "done"
+    assert bench.snapshot() == before
+    assert half_done(bench.host, bench.store.journal.entries()) == []
+
+
+@pytest.mark.usefixtures("mortal")
+def test_the_first_part_of_what_was_finished_is_not_undone_below_the_second() -> None:
+    bench, _, _ = killed("attach a group", 3, "killed before")
+    bench.run(plan_finish(*bench.now, bench.store.journal.entries()))
+    with pytest.raises(RefusedError, match="'sdmtop undo 2'"):
+        plan_undo(*bench.now, bench.store.journal.entries(), number=1)
+    bench.run(plan_undo(*bench.now, bench.store.journal.entries()))
+    (told,) = half_done(bench.host, bench.store.journal.entries())
+    assert told.startswith("plan 1 ")
+
+
+@pytest.mark.usefixtures("mortal")
+@pytest.mark.parametrize("step", [1, 2, 3])
+@pytest.mark.parametrize("detaches", [False, True])
+def test_after_a_finished_undo_the_plan_before_it_is_next(step: int, *, detaches: bool) -> None:
+    bench, before = Bench(), Bench().snapshot()
+    bench.run(plan_attach(*bench.now, [EDU]))
+    bench.run(plan_attach(*bench.now, [NIC], only=True))
+    bench.host = cast("Host", Faulty(bench.host, step, "killed before"))
+    entries = bench.store.journal.entries()
+    with pytest.raises(Killed):
+        bench.run(
+            plan_detach(*bench.now, [NIC], entries=entries)
+            if detaches
+            else plan_undo(*bench.now, entries)
+        )
+    bench.run(plan_finish(*bench.now, bench.store.journal.entries()))
+    states = [state_of(bench.host, entry) for entry in bench.store.journal.entries()]
+    assert states == ["done", "undone by plan 4", "finished by plan 4", "done"]
+    assert half_done(bench.host, bench.store.journal.entries()) == []
+    if not detaches:  # What a detach did can be undone.
+        bench.run(plan_undo(*bench.now, bench.store.journal.entries()))
+        assert bench.snapshot() == before
+
+
+def test_what_was_attached_once_more_by_itself_is_detached_once() -> None:
+    bench = Bench()
+    before = bench.snapshot()
+    bench.run(plan_attach(*bench.now, [NIC]))
+    bench.run(plan_detach(*bench.now, [TWIN], entries=bench.store.journal.entries(), only=True))
+    bench.run(plan_attach(*bench.now, [TWIN]))
+    detach = plan_detach(*bench.now, [NIC], entries=bench.store.journal.entries())
+    assert not detach.refusals
+    assert bench.run(detach).ending == "done"
+    assert bench.snapshot() == before
+
+
+def test_what_was_unbound_for_another_and_then_attached_gets_its_driver_back() -> None:
+    bench = Bench()
+    before = bench.snapshot()
+    bench.run(plan_attach(*bench.now, [NIC], only=True))
+    bench.run(plan_attach(*bench.now, [TWIN]))
+    detach = plan_detach(*bench.now, [NIC], entries=bench.store.journal.entries())
     assert bench.run(detach).ending == "done"
     assert bench.snapshot() == before
 
