@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sdmtop.conclusions import states
-from sdmtop.errors import NothingToDoError, RefusedError
+from sdmtop.errors import NothingToDoError, RefusedError, UsageError
 from sdmtop.operations import equivalents
 from sdmtop.operations.draft import Draft
 from sdmtop.operations.facts import now
@@ -20,6 +20,7 @@ from sdmtop.operations.plan import Fact, Load, Write
 from sdmtop.operations.settings import sriov_steps
 from sdmtop.operations.targets import MDEVS, find_targets
 from sdmtop.readers.groups import is_vfio, uses_dma
+from sdmtop.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,9 +49,12 @@ def plan_attach(
     `driver` is bound instead of the bus's VFIO driver; queues have none. Devices of the group
     that stand in the way are attached as well, or with `only` just unbound.
 
-    Raises `NothingToDoError` where all is so already, `RefusedError` for what no plan can do,
-    `OSError` for a fact that is needed and cannot be read.
+    Raises `UsageError` for what no driver can be called, `NothingToDoError` where all is so
+    already, `RefusedError` for what no plan can do, `OSError` for a fact that is needed and cannot
+    be read.
     """
+    if driver is not None:
+        _check_name(driver)
     targets = find_targets(snapshot, names)
     draft = Draft(host, snapshot, "attach")
     for device in targets.devices:
@@ -81,6 +85,20 @@ def plan_attach(
         raise NothingToDoError(f"{what}: attached already")
     options = (f" --driver {driver}" if driver else "") + (" --only" if only else "")
     return draft.finish(f"sdmtop attach {' '.join(names)}{options}")
+
+
+def _check_name(driver: str) -> None:
+    """It becomes part of paths, and an argument of modprobe: it must not lead anywhere else."""
+    if (
+        driver in ("", ".", "..")
+        or "/" in driver
+        or driver.startswith("-")
+        or printable(driver) != driver
+    ):
+        raise UsageError(
+            f"'{driver}' is no name of a driver: name one such as vfio-pci, as it is called in "
+            "/sys/bus/pci/drivers"
+        )
 
 
 def _refuse_without_parent(draft: Draft, queue: Sdmdev) -> None:
