@@ -190,9 +190,7 @@ def override_step(draft: Draft, device: Device, override: Fact, value: str, titl
 def unbind_steps(draft: Draft, device: Device) -> None:
     """Take a device from its driver, after all that lives on it: VFs and mediated devices."""
     draft.lock_device(device)
-    if device.address in states(draft.snapshot):
-        draft.refuse(device.address, "an unbind of it is under way, or its driver cannot be told",
-                     f"{device.path}/driver")  # fmt: skip
+    draft.refuse_stuck(device)
     if device.driver is None:
         return
     if device.sriov is not None and device.sriov.vfs:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sdmtop.conclusions import states
 from sdmtop.operations.equivalents import shell
 from sdmtop.operations.facts import now, say, value_of
 from sdmtop.operations.plan import ANY, Fact, Plan, Step, Verdict, Write
@@ -80,6 +81,13 @@ class Draft:
     def refuse(self, subject: str, sentence: str, *evidence: str) -> None:
         """Why it cannot be carried out."""
         self.verdict("refused", subject, sentence, *evidence)
+
+    def refuse_stuck(self, device: Device) -> None:
+        """Whatever takes its lock would wait behind the unbind that has it."""
+        if device.address in states(self.snapshot):
+            self.refuse(device.address,
+                        "an unbind of it is under way, or its driver cannot be told",
+                        f"{device.path}/driver")  # fmt: skip
 
     def decide(self, subject: str, decision: str) -> None:
         """What becomes of a device of the group that was not named."""

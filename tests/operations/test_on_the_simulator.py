@@ -10,10 +10,11 @@ import pytest
 from sdmtop.errors import NothingToDoError, RefusedError
 from sdmtop.operations.attach import plan_attach
 from sdmtop.operations.execute import follow
+from sdmtop.operations.facts import now
 from sdmtop.operations.kept import Kept
 from sdmtop.operations.plan import Plan, Write
 from sdmtop.operations.recovery import half_done
-from sdmtop.operations.settings import plan_affinity, plan_domain_type
+from sdmtop.operations.settings import plan_affinity, plan_domain_type, plan_reset
 from sdmtop.operations.undo import plan_detach, plan_finish, plan_undo, steps_done
 from sdmtop.operations.words import state_of
 from tests.operations.bench import (
@@ -35,6 +36,7 @@ from tests.operations.bench import (
 
 if TYPE_CHECKING:
     from sdmtop.backends.base import Host
+    from sdmtop.backends.base import Write as Written
     from sdmtop.model import Snapshot
 
 
@@ -401,6 +403,36 @@ def test_a_parent_whose_sdmdev_is_held_is_not_unbound() -> None:
     bench = Bench()
     bench.run(plan_attach(*bench.now, [UUID]))
     assert plan_attach(*bench.now, [ZIP]).refusals
+
+
+@pytest.mark.parametrize(("revives", "ending"), [(True, "done"), (False, "rolled back")])
+def test_a_device_that_does_not_answer_must_do_so_after_its_reset(
+    *, revives: bool, ending: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench()
+    read_at, write = bench.host.read_at, bench.host.write
+    silent = True
+
+    def reads(path: str, offset: int, size: int) -> bytes:
+        return b"\xff" * size if silent else read_at(path, offset, size)
+
+    def writes(path: str, data: bytes) -> Written:
+        nonlocal silent
+        silent = not revives
+        return write(path, data)
+
+    monkeypatch.setattr(bench.host, "read_at", reads)
+    monkeypatch.setattr(bench.host, "write", writes)
+    plan = plan_reset(*bench.now, NIC)
+    assert plan.steps[0].after[0].value == "8086:10d3 class 020000"
+    assert any("does not answer now" in note for note in plan.notes)
+    assert bench.run(plan).ending == ending
+
+
+def test_the_class_tells_whether_a_vf_answers() -> None:
+    bench = Bench()
+    (path,) = [one.path for one in bench.now[1].devices if one.address == VF]
+    assert now(bench.host, "config", f"{path}/config").value == "ffff:ffff class 010802"
 
 
 @pytest.mark.parametrize(
