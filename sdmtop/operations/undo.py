@@ -66,7 +66,8 @@ def plan_undo(
     """The plan that undoes a plan of the journal: that of this number, or the last one.
 
     `kept` is what this process holds. Raises `NothingToDoError` where nothing is left to undo,
-    `RefusedError` for what another process holds.
+    `RefusedError` for what another process holds, and where a damaged journal leaves it open which
+    plan is the last.
     """
     entry = _choose(host, entries, number)
     begun = entry.begun
@@ -168,6 +169,12 @@ def _choose(host: Host, entries: Sequence[Entry], number: int | None) -> Entry:
         return entry
     for entry in reversed(entries):
         begun = entry.begun
+        if entry.doubtful and is_of_this_boot(host, entry):
+            # The last plan may be one that cannot be read.
+            raise RefusedError(
+                f"the journal is damaged behind plan {begun.number} ({begun.plan.command}): what "
+                "came after it is not known, so name the plan to undo ('sdmtop journal' lists them)"
+            )
         ended = entry.ended.ending if entry.ended is not None else None
         if entry.finished_by is not None:
             ended = "done"
@@ -185,7 +192,8 @@ def _choose(host: Host, entries: Sequence[Entry], number: int | None) -> Entry:
                     f"plan {begun.number} ({begun.plan.command}): it was cut short before it had "
                     "done anything; an earlier plan is undone by its number"
                 )
-    raise NothingToDoError("the journal has nothing to undo since this host was booted")
+    damaged = " that can be read: it is damaged" if entries and entries[-1].doubtful else ""
+    raise NothingToDoError(f"the journal has nothing to undo since this host was booted{damaged}")
 
 
 def _identify(draft: Draft, plan: Plan) -> None:

@@ -11,6 +11,7 @@ from sdmtop.errors import NothingToDoError, RefusedError
 from sdmtop.operations.attach import plan_attach
 from sdmtop.operations.execute import follow
 from sdmtop.operations.facts import now
+from sdmtop.operations.journal import Journal
 from sdmtop.operations.kept import Kept
 from sdmtop.operations.plan import Plan, Write
 from sdmtop.operations.recovery import half_done
@@ -35,6 +36,8 @@ from tests.operations.bench import (
 )  # fmt: skip
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sdmtop.backends.base import Host
     from sdmtop.backends.base import Write as Written
     from sdmtop.model import Snapshot
@@ -322,6 +325,24 @@ def test_after_a_finished_undo_the_plan_before_it_is_next(step: int, *, detaches
     if not detaches:  # What a detach did can be undone.
         bench.run(plan_undo(*bench.now, bench.store.journal.entries()))
         assert bench.snapshot() == before
+
+
+@pytest.mark.parametrize("kind", [b'"type":"plan"', b'"type":"end"'])
+def test_behind_damage_the_plan_to_undo_has_to_be_named(kind: bytes, tmp_path: Path) -> None:
+    bench = Bench()
+    path = tmp_path / "journal"
+    bench.store.journal = Journal(str(path))
+    bench.run(plan_attach(*bench.now, [EDU]))
+    bench.run(plan_attach(*bench.now, [NIC]))
+    lines = path.read_bytes().splitlines(keepends=True)
+    last = max(index for index, line in enumerate(lines) if kind in line)
+    lines[last] = lines[last].replace(b"sdmtop", b"------").replace(b'"at"', b'"--"')
+    path.write_bytes(b"".join(lines))
+    entries = bench.store.journal.entries()
+    with pytest.raises(RefusedError, match="name the plan to undo"):
+        plan_undo(*bench.now, entries)
+    undo = plan_undo(*bench.now, entries, number=1)
+    assert bench.run(undo).ending == "done"
 
 
 def test_what_was_attached_once_more_by_itself_is_detached_once() -> None:
