@@ -82,7 +82,8 @@ class Result(NamedTuple):
     """How a plan has ended.
 
     `number` is the one in the journal. `trouble` says what went wrong, `left` what is not as it
-    was before, `mend` are the commands that would set it right.
+    was before, `mend` are the commands that would set it right. `remarks` say what was for the
+    kernel to choose, and what it has chosen.
     """
 
     number: int
@@ -91,6 +92,7 @@ class Result(NamedTuple):
     left: tuple[str, ...] = ()
     mend: tuple[str, ...] = ()
     pending: Pending | None = None
+    remarks: tuple[str, ...] = ()
 
 
 def execute(
@@ -188,6 +190,7 @@ class _Run:
         """Of interrupts by number and handlers: a driver that was away has forgotten them."""
         self._pending: Pending | None = None
         self._mend: list[str] = []
+        self._remarks: list[str] = []
 
     def run(self) -> Result:
         """See `execute`."""
@@ -204,7 +207,7 @@ class _Run:
                 return self._turn_back(index, trouble)
         self._journal.end(self._number, "done")
         self._remember()
-        return Result(self._number, "done")
+        return Result(self._number, "done", remarks=tuple(self._remarks))
 
     def _look_again(self) -> None:
         """What was shown still holds, and nothing has come up since that was not shown."""
@@ -252,11 +255,24 @@ class _Run:
         if trouble is None:
             for fact in step.after:
                 if fact.kind not in ("open", "status"):
-                    self._expected[fact.kind, fact.path] = self._as_it_is(fact)
+                    found = self._as_it_is(fact)
+                    self._expected[fact.kind, fact.path] = found
+                    self._remark(step.subject, fact, found)
             return self._record(index, "done")
         trouble += self._details(step.subject, begun)
         self._record(index, "stuck" if self._pending is not None else "failed", trouble)
         return f"{step.title}: {trouble}"
+
+    def _remark(self, subject: str, wanted: Fact, found: Fact) -> None:
+        """Say which driver the kernel has found, where it was to look for one."""
+        if wanted.value != ANY or found.value == ANY or not found.path.endswith("/driver"):
+            return
+        self._remarks.append(
+            f"{subject}: the kernel has found no driver for it, and it has none now: "
+            f"'sdmtop attach {subject} --driver NAME' would give it one"
+            if found.value is None
+            else f"{subject}: the kernel has bound it to {found.value}"
+        )
 
     def _details(self, subject: str, begun: float) -> str:
         """Where a step hangs, or why it has failed, as far as the kernel tells."""

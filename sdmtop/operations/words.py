@@ -87,6 +87,7 @@ def result_lines(plan: Plan, result: Result) -> Iterator[str]:
     yield f"{words[result.ending]}: plan {result.number}, {plan.command}"
     if result.trouble is not None:
         yield f"  {result.trouble}"
+    yield from (f"  {remark}" for remark in result.remarks)
     if result.left:
         yield "Not as it was:"
         yield from (f"  {difference}" for difference in result.left)

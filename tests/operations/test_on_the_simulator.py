@@ -17,7 +17,7 @@ from sdmtop.operations.plan import Plan, Write
 from sdmtop.operations.recovery import half_done
 from sdmtop.operations.settings import plan_affinity, plan_domain_type, plan_reset
 from sdmtop.operations.undo import plan_detach, plan_finish, plan_undo, steps_done
-from sdmtop.operations.words import state_of
+from sdmtop.operations.words import result_lines, state_of
 from tests.operations.bench import (
     EDU,
     NIC,
@@ -115,6 +115,22 @@ def test_a_detach_gives_back_all_that_was_attached(name: str) -> None:
     assert bench.run(detach).ending == "done"
     assert bench.snapshot() == before
     assert bench.kept.plans == {}
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        (EDU, "the kernel has found no driver for it, and it has none now"),
+        (TWIN, "the kernel has bound it to e1000e"),
+    ],
+)
+def test_a_detach_without_a_memory_says_which_driver_was_found(address: str, said: str) -> None:
+    bench = Bench()
+    bench.run(plan_attach(*bench.now, [address], only=True))
+    plan = plan_detach(*bench.now, [address], only=True)
+    result = bench.run(plan)
+    assert result.ending == "done"
+    assert f"  {address}: {said}" in "\n".join(result_lines(plan, result))
 
 
 def test_one_of_several_can_be_detached() -> None:
