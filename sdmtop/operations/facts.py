@@ -111,7 +111,7 @@ def as_set(text: str) -> str:
     numbers: set[int] = set()
     for part in text.strip().split(","):
         first, dash, last = part.partition("-")
-        low, high = int(first), int(last if dash else first)
+        low, high = _number(first), _number(last if dash else first)
         if not 0 <= low <= high < 1 << 20:
             raise ValueError(f"{text!r} is no list of CPUs")
         numbers.update(range(low, high + 1))
@@ -122,6 +122,13 @@ def as_set(text: str) -> str:
         else:
             runs.append([number, number])
     return ",".join(f"{low}-{high}" if low < high else str(low) for low, high in runs)
+
+
+def _number(text: str) -> int:
+    """A decimal number as the kernel takes it: `int` takes `1_0`, signs and other digits, too."""
+    if not (text.isascii() and text.isdecimal()):
+        raise ValueError(f"{text!r} is no number")
+    return int(text)
 
 
 def _link(host: Host, path: str) -> str:

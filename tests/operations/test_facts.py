@@ -86,7 +86,9 @@ def test_a_list_of_cpus_has_one_spelling(numbers: frozenset[int]) -> None:
     assert found == numbers
 
 
-@pytest.mark.parametrize("text", ["", "x", "3-1", "-1", "1,,2", "0-99999999"])
+@pytest.mark.parametrize(
+    "text", ["", "x", "3-1", "-1", "1,,2", "0-99999999", "1_0", "+1", "٣", "1- 2"]
+)
 def test_what_is_no_list_of_cpus(text: str) -> None:
     with pytest.raises(ValueError, match=r".*"):
         as_set(text)
