@@ -80,7 +80,9 @@ def result_lines(plan: Plan, result: Result) -> Iterator[str]:
     """How a plan has ended."""
     words: dict[Ending, str] = {
         "done": "done",
-        "rolled back": "failed; all of it was undone",
+        "rolled back": "failed; a reset cannot be undone"
+        if plan.operation == "reset"
+        else "failed; all of it was undone",
         "left": "failed, and not all of it could be undone",
         "stuck": "stuck",
     }

@@ -204,6 +204,32 @@ def test_an_affinity_that_a_driver_has_forgotten_is_named_with_what_would_set_it
     assert result.ending == "left"
 
 
+@pytest.mark.parametrize("make", ["attach a PF with VFs", "more VFs"])
+def test_what_a_vf_that_was_made_anew_has_forgotten_is_named_with_what_would_set_it(
+    make: str,
+) -> None:
+    bench = Bench()
+    (path,) = [one.path for one in bench.now[1].devices if one.address == VF]
+    for file, data in (
+        ("/sys/bus/pci/drivers/nvme/unbind", VF),
+        (f"{path}/driver_override", "guest-only"),
+    ):
+        assert bench.host.write(file, data.encode()).wait(1)
+    bench.host = cast("Host", Faulty(bench.host, 1, "errno"))
+    plan = OPERATIONS[make](bench)
+    result = bench.run(plan)
+    assert result.ending == "left"
+    assert result.left == (
+        f"{path}/driver_override: expected guest-only, found (null)",
+        f"{path}/driver: expected nothing, found nvme",
+    )
+    assert result.mend == (
+        f"echo guest-only > {path}/driver_override",
+        f"echo {VF} > /sys/bus/pci/drivers/nvme/unbind",
+    )
+    assert "its VFs were made anew" in "\n".join(result_lines(plan, result))
+
+
 @pytest.mark.parametrize("wrong", ["errno", "without effect"])
 @pytest.mark.parametrize(("name", "step"), each_step())
 def test_where_nothing_works_any_more_each_difference_is_named_with_what_would_mend_it(
