@@ -233,8 +233,9 @@ def _invert(
                     f"{step.subject}: process {entry.begun.pid} holds it until it ends"
                 )
         elif _is_in_force(draft.host, step, made):
-            draft.steps += inverted([step])
-            made.update(((fact.kind, fact.path), fact.value) for fact in step.before)
+            for back in inverted([step]):
+                draft.steps.append(back)
+                made.update(((fact.kind, fact.path), fact.value) for fact in back.after)
     if plan.operation == "reset":
         draft.note("a reset cannot be undone")
     return complete and bool(draft.steps)
