@@ -35,9 +35,12 @@ def sentence(what: str, error: Exception) -> str:
 
 
 def complain(what: str, error: Exception) -> int:
-    """Print the sentence to standard error; the exit status of that error."""
+    """Print the sentence to standard error, if somebody is there; the exit status of that error."""
     if sys.stderr is not None:
-        print(f"sdmtop: {sentence(what.removesuffix(':'), error)}", file=sys.stderr)  # noqa: T201
+        try:
+            print(f"sdmtop: {sentence(what.removesuffix(':'), error)}", file=sys.stderr)  # noqa: T201
+        except OSError:
+            pass  # Its terminal is gone, too: the status is all that is left to tell.
     for kind, status in _STATUSES.items():
         if isinstance(error, kind):
             return status

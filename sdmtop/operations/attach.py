@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sdmtop.conclusions import states
-from sdmtop.errors import NothingToDoError, RefusedError
+from sdmtop.errors import NothingToDoError, RefusedError, UsageError
 from sdmtop.operations import equivalents
 from sdmtop.operations.draft import Draft
 from sdmtop.operations.facts import now
@@ -20,12 +20,13 @@ from sdmtop.operations.plan import Fact, Load, Write
 from sdmtop.operations.settings import sriov_steps
 from sdmtop.operations.targets import MDEVS, find_targets
 from sdmtop.readers.groups import is_vfio, uses_dma
+from sdmtop.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sdmtop.backends.base import Host
-    from sdmtop.model import Device, Snapshot
+    from sdmtop.model import Device, Sdmdev, Snapshot
     from sdmtop.operations.plan import Plan
 
 DRIVERS = {"pci": "vfio-pci", "platform": "vfio-platform", "amba": "vfio-amba", "cdx": "vfio-cdx"}
@@ -48,9 +49,12 @@ def plan_attach(
     `driver` is bound instead of the bus's VFIO driver; queues have none. Devices of the group
     that stand in the way are attached as well, or with `only` just unbound.
 
-    Raises `NothingToDoError` where all is so already, `RefusedError` for what no plan can do,
-    `OSError` for a fact that is needed and cannot be read.
+    Raises `UsageError` for what no driver can be called, `NothingToDoError` where all is so
+    already, `RefusedError` for what no plan can do, `OSError` for a fact that is needed and cannot
+    be read.
     """
+    if driver is not None:
+        _check_name(driver)
     targets = find_targets(snapshot, names)
     draft = Draft(host, snapshot, "attach")
     for device in targets.devices:
@@ -73,11 +77,39 @@ def plan_attach(
                 if sibling.address not in named:
                     named.add(sibling.address)
                     _decide(draft, sibling, device.address, only=only)
+    for queue in targets.queues:
+        if queue.id not in draft.gone:
+            _refuse_without_parent(draft, queue)
     if not draft.steps:
         what = ", ".join(names)
         raise NothingToDoError(f"{what}: attached already")
     options = (f" --driver {driver}" if driver else "") + (" --only" if only else "")
     return draft.finish(f"sdmtop attach {' '.join(names)}{options}")
+
+
+def _check_name(driver: str) -> None:
+    """It becomes part of paths, and an argument of modprobe: it must not lead anywhere else."""
+    if (
+        driver in ("", ".", "..")
+        or "/" in driver
+        or driver.startswith("-")
+        or printable(driver) != driver
+    ):
+        raise UsageError(
+            f"'{driver}' is no name of a driver: name one such as vfio-pci, as it is called in "
+            "/sys/bus/pci/drivers"
+        )
+
+
+def _refuse_without_parent(draft: Draft, queue: Sdmdev) -> None:
+    """A queue that is opened, while its parent loses the driver that serves it."""
+    parent = queue.parent
+    if parent in draft.gone or any(step.subject == parent for step in draft.steps):
+        draft.refuse(
+            queue.id,
+            f"another step of this plan takes {parent}, whose queue it is, from its driver: name "
+            "either it or the device",
+        )
 
 
 def _decide(draft: Draft, device: Device, target: str, *, only: bool) -> None:
@@ -158,9 +190,7 @@ def override_step(draft: Draft, device: Device, override: Fact, value: str, titl
 def unbind_steps(draft: Draft, device: Device) -> None:
     """Take a device from its driver, after all that lives on it: VFs and mediated devices."""
     draft.lock_device(device)
-    if device.address in states(draft.snapshot):
-        draft.refuse(device.address, "an unbind of it is under way, or its driver cannot be told",
-                     f"{device.path}/driver")  # fmt: skip
+    draft.refuse_stuck(device)
     if device.driver is None:
         return
     if device.sriov is not None and device.sriov.vfs:

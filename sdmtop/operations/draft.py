@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sdmtop.conclusions import states
 from sdmtop.operations.equivalents import shell
 from sdmtop.operations.facts import now, say, value_of
 from sdmtop.operations.plan import ANY, Fact, Plan, Step, Verdict, Write
@@ -81,6 +82,13 @@ class Draft:
         """Why it cannot be carried out."""
         self.verdict("refused", subject, sentence, *evidence)
 
+    def refuse_stuck(self, device: Device) -> None:
+        """Whatever takes its lock would wait behind the unbind that has it."""
+        if device.address in states(self.snapshot):
+            self.refuse(device.address,
+                        "an unbind of it is under way, or its driver cannot be told",
+                        f"{device.path}/driver")  # fmt: skip
+
     def decide(self, subject: str, decision: str) -> None:
         """What becomes of a device of the group that was not named."""
         self._decisions[f"{subject}: {decision}"] = None
@@ -114,6 +122,7 @@ class Draft:
     ) -> Plan:
         """The plan, with what its steps would cost."""
         self._refuse_hidden()
+        self._refuse_lost()
         self._refuse_contradictions()
         verdicts = (*self._verdicts, *judge(self.host, self.snapshot, self.steps))
         by_hand = tuple(filter(None, (shell(step.action) for step in self.steps)))
@@ -141,6 +150,16 @@ class Draft:
                     if printable(shown) != shown or "\\x" in shown:
                         why = "its name has characters that cannot be shown as they are"
                         self.refuse(step.subject, why)
+
+    def _refuse_lost(self) -> None:
+        """Nothing is worked on that the same plan removes: it would be lost, or wait for itself."""
+        for subject in dict.fromkeys(step.subject for step in self.steps):
+            if subject in self.gone:
+                self.refuse(
+                    subject,
+                    "another step of this plan removes it: name either it or the device that it "
+                    "belongs to",
+                )
 
     def _refuse_contradictions(self) -> None:
         """What a step expects is so now, or an earlier step makes it so."""

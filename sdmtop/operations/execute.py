@@ -8,7 +8,7 @@ full. Every step is checked before and after; one that fails has those before it
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeGuard, TypeVar
 
 from sdmtop.errors import RefusedError, sentence
 from sdmtop.operations.equivalents import shell
@@ -19,7 +19,7 @@ from sdmtop.operations.facts import (
     now,
     say_difference,
 )
-from sdmtop.operations.plan import ANY, Action, Call, Close, Fact, Load, Open, Write
+from sdmtop.operations.plan import ANY, Action, Call, Close, Fact, FactKind, Load, Open, Write
 from sdmtop.operations.preconditions import judge
 from sdmtop.operations.trouble import what_the_kernel_says, where_it_hangs
 from sdmtop.patience import patiently
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from sdmtop.backends import base
     from sdmtop.backends.base import Host
     from sdmtop.model import Snapshot
+    from sdmtop.operations.facts import Difference
     from sdmtop.operations.journal import Ending, StepState
     from sdmtop.operations.kept import Kept
     from sdmtop.operations.plan import Plan, Step
@@ -82,7 +83,8 @@ class Result(NamedTuple):
     """How a plan has ended.
 
     `number` is the one in the journal. `trouble` says what went wrong, `left` what is not as it
-    was before, `mend` are the commands that would set it right.
+    was before, `mend` are the commands that would set it right. `remarks` say what was for the
+    kernel to choose, and what it has chosen.
     """
 
     number: int
@@ -91,6 +93,7 @@ class Result(NamedTuple):
     left: tuple[str, ...] = ()
     mend: tuple[str, ...] = ()
     pending: Pending | None = None
+    remarks: tuple[str, ...] = ()
 
 
 def execute(
@@ -105,7 +108,9 @@ def execute(
 ) -> Result:
     """Carry out a plan, from the gate to the journal's last word about it.
 
-    `tell` is told of each step; `stop` is asked before each, and True has what was done undone.
+    `tell` is told of each step, once that is in the journal; what it raises changes nothing, for
+    an operator who has gone is no reason to end half-way. `stop` is asked before each step, and
+    True has what was done undone.
     Raises `RefusedError` before the first step where the gate is shut, `OSError` where the journal
     cannot be written.
     """
@@ -173,7 +178,7 @@ class _Run:
         self._plan = plan
         self._journal = store.journal
         self._kept = kept
-        self._tell = tell
+        self._listener = tell
         self._stop = stop
         self._number = 0
         self._expected: dict[tuple[str, str], Fact] = {
@@ -184,8 +189,11 @@ class _Run:
         """What they were before the first step."""
         self._affinities: dict[tuple[str, tuple[str, ...]], str] = {}
         """Of interrupts by number and handlers: a driver that was away has forgotten them."""
+        self._functions: list[Fact] = []
+        """Of VFs that a step removes: made anew, they have the driver that the kernel finds."""
         self._pending: Pending | None = None
         self._mend: list[str] = []
+        self._remarks: list[str] = []
 
     def run(self) -> Result:
         """See `execute`."""
@@ -202,7 +210,7 @@ class _Run:
                 return self._turn_back(index, trouble)
         self._journal.end(self._number, "done")
         self._remember()
-        return Result(self._number, "done")
+        return Result(self._number, "done", remarks=tuple(self._remarks))
 
     def _look_again(self) -> None:
         """What was shown still holds, and nothing has come up since that was not shown."""
@@ -213,12 +221,24 @@ class _Run:
         shown = {(one.kind, one.subject, one.evidence) for one in self._plan.verdicts}
         snapshot = self._snapshot()
         self._affinities = _affinities(snapshot)
+        self._functions = [*self._facts_of_functions(snapshot)]
         for verdict in self._read(judge, snapshot, self._plan.steps):
             told = (verdict.kind, verdict.subject, verdict.evidence)
             if verdict.kind != "safe" and told not in shown:
                 raise RefusedError(
                     f"{verdict.subject}: {verdict.sentence} (since the plan was made: make it anew)"
                 )
+
+    def _facts_of_functions(self, snapshot: Snapshot) -> Iterator[Fact]:
+        """What can be told again of the VFs that the plan takes away for a while."""
+        physical = {step.subject for step in self._plan.steps if _makes_functions(step.action)}
+        for device in snapshot.devices:
+            if device.physfn in physical:
+                for kind, name in _OF_A_FUNCTION:
+                    try:
+                        yield self._read(now, kind, f"{device.path}/{name}")
+                    except OSError:
+                        continue  # Of what cannot be read nothing is expected.
 
     def _snapshot(self) -> Snapshot:
         return self._read(read_snapshot)
@@ -250,11 +270,24 @@ class _Run:
         if trouble is None:
             for fact in step.after:
                 if fact.kind not in ("open", "status"):
-                    self._expected[fact.kind, fact.path] = self._as_it_is(fact)
+                    found = self._as_it_is(fact)
+                    self._expected[fact.kind, fact.path] = found
+                    self._remark(step.subject, fact, found)
             return self._record(index, "done")
         trouble += self._details(step.subject, begun)
         self._record(index, "stuck" if self._pending is not None else "failed", trouble)
         return f"{step.title}: {trouble}"
+
+    def _remark(self, subject: str, wanted: Fact, found: Fact) -> None:
+        """Say which driver the kernel has found, where it was to look for one."""
+        if wanted.value != ANY or found.value == ANY or not found.path.endswith("/driver"):
+            return
+        self._remarks.append(
+            f"{subject}: the kernel has found no driver for it, and it has none now: "
+            f"'sdmtop attach {subject} --driver NAME' would give it one"
+            if found.value is None
+            else f"{subject}: the kernel has bound it to {found.value}"
+        )
 
     def _details(self, subject: str, begun: float) -> str:
         """Where a step hangs, or why it has failed, as far as the kernel tells."""
@@ -345,7 +378,10 @@ class _Run:
             self._mend.append(f"sdmtop undo {self._number}    # when it has returned")
         self._end(ending, left)
         self._remember()
-        return Result(self._number, ending, trouble, left, tuple(self._mend), self._pending)
+        return Result(
+            self._number, ending, trouble, left, tuple(self._mend), self._pending,
+            tuple(self._remarks),
+        )  # fmt: skip
 
     def _undo(self, index: int, step: Step, blocked: dict[str, str]) -> None:
         """Undo one step, unless what it began with is so; `blocked` says which cannot be."""
@@ -359,6 +395,11 @@ class _Run:
                 self._record(index, "left", trouble)
                 self._mend += filter(None, [shell(step.inverse)])
                 return
+            if _makes_functions(step.inverse) and step.inverse.data != "0":
+                self._remarks.append(
+                    f"{step.subject}: its VFs were made anew, and what had been set up on them "
+                    "(addresses, VLANs, queues) is not set up again"
+                )
         self._record(index, "undone")
 
     def _left(self) -> Iterator[str]:
@@ -371,7 +412,10 @@ class _Run:
             yield sentence("what is left cannot be told", error)
 
     def _forgotten(self) -> Iterator[str]:
-        """Affinities that are not as they were, which no step has changed."""
+        """What is not as it was of VFs that were made anew, and affinities: no step changed it."""
+        for changed in self._read(differences, self._read(_of_those_there, self._functions)):
+            self._mend += filter(None, [_mending(changed)])
+            yield say_difference(changed)
         now_ = _affinities(self._snapshot())
         for (irq, actions), affinity in self._affinities.items():
             found = now_.get((irq, actions), affinity)
@@ -383,13 +427,21 @@ class _Run:
     # -- words --
 
     def _record(self, index: int, state: StepState, detail: str = "") -> str | None:
-        """Tell the journal and the operator; what went wrong with that, if anything did."""
-        self._tell(Progress(index, state, detail))
+        """Tell the journal, then the operator; what went wrong with that, if anything did."""
+        trouble = None
         try:
             self._journal.step(self._number, index, state, detail)
         except OSError as error:
-            return sentence("the journal cannot be written", error)
-        return None
+            trouble = sentence("the journal cannot be written", error)
+        self._tell(Progress(index, state, detail))
+        return trouble
+
+    def _tell(self, progress: Progress) -> None:
+        """Tell the operator, if that can still be: what is under way does not depend on it."""
+        try:
+            self._listener(progress)
+        except Exception:  # noqa: BLE001, S110 - whatever it is, a plan is not left half-way for it
+            pass
 
     def _end(self, ending: Ending, left: tuple[str, ...]) -> None:
         try:
@@ -404,6 +456,34 @@ class _Run:
                 self._kept.plans.setdefault(target, self._plan)
             else:
                 self._kept.plans.pop(target, None)
+
+
+_OF_A_FUNCTION: tuple[tuple[FactKind, str], ...] = (
+    ("text", "driver_override"),  # First: with it, the kernel finds the driver that there was.
+    ("link", "driver"),
+)
+
+
+def _makes_functions(action: Action) -> TypeGuard[Write]:
+    """Whether it makes VFs, or makes them go."""
+    return isinstance(action, Write) and action.path.endswith("/sriov_numvfs")
+
+
+def _of_those_there(host: Host, facts: Iterable[Fact]) -> list[Fact]:
+    """Those of devices that are there: that one is not, the number of VFs tells."""
+    return [fact for fact in facts if now(host, "exists", fact.path.rpartition("/")[0]).value]
+
+
+def _mending(changed: Difference) -> str | None:
+    """The command that gives a VF the override, or the driver, that it had."""
+    path, value = changed.fact.path, changed.fact.value
+    device, _, name = path.rpartition("/")
+    address = device.rpartition("/")[2]
+    if name == "driver_override":
+        return shell(Write(path, "\n" if value in (None, "(null)") else value))
+    if value is None:
+        return shell(Write(f"/sys/bus/pci/drivers/{changed.found}/unbind", address))
+    return shell(Write(f"/sys/bus/pci/drivers/{value}/bind", address))
 
 
 def _affinities(snapshot: Snapshot) -> dict[tuple[str, tuple[str, ...]], str]:

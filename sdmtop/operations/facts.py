@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from sdmtop.backends.base import Host
     from sdmtop.operations.kept import Kept
 
-_HEAD = 4
-"""Bytes of configuration space that tell vendor and device."""
+_HEAD = 12
+"""Bytes of configuration space that tell vendor, device and class."""
 
 
 class Difference(NamedTuple):
@@ -89,7 +89,7 @@ def say(fact: Fact) -> str:
         return f"{fact.path} is not there"
     if fact.kind == "exists":
         return f"{fact.path} is there"
-    verb = {"link": "leads to", "names": "holds", "config": "begins with"}.get(fact.kind, "is")
+    verb = {"link": "leads to", "names": "holds", "config": "tells"}.get(fact.kind, "is")
     return f"{fact.path} {verb} {_say_value(fact.value)}"
 
 
@@ -111,7 +111,7 @@ def as_set(text: str) -> str:
     numbers: set[int] = set()
     for part in text.strip().split(","):
         first, dash, last = part.partition("-")
-        low, high = int(first), int(last if dash else first)
+        low, high = _number(first), _number(last if dash else first)
         if not 0 <= low <= high < 1 << 20:
             raise ValueError(f"{text!r} is no list of CPUs")
         numbers.update(range(low, high + 1))
@@ -122,6 +122,13 @@ def as_set(text: str) -> str:
         else:
             runs.append([number, number])
     return ",".join(f"{low}-{high}" if low < high else str(low) for low, high in runs)
+
+
+def _number(text: str) -> int:
+    """A decimal number as the kernel takes it: `int` takes `1_0`, signs and other digits, too."""
+    if not (text.isascii() and text.isdecimal()):
+        raise ValueError(f"{text!r} is no number")
+    return int(text)
 
 
 def _link(host: Host, path: str) -> str:
@@ -168,7 +175,24 @@ def _exists(host: Host, path: str) -> str:
 
 
 def _config(host: Host, path: str) -> str:
-    return host.read_at(path, 0, _HEAD).hex(" ")
+    head = host.read_at(path, 0, _HEAD)
+    vendor, device, class_ = (
+        head[first:last][::-1].hex() for first, last in ((0, 2), (2, 4), (9, 12))
+    )
+    return say_ids(vendor, device, class_)
+
+
+def say_ids(vendor: str, device: str, class_: str) -> str:
+    """What configuration space tells, of hexadecimal digits.
+
+    The class tells a virtual function that answers, whose ids read ffff (SR-IOV 3.4.1), from a
+    device that does not: of that all bits are ones.
+    """
+    return f"{vendor}:{device} class {class_}"
+
+
+SILENT = say_ids("ffff", "ffff", "ffffff")
+"""Of a device that does not answer."""
 
 
 _READ: dict[str, Callable[[Host, str], str]] = {

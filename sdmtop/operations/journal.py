@@ -95,6 +95,7 @@ class Entry(NamedTuple):
 
     `states` has the last state of each step that came to one, by index. `undone_by` is the number
     of the plan that has undone this one, `finished_by` of the one that has done the rest of it.
+    `doubtful`: lines between its own and the next plan are damaged, and may be of another plan.
     """
 
     begun: Begun
@@ -102,6 +103,7 @@ class Entry(NamedTuple):
     ended: Ended | None = None
     undone_by: int | None = None
     finished_by: int | None = None
+    doubtful: bool = False
 
     @property
     def is_running(self) -> bool:
@@ -166,23 +168,25 @@ class Journal:
         Damaged lines, as a power cut leaves them, are passed over and counted.
         """
         entries: dict[int, Entry] = {}
+        last = 0
         for line in self._lines():
             if isinstance(line, Judged):
                 continue
-            if isinstance(line, Begun):
-                entries[line.number] = Entry(line, {})
+            if line is None:
+                _doubt(entries, last)
+            elif isinstance(line, Begun):
+                last = line.number
+                entries[last] = Entry(line, {})
             elif (entry := entries.get(line.number)) is None:
                 self.damaged += 1  # Of a plan whose own line is damaged.
+                _doubt(entries, last)
             elif isinstance(line, Stepped):
                 entry.states[line.index] = line.state
             else:
                 entries[line.number] = entry._replace(ended=line)
                 if line.ending == "done":
                     _undo(entries, entry.begun.plan.undoes, line.number)
-                    finished = entries.get(entry.begun.plan.finishes or 0)
-                    if finished is not None:
-                        number = finished.begun.number
-                        entries[number] = finished._replace(finished_by=line.number)
+                    _finish(entries, line.number)
         return tuple(entries.values())
 
     @contextmanager
@@ -198,16 +202,17 @@ class Journal:
         finally:
             os.close(fd)
 
-    def _lines(self) -> list[_Line]:
+    def _lines(self) -> list[_Line | None]:
+        """All records; None for each that is damaged."""
         if self.path is not None and not os.path.exists(self.path):
             return []
         with self._open(os.O_RDONLY) as fd:
             return self._read(fd)
 
-    def _read(self, fd: int) -> list[_Line]:
+    def _read(self, fd: int) -> list[_Line | None]:
         lines = [_line(text) for text in _texts(fd)]
         self.damaged = lines.count(None)
-        return [line for line in lines if line is not None]
+        return lines
 
 
 def _texts(fd: int) -> list[bytes]:
@@ -243,8 +248,24 @@ def _undo(entries: dict[int, Entry], number: int | None, by: int) -> None:
     # A plan undoes an earlier one: a record that says otherwise, and might lead round, is not ours.
     while number in entries and number < later:
         entries[number] = entries[number]._replace(undone_by=undone_by)
+        _finish(entries, number)
         undone_by = number if undone_by is None else None
         later, number = number, entries[number].begun.plan.undoes
+
+
+def _doubt(entries: dict[int, Entry], number: int) -> None:
+    """Mark the plan behind whose lines there are some of which nothing is known."""
+    if number in entries:
+        entries[number] = entries[number]._replace(doubtful=True)
+
+
+def _finish(entries: dict[int, Entry], number: int) -> None:
+    """Mark the plan of which this one does the rest: undone, it leaves that half-done again."""
+    entry = entries[number]
+    finished = entry.begun.plan.finishes
+    if finished in entries and finished < number:
+        finished_by = number if entry.undone_by is None else None
+        entries[finished] = entries[finished]._replace(finished_by=finished_by)
 
 
 def boot_id(host: Host) -> str | None:

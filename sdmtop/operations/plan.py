@@ -45,8 +45,9 @@ class Fact(Record, frozen=True):
     link's target, `text` the one line of a file, `cpus` the same as a set of numbers (`0-3,8`),
     `names` the names in a directory (sorted, with blanks between), `count` how many names in
     the directory of `path` begin with its last part, `exists` is "yes" for what is there,
-    `config` the first four bytes of PCI configuration space. Of a kept node, whose name is then
-    the path: `open` is "yes" while it is, `status` is what VFIO says of a group.
+    `config` the ids and the class in PCI configuration space (`8086:10d3 class 020000`). Of a
+    kept node, whose name is then the path: `open` is "yes" while it is, `status` is what VFIO
+    says of a group.
     """
 
     kind: FactKind

@@ -77,7 +77,7 @@ def settle(host: Host, journal: Journal) -> None:
     """
     for entry in journal.entries():
         begun = entry.begun
-        if begun.host != host.url or not _is_open(entry):
+        if begun.host != host.url or not _is_open(entry) or entry.finished_by is not None:
             continue
         if not is_of_this_boot(host, entry):
             journal.end(begun.number, "reboot")

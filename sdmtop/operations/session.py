@@ -57,6 +57,8 @@ class Session:
         self.host.disarmed = host.disarmed
         self.kept = Kept(self.host)
         self._stopped = False
+        self._idle = threading.Event()
+        self._idle.set()
 
     @cached_property
     def store(self) -> Store:
@@ -98,17 +100,21 @@ class Session:
         If a step hangs, `Late` tells of its return, whenever that is.
         """
         self._stopped = False
+        self._idle.clear()
 
         def work() -> None:
-            result = execute(
-                self.host,
-                plan,
-                store=self.store,
-                kept=self.kept,
-                consent=consent,
-                tell=tell,
-                stop=lambda: self._stopped,
-            )
+            try:
+                result = execute(
+                    self.host,
+                    plan,
+                    store=self.store,
+                    kept=self.kept,
+                    consent=consent,
+                    tell=tell,
+                    stop=lambda: self._stopped,
+                )
+            finally:
+                self._idle.set()
             tell(result)
             late = follow(self.host, result, self.store, plan)
             if late is not None:
@@ -119,6 +125,15 @@ class Session:
     def stop(self) -> None:
         """Undo what was done, from the step on that is under way."""
         self._stopped = True
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a plan is being carried out."""
+        return not self._idle.is_set()
+
+    def wait(self) -> None:
+        """Wait for the plan that is being carried out, if one is."""
+        self._idle.wait()
 
     @staticmethod
     def _start(work: Callable[[], None], tell: Callable[[Update], None]) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sdmtop.errors import NothingToDoError, RefusedError, UsageError
 from sdmtop.operations.draft import Draft
-from sdmtop.operations.facts import as_set, now
+from sdmtop.operations.facts import SILENT, as_set, now, say_ids
 from sdmtop.operations.plan import ANY, Fact, Write
 from sdmtop.operations.targets import find_device, find_group
 from sdmtop.readers.groups import GROUPS
@@ -132,7 +132,11 @@ def plan_reset(host: Host, snapshot: Snapshot, name: str) -> Plan:
         raise RefusedError(f"{device.address}: it has no way to be reset")
     if method.value == "":
         draft.refuse(device.address, "all its ways to be reset are disabled", method.path)
+    draft.refuse_stuck(device)
     config = now(host, "config", f"{device.path}/config")
+    if config.value == SILENT:
+        draft.note(f"{device.address} does not answer now: it must after the reset")
+        config = Fact(config.kind, config.path, _ids(device))
     draft.step(
         device.address,
         f"reset {device.address}" + (f" by {method.value.split()[0]}" if method.value else ""),
@@ -142,6 +146,13 @@ def plan_reset(host: Host, snapshot: Snapshot, name: str) -> Plan:
     )
     draft.note("a reset cannot be undone")
     return draft.finish(f"sdmtop reset {name}")
+
+
+def _ids(device: Device) -> str:
+    """What its configuration space should tell, by what the kernel knows of it."""
+    ids = ("0xffff", "0xffff") if device.physfn else (device.vendor, device.device)
+    vendor, number, class_ = ((one or "").removeprefix("0x") for one in (*ids, device.class_))
+    return say_ids(vendor, number, class_)
 
 
 def plan_sriov(host: Host, snapshot: Snapshot, name: str, count: int) -> Plan:
@@ -172,6 +183,7 @@ def sriov_steps(draft: Draft, device: Device, had: int, count: int) -> None:
         for function in draft.snapshot.devices:
             if function.physfn == device.address:
                 _remove_function(draft, function)
+    draft.refuse_stuck(device)
     file, links = f"{device.path}/sriov_numvfs", f"{device.path}/virtfn"
     # Which groups VFs are in is for the kernel to say; it may be this one.
     members = Fact("names", f"{GROUPS}/{device.group}/devices", ANY)
@@ -195,8 +207,7 @@ def _say_functions(device: Device, count: int) -> str:
 
 def _remove_function(draft: Draft, function: Device) -> None:
     """A VF that goes, with its own users checked."""
-    if any(step.subject == function.address for step in draft.steps):
-        draft.refuse(function.address, "it would be removed with the VFs of its PF")
     draft.gone.add(function.address)
+    draft.refuse_stuck(function)
     draft.lock_device(function)
     draft.note(f"what was set up on the VF {function.address} is not set up again by an undo")

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from sdmtop.operations.plan import Plan
 
 
+_Made = dict[tuple[str, str], str | None]
+"""What steps make, by kind and path of the facts."""
+
 _LASTING = ("/modalias", "/iommu_group", "/mdev_type", "/api", "/actions")
 """Facts of identity that no step changes: where they differ, it is another device."""
 
@@ -63,10 +66,16 @@ def plan_undo(
     """The plan that undoes a plan of the journal: that of this number, or the last one.
 
     `kept` is what this process holds. Raises `NothingToDoError` where nothing is left to undo,
-    `RefusedError` for what another process holds.
+    `RefusedError` for what another process holds, and where a damaged journal leaves it open which
+    plan is the last.
     """
     entry = _choose(host, entries, number)
     begun = entry.begun
+    if entry.finished_by is not None:
+        raise RefusedError(
+            f"plan {begun.number}: plan {entry.finished_by} has done the rest of it, and is undone "
+            f"first: 'sdmtop undo {entry.finished_by}'"
+        )
     draft = Draft(host, snapshot, "undo")
     _identify(draft, begun.plan)
     if not _invert(draft, entry, kept):
@@ -104,7 +113,11 @@ def plan_finish(
         )
     if not draft.steps:
         raise NothingToDoError(f"plan {begun.number} ({begun.plan.command}): all of it is done")
-    return draft.finish(f"sdmtop undo --finish {begun.number}", finishes=begun.number)
+    return draft.finish(
+        f"sdmtop undo --finish {begun.number}",
+        undoes=begun.plan.undoes,  # Once it is done, so is the undo of which it is the rest.
+        finishes=begun.number,
+    )
 
 
 def is_of_this_boot(host: Host, entry: Entry) -> bool:
@@ -156,7 +169,15 @@ def _choose(host: Host, entries: Sequence[Entry], number: int | None) -> Entry:
         return entry
     for entry in reversed(entries):
         begun = entry.begun
+        if entry.doubtful and is_of_this_boot(host, entry):
+            # The last plan may be one that cannot be read.
+            raise RefusedError(
+                f"the journal is damaged behind plan {begun.number} ({begun.plan.command}): what "
+                "came after it is not known, so name the plan to undo ('sdmtop journal' lists them)"
+            )
         ended = entry.ended.ending if entry.ended is not None else None
+        if entry.finished_by is not None:
+            ended = "done"
         if (
             is_of_this_boot(host, entry)
             and entry.undone_by is None
@@ -171,7 +192,8 @@ def _choose(host: Host, entries: Sequence[Entry], number: int | None) -> Entry:
                     f"plan {begun.number} ({begun.plan.command}): it was cut short before it had "
                     "done anything; an earlier plan is undone by its number"
                 )
-    raise NothingToDoError("the journal has nothing to undo since this host was booted")
+    damaged = " that can be read: it is damaged" if entries and entries[-1].doubtful else ""
+    raise NothingToDoError(f"the journal has nothing to undo since this host was booted{damaged}")
 
 
 def _identify(draft: Draft, plan: Plan) -> None:
@@ -197,6 +219,9 @@ def _invert(
     """Add the inverses of all steps in force (of these subjects); whether all were inverted."""
     plan = entry.begun.plan
     complete = True
+    made: _Made = {
+        (fact.kind, fact.path): fact.value for step in draft.steps for fact in step.after
+    }
     for step in reversed(steps_done(draft.host, entry)):
         if subjects is not None and step.subject not in subjects:
             complete = False
@@ -207,11 +232,26 @@ def _invert(
                 raise RefusedError(
                     f"{step.subject}: process {entry.begun.pid} holds it until it ends"
                 )
-        elif not (step.before and all_hold(draft.host, step.before)):
-            draft.steps += inverted([step])
+        elif _is_in_force(draft.host, step, made):
+            for back in inverted([step]):
+                draft.steps.append(back)
+                made.update(((fact.kind, fact.path), fact.value) for fact in back.after)
     if plan.operation == "reset":
         draft.note("a reset cannot be undone")
     return complete and bool(draft.steps)
+
+
+def _is_in_force(host: Host, step: Step, made: _Made) -> bool:
+    """Whether a step that was done would still have to be undone, after steps that make this."""
+    if made.keys().isdisjoint((fact.kind, fact.path) for fact in (*step.before, *step.after)):
+        return not (step.before and all_hold(host, step.before))
+    # An earlier plan had done the same, and what has been done since is undone already.
+    return all(
+        made[fact.kind, fact.path] in (fact.value, ANY)
+        if (fact.kind, fact.path) in made and fact.value != ANY
+        else all_hold(host, [fact])
+        for fact in step.after
+    )
 
 
 # -- detach --
@@ -289,15 +329,20 @@ def _give_back_all(
     What a plan has done to others of the `group` for their sake is undone, too.
     """
     rest = list(devices)
+    given: set[str] = set()
+    begun: set[int] = set()
+    """Plans that were cut off, of which one that is undone did the rest."""
     for entry in reversed(entries):
         mine = [device for device in rest if _has_attached(draft.host, entry, device)]
-        if not mine:
+        if not mine and entry.begun.number not in begun:
             continue
+        given.update(device.address for device in mine)
+        begun.update(filter(None, [entry.begun.plan.finishes]))
         for device in mine:
             draft.identify_device(device)
             draft.lock_device(device)
             rest.remove(device)
-        if _invert(draft, entry, None, group | {device.address for device in mine}):
+        if _invert(draft, entry, None, group | given):
             yield entry.begun.number
     for device in rest:
         if device.driver is not None and is_vfio(device.driver):

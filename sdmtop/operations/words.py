@@ -80,13 +80,16 @@ def result_lines(plan: Plan, result: Result) -> Iterator[str]:
     """How a plan has ended."""
     words: dict[Ending, str] = {
         "done": "done",
-        "rolled back": "failed; all of it was undone",
+        "rolled back": "failed; a reset cannot be undone"
+        if plan.operation == "reset"
+        else "failed; all of it was undone",
         "left": "failed, and not all of it could be undone",
         "stuck": "stuck",
     }
     yield f"{words[result.ending]}: plan {result.number}, {plan.command}"
     if result.trouble is not None:
         yield f"  {result.trouble}"
+    yield from (f"  {remark}" for remark in result.remarks)
     if result.left:
         yield "Not as it was:"
         yield from (f"  {difference}" for difference in result.left)

@@ -1,5 +1,6 @@
 """What changes a host, in the conversation: the plan is told, confirmed in words, carried out."""
 
+import signal
 from collections.abc import Callable, Iterator
 
 from sdmtop.backends.base import Host
@@ -12,6 +13,7 @@ from sdmtop.operations.journal import Entry
 from sdmtop.operations.kept import Kept
 from sdmtop.operations.mdevs import plan_create, plan_remove
 from sdmtop.operations.plan import Plan
+from sdmtop.operations.stopping import stopping
 from sdmtop.operations.undo import plan_detach, plan_undo
 from sdmtop.operations.words import demand, journal_lines, plan_lines, result_lines
 from sdmtop.patience import patiently
@@ -121,8 +123,14 @@ def _carry_out(session: Session, make: Maker) -> Iterator[str]:
             told = f"step {progress.step + 1} of {len(plan.steps)}, {step.title}, {progress.phase}"
             session.say(printable(f"{told} {progress.text}".rstrip()))
 
-        result = execute(host, plan, store=doing.store, kept=doing.kept, consent=consent, tell=tell)
+        with stopping() as stopped:
+            result = execute(
+                host, plan, store=doing.store, kept=doing.kept, consent=consent, tell=tell,
+                stop=stopped.is_set,
+            )  # fmt: skip
         yield from map(printable, result_lines(plan, result))
+        if stopped.signal not in (None, signal.SIGINT):
+            signal.raise_signal(stopped.signal)
     except (RefusedError, NothingToDoError, ValueError, OSError) as error:
         raise UnansweredError(sentence("not done", error)) from error
 

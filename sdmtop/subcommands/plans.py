@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-import threading
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from sdmtop.console import DISARMED, load_settings
@@ -14,7 +11,7 @@ from sdmtop.subcommands.options import add_host, add_read_only
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
     from sdmtop.backends.base import Host
     from sdmtop.model import Snapshot
@@ -22,11 +19,10 @@ if TYPE_CHECKING:
     from sdmtop.operations.journal import Entry
     from sdmtop.operations.kept import Kept
     from sdmtop.operations.plan import Plan
+    from sdmtop.operations.stopping import Stopped
     from sdmtop.operations.store import Store
 
     Maker = Callable[[Host, Snapshot, tuple[Entry, ...]], Plan]
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def add_confirmation(parser: argparse.ArgumentParser) -> None:
@@ -75,6 +71,7 @@ def _execute(host: Host, plan: Plan, options: argparse.Namespace) -> int:
     from sdmtop.operations.execute import Consent, execute, gate
     from sdmtop.operations.kept import Kept
     from sdmtop.operations.recovery import settle
+    from sdmtop.operations.stopping import stopping
     from sdmtop.operations.store import open_store
     from sdmtop.operations.words import result_lines
 
@@ -90,7 +87,7 @@ def _execute(host: Host, plan: Plan, options: argparse.Namespace) -> int:
         told = f"{progress.step + 1}/{len(plan.steps)} {step.title}: {progress.phase}"
         _print([f"{told} {progress.text}".rstrip()])
 
-    with _signals() as stopped:
+    with stopping() as stopped:
         result = execute(
             host, plan, store=store, kept=kept, consent=consent, tell=tell, stop=stopped.is_set
         )
@@ -100,21 +97,7 @@ def _execute(host: Host, plan: Plan, options: argparse.Namespace) -> int:
     return _status(result)
 
 
-@contextmanager
-def _signals() -> Iterator[threading.Event]:
-    """Set when a signal asks to end: the step under way is not interrupted by it."""
-    stopped = threading.Event()
-    before = {
-        number: signal.signal(number, lambda _number, _frame: stopped.set()) for number in _SIGNALS
-    }
-    try:
-        yield stopped
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _hold(host: Host, store: Store, kept: Kept, stopped: threading.Event) -> int:
+def _hold(host: Host, store: Store, kept: Kept, stopped: Stopped) -> int:
     """Hold what was attached until a signal comes; then let it go."""
     from sdmtop.operations.release import let_go
     from sdmtop.operations.words import result_lines

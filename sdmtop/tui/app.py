@@ -181,6 +181,7 @@ class Console(App[None]):
         if not settings.animation:
             self.animation_level = "none"
         self._sessions: dict[Host, OperationSession] = {}
+        self._stops = False
         self._refusal = sampler.host.refusal()
         self._silence: Timer | None = None
         self._veil = ExitStack()
@@ -991,8 +992,30 @@ class Console(App[None]):
         help_ = f"not now: {printable(reason)}" if reason else command.help
         return SystemCommand(command.title, help_, lambda: self.run_action(f"do('{command.id}')"))
 
+    def _stop(self, busy: "list[OperationSession]", status: int) -> None:
+        """Have plans stop that are being carried out, and leave once they have."""
+        if self._stops:
+            return  # A terminal that goes says so, and sends a signal as well.
+        self._stops = True
+        self.say("stopping: what was done is taken back")
+
+        def wait() -> None:
+            for session in busy:
+                session.stop()
+                session.wait()
+            self.call_from_thread(self._leave, status)
+
+        threading.Thread(target=wait, name="sdmtop-leave", daemon=True).start()
+
     def _leave(self, status: int) -> None:
-        """End in good order; by force if that takes longer than a person would wait."""
+        """End in good order; by force if that takes longer than a person would wait.
+
+        But not in the middle of a plan: what was done of it is taken back first.
+        """
+        busy = [session for session in self._sessions.values() if session.is_busy]
+        if busy:
+            self._stop(busy, status)
+            return
         self.sampler.stop()
         self._home.stop()
         if self._force is not None:

@@ -203,6 +203,8 @@ def test_5_a_write_that_never_returns() -> None:
     assert host.kernel.processes.own.pid is not None  # Nobody was signalled: it still waits,
     assert result.pending is not None
     assert not result.pending.write.wait(0)
+    reset = plan_reset(host, read_snapshot(host), EDU)  # It would wait for the same lock.
+    assert any("an unbind of it is under way" in one.sentence for one in reset.refusals)
     qemu.end()
     assert result.pending.write.wait(5)  # and returns when the holder has let go.
 

@@ -392,3 +392,41 @@ def test_when_it_returns_late_the_journal_is_told(box: Box, store: Store) -> Non
     box.hanging[0].release()
     assert follow(box, result, store, what) == "change /a: returned late, done"
     assert states(store)[0] == "done"
+
+
+# -- an operator who has gone --
+
+
+def test_what_cannot_be_told_ends_no_plan(box: Box, store: Store) -> None:
+    def tell(_: Progress) -> None:
+        raise OSError(errno.EIO, "the terminal is gone")
+
+    assert run(box, store, plan(*TWO), tell=tell).ending == "done"
+    assert states(store) == {0: "done", 1: "done"}
+
+
+def test_a_terminal_that_goes_and_hangs_up_has_what_was_done_taken_back(
+    box: Box, store: Store
+) -> None:
+    gone = threading.Event()
+
+    def tell(progress: Progress) -> None:
+        if gone.is_set() or progress.phase == "done":
+            gone.set()
+            raise OSError(errno.EIO, "the terminal is gone")
+
+    result = run(box, store, plan(*TWO), tell=tell, stop=gone.is_set)
+    assert result.ending == "rolled back"
+    assert states(store) == {0: "undone", 1: "undone"}
+    assert (box.read("/a"), box.read("/b")) == (b"old", b"old")
+
+
+def test_the_journal_knows_of_a_step_before_the_operator_is_told(box: Box, store: Store) -> None:
+    known = []
+
+    def tell(progress: Progress) -> None:
+        if progress.phase == "done":
+            known.append(states(store)[progress.step])
+
+    run(box, store, plan(*TWO), tell=tell)
+    assert known == ["done", "done"]

@@ -18,7 +18,7 @@ HOST = TreeHost(
         "/d/type": "DMA-FQ\n",
         "/d/empty": "\n",
         "/d/affinity": "3,0-1\n",
-        "/d/config": b"\x86\x80\xd3\x10rest",
+        "/d/config": b"\x86\x80\xd3\x10\0\0\0\0\1\0\0\2rest",
         "/d/virtfn0": Link("../x"),
         "/d/virtfn1": Link("../y"),
         "/g/devices/0000:00:10.0": Link("x"),
@@ -41,7 +41,12 @@ HOST = TreeHost(
         ("count", "/d/virtfn", "2", "/d/virtfn* is there 2 times"),
         ("exists", "/d/type", "yes", "/d/type is there"),
         ("exists", "/d/none", None, "/d/none is not there"),
-        ("config", "/d/config", "86 80 d3 10", "/d/config begins with 86 80 d3 10"),
+        (
+            "config",
+            "/d/config",
+            "8086:10d3 class 020000",
+            "/d/config tells 8086:10d3 class 020000",
+        ),
     ],
 )  # fmt: skip
 def test_each_kind_of_fact(kind: FactKind, path: str, value: str | None, said: str) -> None:
@@ -81,7 +86,9 @@ def test_a_list_of_cpus_has_one_spelling(numbers: frozenset[int]) -> None:
     assert found == numbers
 
 
-@pytest.mark.parametrize("text", ["", "x", "3-1", "-1", "1,,2", "0-99999999"])
+@pytest.mark.parametrize(
+    "text", ["", "x", "3-1", "-1", "1,,2", "0-99999999", "1_0", "+1", "٣", "1- 2"]
+)
 def test_what_is_no_list_of_cpus(text: str) -> None:
     with pytest.raises(ValueError, match=r".*"):
         as_set(text)

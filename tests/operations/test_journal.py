@@ -111,6 +111,17 @@ def test_an_undo_that_is_undone_leaves_the_first_in_force(box: Box, journal: Jou
     assert [entry.undone_by for entry in journal.entries()] == [2, None, 4, None]
 
 
+def test_what_did_the_rest_of_a_plan_leaves_it_half_done_when_that_is_undone(
+    box: Box, journal: Journal
+) -> None:
+    journal.begin(PLAN, box)
+    journal.end(journal.begin(replace(PLAN, finishes=1), box), "done")
+    assert [entry.finished_by for entry in journal.entries()] == [2, None]
+    for undoes, finished_by in ((2, None), (3, 2)):
+        journal.end(journal.begin(replace(PLAN, undoes=undoes), box), "done")
+        assert journal.entries()[0].finished_by == finished_by
+
+
 @pytest.mark.parametrize(("undoes", "undone_by"), [((1,), [None]), ((2, 1), [2, None])])
 def test_records_that_undo_themselves_or_what_comes_later_undo_nothing(
     box: Box, journal: Journal, undoes: tuple[int, ...], undone_by: list[int | None]

@@ -3,35 +3,43 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from sdmtop.errors import NothingToDoError, RefusedError
 from sdmtop.operations.attach import plan_attach
 from sdmtop.operations.execute import follow
+from sdmtop.operations.facts import now
+from sdmtop.operations.journal import Journal
 from sdmtop.operations.kept import Kept
 from sdmtop.operations.plan import Plan, Write
 from sdmtop.operations.recovery import half_done
-from sdmtop.operations.settings import plan_affinity, plan_domain_type
+from sdmtop.operations.settings import plan_affinity, plan_domain_type, plan_reset
 from sdmtop.operations.undo import plan_detach, plan_finish, plan_undo, steps_done
-from sdmtop.operations.words import state_of
+from sdmtop.operations.words import result_lines, state_of
 from tests.operations.bench import (
     EDU,
     NIC,
     OPERATIONS,
+    PF,
     TWIN,
     UUID,
     VF,
     WRONGS,
     ZIP,
     Bench,
+    Faulty,
     Killed,
     Wrong,
     faulty,
 )  # fmt: skip
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sdmtop.backends.base import Host
+    from sdmtop.backends.base import Write as Written
     from sdmtop.model import Snapshot
 
 
@@ -109,6 +117,22 @@ def test_a_detach_gives_back_all_that_was_attached(name: str) -> None:
     assert bench.kept.plans == {}
 
 
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        (EDU, "the kernel has found no driver for it, and it has none now"),
+        (TWIN, "the kernel has bound it to e1000e"),
+    ],
+)
+def test_a_detach_without_a_memory_says_which_driver_was_found(address: str, said: str) -> None:
+    bench = Bench()
+    bench.run(plan_attach(*bench.now, [address], only=True))
+    plan = plan_detach(*bench.now, [address], only=True)
+    result = bench.run(plan)
+    assert result.ending == "done"
+    assert f"  {address}: {said}" in "\n".join(result_lines(plan, result))
+
+
 def test_one_of_several_can_be_detached() -> None:
     bench = Bench()
     bench.run(plan_attach(*bench.now, [VF, EDU]))
@@ -178,6 +202,32 @@ def test_an_affinity_that_a_driver_has_forgotten_is_named_with_what_would_set_it
     assert result.left == (f"/proc/irq/{irq}/smp_affinity_list: expected 1, found 0-3",)
     assert result.mend == (f"echo 1 > /proc/irq/{irq}/smp_affinity_list",)
     assert result.ending == "left"
+
+
+@pytest.mark.parametrize("make", ["attach a PF with VFs", "more VFs"])
+def test_what_a_vf_that_was_made_anew_has_forgotten_is_named_with_what_would_set_it(
+    make: str,
+) -> None:
+    bench = Bench()
+    (path,) = [one.path for one in bench.now[1].devices if one.address == VF]
+    for file, data in (
+        ("/sys/bus/pci/drivers/nvme/unbind", VF),
+        (f"{path}/driver_override", "guest-only"),
+    ):
+        assert bench.host.write(file, data.encode()).wait(1)
+    bench.host = cast("Host", Faulty(bench.host, 1, "errno"))
+    plan = OPERATIONS[make](bench)
+    result = bench.run(plan)
+    assert result.ending == "left"
+    assert result.left == (
+        f"{path}/driver_override: expected guest-only, found (null)",
+        f"{path}/driver: expected nothing, found nvme",
+    )
+    assert result.mend == (
+        f"echo guest-only > {path}/driver_override",
+        f"echo {VF} > /sys/bus/pci/drivers/nvme/unbind",
+    )
+    assert "its VFs were made anew" in "\n".join(result_lines(plan, result))
 
 
 @pytest.mark.parametrize("wrong", ["errno", "without effect"])
@@ -273,6 +323,92 @@ def test_what_was_killed_half_way_and_finished_is_undone_in_two_parts() -> None:
     assert bench.snapshot() == before
 
 
+@pytest.mark.usefixtures("mortal")
+@pytest.mark.parametrize("step", [1, 2, 3, 4, 5])
+def test_what_was_killed_half_way_and_finished_is_detached_in_one(step: int) -> None:
+    bench, before, _ = killed("attach a group", step, "killed before")
+    bench.run(plan_finish(*bench.now, bench.store.journal.entries()))
+    detach = plan_detach(*bench.now, [NIC], entries=bench.store.journal.entries())
+    assert bench.run(detach).ending == "done"
+    assert bench.snapshot() == before
+    assert half_done(bench.host, bench.store.journal.entries()) == []
+
+
+@pytest.mark.usefixtures("mortal")
+def test_the_first_part_of_what_was_finished_is_not_undone_below_the_second() -> None:
+    bench, _, _ = killed("attach a group", 3, "killed before")
+    bench.run(plan_finish(*bench.now, bench.store.journal.entries()))
+    with pytest.raises(RefusedError, match="'sdmtop undo 2'"):
+        plan_undo(*bench.now, bench.store.journal.entries(), number=1)
+    bench.run(plan_undo(*bench.now, bench.store.journal.entries()))
+    (told,) = half_done(bench.host, bench.store.journal.entries())
+    assert told.startswith("plan 1 ")
+
+
+@pytest.mark.usefixtures("mortal")
+@pytest.mark.parametrize("step", [1, 2, 3])
+@pytest.mark.parametrize("detaches", [False, True])
+def test_after_a_finished_undo_the_plan_before_it_is_next(step: int, *, detaches: bool) -> None:
+    bench, before = Bench(), Bench().snapshot()
+    bench.run(plan_attach(*bench.now, [EDU]))
+    bench.run(plan_attach(*bench.now, [NIC], only=True))
+    bench.host = cast("Host", Faulty(bench.host, step, "killed before"))
+    entries = bench.store.journal.entries()
+    with pytest.raises(Killed):
+        bench.run(
+            plan_detach(*bench.now, [NIC], entries=entries)
+            if detaches
+            else plan_undo(*bench.now, entries)
+        )
+    bench.run(plan_finish(*bench.now, bench.store.journal.entries()))
+    states = [state_of(bench.host, entry) for entry in bench.store.journal.entries()]
+    assert states == ["done", "undone by plan 4", "finished by plan 4", "done"]
+    assert half_done(bench.host, bench.store.journal.entries()) == []
+    if not detaches:  # What a detach did can be undone.
+        bench.run(plan_undo(*bench.now, bench.store.journal.entries()))
+        assert bench.snapshot() == before
+
+
+@pytest.mark.parametrize("kind", [b'"type":"plan"', b'"type":"end"'])
+def test_behind_damage_the_plan_to_undo_has_to_be_named(kind: bytes, tmp_path: Path) -> None:
+    bench = Bench()
+    path = tmp_path / "journal"
+    bench.store.journal = Journal(str(path))
+    bench.run(plan_attach(*bench.now, [EDU]))
+    bench.run(plan_attach(*bench.now, [NIC]))
+    lines = path.read_bytes().splitlines(keepends=True)
+    last = max(index for index, line in enumerate(lines) if kind in line)
+    lines[last] = lines[last].replace(b"sdmtop", b"------").replace(b'"at"', b'"--"')
+    path.write_bytes(b"".join(lines))
+    entries = bench.store.journal.entries()
+    with pytest.raises(RefusedError, match="name the plan to undo"):
+        plan_undo(*bench.now, entries)
+    undo = plan_undo(*bench.now, entries, number=1)
+    assert bench.run(undo).ending == "done"
+
+
+def test_what_was_attached_once_more_by_itself_is_detached_once() -> None:
+    bench = Bench()
+    before = bench.snapshot()
+    bench.run(plan_attach(*bench.now, [NIC]))
+    bench.run(plan_detach(*bench.now, [TWIN], entries=bench.store.journal.entries(), only=True))
+    bench.run(plan_attach(*bench.now, [TWIN]))
+    detach = plan_detach(*bench.now, [NIC], entries=bench.store.journal.entries())
+    assert not detach.refusals
+    assert bench.run(detach).ending == "done"
+    assert bench.snapshot() == before
+
+
+def test_what_was_unbound_for_another_and_then_attached_gets_its_driver_back() -> None:
+    bench = Bench()
+    before = bench.snapshot()
+    bench.run(plan_attach(*bench.now, [NIC], only=True))
+    bench.run(plan_attach(*bench.now, [TWIN]))
+    detach = plan_detach(*bench.now, [NIC], entries=bench.store.journal.entries())
+    assert bench.run(detach).ending == "done"
+    assert bench.snapshot() == before
+
+
 def test_what_a_process_still_holds_is_not_finished_by_another() -> None:
     bench, _ = faulty(6, "errno", on=True)
     bench.run(OPERATIONS["attach several"](bench))
@@ -330,6 +466,51 @@ def test_a_parent_whose_sdmdev_is_held_is_not_unbound() -> None:
     bench = Bench()
     bench.run(plan_attach(*bench.now, [UUID]))
     assert plan_attach(*bench.now, [ZIP]).refusals
+
+
+@pytest.mark.parametrize(("revives", "ending"), [(True, "done"), (False, "rolled back")])
+def test_a_device_that_does_not_answer_must_do_so_after_its_reset(
+    *, revives: bool, ending: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench()
+    read_at, write = bench.host.read_at, bench.host.write
+    silent = True
+
+    def reads(path: str, offset: int, size: int) -> bytes:
+        return b"\xff" * size if silent else read_at(path, offset, size)
+
+    def writes(path: str, data: bytes) -> Written:
+        nonlocal silent
+        silent = not revives
+        return write(path, data)
+
+    monkeypatch.setattr(bench.host, "read_at", reads)
+    monkeypatch.setattr(bench.host, "write", writes)
+    plan = plan_reset(*bench.now, NIC)
+    assert plan.steps[0].after[0].value == "8086:10d3 class 020000"
+    assert any("does not answer now" in note for note in plan.notes)
+    assert bench.run(plan).ending == ending
+
+
+def test_the_class_tells_whether_a_vf_answers() -> None:
+    bench = Bench()
+    (path,) = [one.path for one in bench.now[1].devices if one.address == VF]
+    assert now(bench.host, "config", f"{path}/config").value == "ffff:ffff class 010802"
+
+
+@pytest.mark.parametrize(
+    "targets", [(ZIP, UUID), (PF, VF), ("0000:76:00.0", "hisi_sec2-0")], ids=str
+)
+def test_what_goes_with_one_target_is_not_another_target(targets: tuple[str, str]) -> None:
+    bench = Bench()
+    before = bench.snapshot()
+    for names in (targets, targets[::-1]):
+        plan = plan_attach(*bench.now, names)
+        (refusal,) = plan.refusals
+        assert refusal.subject == targets[1]
+        with pytest.raises(RefusedError, match="name either it or the device"):
+            bench.run(plan)
+    assert bench.snapshot() == before
 
 
 def test_a_sibling_that_gets_another_driver_between_the_plan_and_its_start_stops_it() -> None:

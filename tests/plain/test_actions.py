@@ -1,6 +1,7 @@
 """What changes a host, in the conversation: on the simulator."""
 
 import errno
+import signal
 
 import pytest
 
@@ -138,3 +139,18 @@ def test_a_journal_that_cannot_be_opened_is_one_sentence(monkeypatch: pytest.Mon
     (answer,) = Operator()("journal")
     assert answer.startswith("the journal: ")
     assert "EACCES" in answer
+
+
+def test_a_signal_between_two_steps_takes_back_what_was_done() -> None:
+    operator = Operator("yes")
+    driver = operator.driver
+
+    def say(line: str) -> None:
+        operator.heard.append(line)
+        if line.startswith("step 1 ") and line.endswith("done"):
+            signal.raise_signal(signal.SIGINT)
+
+    operator.session.say = say
+    answer = operator(f"attach {CARD}")
+    assert f"failed; all of it was undone: plan 1, sdmtop attach {CARD}" in answer
+    assert operator.driver == driver

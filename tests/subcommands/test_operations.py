@@ -35,6 +35,12 @@ def test_a_dry_run_shows_the_whole_plan(capfd: pytest.CaptureFixture[str]) -> No
         (["attach", "0000:ff:00.0", "--dry-run"], 4),
         (["attach", "0000:03:00.0", "--dry-run"], 4),  # It is.
         (["attach"], 2),
+        (["attach", NIC, "--driver", "../../../../../tmp/x", "--dry-run"], 2),
+        (["attach", NIC, "--driver", "..", "--dry-run"], 2),
+        (["attach", NIC, "--driver", "", "--dry-run"], 2),
+        (["attach", NIC, "--driver=-r", "--dry-run"], 2),
+        (["attach", NIC, "--driver", "x\ny", "--dry-run"], 2),
+        (["attach", NIC, "--driver", "pci-stub", "--dry-run"], 0),
         (["detach", "0000:03:00.0", "--dry-run"], 0),
         (["create", "sdmdev_virtual.0/sdmdev_virtual-fact", "--dry-run"], 0),
         (["create", "sdmdev_virtual.0/sdmdev_virtual-fact", "--uuid", "x"], 2),

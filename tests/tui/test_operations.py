@@ -1,19 +1,23 @@
 """The keys a d c x m u J: the plan first, confirmed, carried out, taken back."""
 
 import asyncio
+import signal
+import threading
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from textual.pilot import Pilot
 from textual.widgets import Button, Input, Static
 
+from sdmtop.backends.base import Write
 from sdmtop.backends.simulator.host import SimulatorHost
 from sdmtop.backends.simulator.scenario import read_scenario
 from sdmtop.operations.plan import Verdict, VerdictKind
 from sdmtop.operations.words import verdict_lines
 from sdmtop.readers.snapshot import read_snapshot
 from sdmtop.text import cell
+from sdmtop.tui.app import Console
 from sdmtop.tui.bars import FooterBar
 from sdmtop.tui.lines import LinesPane
 from sdmtop.tui.operations import JournalScreen, PlanScreen
@@ -108,6 +112,39 @@ def test_go_on_does_it_and_the_result_is_told(host: SimulatorHost) -> None:
         assert driver(host, EDU) is None
 
     play(host, scene)
+
+
+def test_a_console_that_is_ended_takes_back_what_was_done_first(
+    host: SimulatorHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    write = host.write
+
+    def slowly(path: str, data: bytes) -> Write:
+        begun.set()
+        go_on.wait(20)
+        return write(path, data)
+
+    async def scene(pilot: Pilot[None]) -> None:
+        await plan(pilot, "a", ZIP)
+        pilot.app.screen.query_one(Input).value = ZIP
+        await pilot.pause()
+        go(pilot).press()
+        await until(pilot, begun.is_set)
+        for _ in range(2):  # As the terminal that goes, and its signal.
+            cast(Console, pilot.app).terminal_lost()
+        await pilot.pause()
+        assert pilot.app.is_running
+        assert pilot.app.return_code is None
+        go_on.set()
+        await until(pilot, lambda: pilot.app.return_code is not None)
+        assert pilot.app.return_code == 128 + signal.SIGHUP
+
+    before = read_snapshot(host).sdmdevs
+    monkeypatch.setattr(host, "write", slowly)
+    play(host, scene)
+    assert driver(host, ZIP) == "hisi_zip"
+    assert read_snapshot(host).sdmdevs == before
 
 
 def test_what_is_in_doubt_is_typed_in_full(host: SimulatorHost) -> None:
