@@ -191,7 +191,8 @@ class Collector:
         if self._totals.error is not failed:
             self._reading.note_counters(self._totals.error)
             self._join()
-        self._ring.add(now, self._totals.values())
+        if came or self._host.taken_at is None:  # Of what stands still there is no rate.
+            self._ring.add(now, self._totals.values())
         # When nothing comes any more, the history still moves on until it is all zeros.
         return self._quiet < RING
 

@@ -173,6 +173,9 @@ class Host(Protocol):
     avoid: frozenset[str]
     """Paths whose reading hangs: refused with ETIMEDOUT until the set is changed."""
 
+    taken_at: str | None
+    """When a saved host was saved (RFC 3339, or empty); None for one whose time goes on."""
+
     disarmed: str | None
     """Why the operator wants nothing changed, a sentence: then nothing can be (EROFS)."""
 

@@ -68,6 +68,7 @@ class CaptureHost(TreeHost):
         if "sys" not in self.list("/"):
             raise ValueError("no capture: there is no directory 'sys' at its top")
         self.kernel = notes.kernel
+        self.taken_at = notes.taken_at or ""
         for noted, why in notes.notes.items():
             self._note(_path(noted), why)
         for noted, number in notes.numbers.items():

@@ -15,6 +15,7 @@ class Frozen:
     """The changing half of a `base.Host` that refuses to change: EROFS, as a file system would."""
 
     why_frozen = "a capture is only read"
+    taken_at: str | None = None
     disarmed: str | None = None
 
     def refusal(self) -> str | None:

@@ -44,6 +44,7 @@ class LinuxHost:
     """Files of a kernel, read with as few system calls as they can be."""
 
     backend: "Literal['linux']" = "linux"
+    taken_at: str | None = None
 
     def __init__(self, root: str = "") -> None:
         self._root = root.rstrip("/")

@@ -424,7 +424,13 @@ class Console(App[None]):
         held = self.sampler.playhead.state()
         if held:
             return held
-        return f"{clock()} every {self.sampler.interval:g}s" if sample.complete else "reading"
+        if not sample.complete:
+            return "reading"
+        taken_at = self.sampler.host.taken_at
+        if taken_at is not None:
+            when = printable(taken_at)[:16].replace("T", " ")
+            return f"taken {when}" if when else "taken some time ago"
+        return f"{clock()} every {self.sampler.interval:g}s"
 
     def _watch_later(self) -> None:
         # Not by a timer of Textual's, each beat of which is a message to be queued and passed on.

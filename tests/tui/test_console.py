@@ -9,7 +9,7 @@ from textual.events import Key
 from textual.pilot import Pilot
 from textual.scrollbar import ScrollBar
 
-from sdmtop.backends.base import Host
+from sdmtop.backends.base import Host, open_host
 from sdmtop.backends.tree import TreeHost
 from sdmtop.collector import SLOW
 from sdmtop.model import Pasid
@@ -952,3 +952,16 @@ def test_s_goes_through_the_columns_that_are_shown() -> None:
         assert seen == ["irq/s", "domain", "state", "holder", "what", "name"]
 
     play(scene)
+
+
+def test_a_capture_says_when_it_was_taken_and_has_no_rates() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        for _ in range(3):
+            sampler_of(pilot).tick()
+            await pilot.pause()
+        assert text_of(pilot, "header").rstrip().endswith("taken 2026-11-25 23:55")
+        counters = sampler_of(pilot).collector.sample().counters
+        assert counters.latest is not None
+        assert counters.rate(1) is None
+
+    play(scene, open_host("capture:tests/trees/guest-6.12-intel-busy.tar.xz"))

@@ -117,6 +117,7 @@ class SimulatorHost:
     """
 
     backend: Backend = "simulator"
+    taken_at: str | None = None
 
     def __init__(self, scenario: Scenario, *, seed: int = 0, url: str = "sim:") -> None:
         self.url = url
