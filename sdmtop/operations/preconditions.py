@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 _LONGEST = 10.0
 """Seconds after which no more processes are looked into, and the rest of them is unknown."""
 
+_TO_PROCESSES = ("uio_pci_generic", "igb_uio")
+"""Drivers beside VFIO's that hand a device to a process."""
+
 _NOIOMMU = "/sys/module/vfio/parameters/enable_unsafe_noiommu_mode"
 
 
@@ -105,9 +108,7 @@ class _Rules:
     def _unbind(self, device: Device) -> Iterator[Verdict]:
         """A device that loses its driver."""
         self.touched[device.address] = None
-        if is_bridge(device):
-            yield _refuse(device.address, "it is a bridge: what is below it would go with it",
-                          device.path)  # fmt: skip
+        yield from self._bridge(device)
         for queue in self._snapshot.sdmdevs:
             if queue.domain_of == device.group and queue.kind in MDEVS and queue.holders:
                 yield _refuse(
@@ -118,8 +119,15 @@ class _Rules:
                 )
 
     def _bind(self, device: Device, driver: str) -> Iterator[Verdict]:
-        """A device that gets this driver."""
+        """A device that gets this driver, whether or not it had one.
+
+        Without a driver it may be in use all the same: by firmware's frame buffer, which vfio-pci
+        ends (drivers/vfio/pci/vfio_pci_core.c), or by the machine itself.
+        """
         self._bound.add(device.address)
+        yield from self._bridge(device)
+        if is_vfio(driver) or driver in _TO_PROCESSES:
+            self.touched[device.address] = None
         group = self._group(device.group)
         if not is_vfio(driver):
             others = [pid for pid in self._holders.get(f"group/{device.group}", ())
@@ -149,6 +157,12 @@ class _Rules:
                         f"{GROUPS}/{group.id}/reserved_regions",
                         f"{region.start}-{region.end} {region.type}",
                     )
+
+    @staticmethod
+    def _bridge(device: Device) -> Iterator[Verdict]:
+        if is_bridge(device):
+            yield _refuse(device.address, "it is a bridge: what is below it would go with it",
+                          device.path)  # fmt: skip
 
     def _reset(self, device: Device) -> Iterator[Verdict]:
         self.touched[device.address] = None
