@@ -29,7 +29,7 @@ PARTS = {
     "block": Taken(
         ("dev", "size", "hidden", "dm/name", "dm/uuid", "md/level", "loop/backing_file")
     ),
-    "net": Taken(("flags", "uevent"), ("lower_", "upper_", "device")),
+    "net": Taken(("flags", "uevent", "operstate"), ("lower_", "upper_", "device")),
     "nvme": Taken(("state", "transport", "address")),
     "nvme-subsystem": Taken(links=("nvme",)),
     "drm": Taken(("status",)),

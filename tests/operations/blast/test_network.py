@@ -67,10 +67,38 @@ def test_another_card_is_not_the_operators_way(box: Box) -> None:
 
 def test_with_another_route_left_it_has_to_be_typed(box: Box) -> None:
     box.log_in()
+    box.interface("eth1", OTHER_NIC)
     box.route("eth1", metric=200)
     found = box.radius(NIC)
     assert "refused" not in kinds(found)
     assert chain(found, "your session")[-1] == OPERATOR
+
+
+@pytest.mark.parametrize(("file", "text"), [("carrier", "0"), ("operstate", "down")])
+def test_a_route_over_a_card_without_a_carrier_is_no_other_way(
+    box: Box, file: str, text: str
+) -> None:
+    box.log_in()
+    path = box.interface("eth1", OTHER_NIC)
+    box.put(f"{path}/{file}", f"{text}\n")
+    box.route("eth1", metric=200)
+    assert of_kind(box.radius(NIC), "refused")
+
+
+def test_nor_is_one_over_a_card_that_is_down(box: Box) -> None:
+    box.log_in()
+    box.route("eth1", metric=200)
+    assert of_kind(box.radius(NIC), "refused")
+
+
+def test_of_one_through_a_tunnel_nobody_knows(box: Box) -> None:
+    box.log_in()
+    box.upper("wg0", type_="wireguard")
+    box.route("wg0", metric=200)
+    assert of_kind(box.radius(NIC), "unknown") == [
+        f"your session comes in here; another route to {OPERATOR} is left, through wg0, and what "
+        "carries that cannot be told"
+    ]
 
 
 def test_two_cards_at_once_are_the_last_two_routes(box: Box) -> None:
@@ -178,6 +206,45 @@ def test_a_bond_with_another_leg_only_loses_one(box: Box) -> None:
     found = box.radius(OTHER_NIC)
     assert "refused" not in kinds(found)
     assert "bond0 (bond) loses eth1; eth0 stays below it" in of_kind(found, "unsafe")
+
+
+@pytest.mark.parametrize("up", [True, False])
+def test_a_bond_whose_other_leg_does_not_work_is_lost(box: Box, up: bool) -> None:
+    box.upper("bond0", "eth0", "eth1")
+    path = box.interface("eth1", OTHER_NIC, up=up)
+    if up:
+        box.put(f"{path}/carrier", "0\n")
+    box.route("bond0", "198.51.100.0/24")
+    box.log_in()
+    assert chain(box.radius(NIC), "last route")[1:3] == ("eth0", "bond0 (bond)")
+
+
+def test_a_team_has_no_type_and_legs_all_the_same(box: Box) -> None:
+    path = box.upper("team0", "eth0", "eth1")
+    box.put(f"{path}/uevent", "INTERFACE=team0\n")
+    box.route("team0", "198.51.100.0/24")
+    box.log_in()
+    found = box.radius(OTHER_NIC)
+    assert "refused" not in kinds(found)
+    assert "team0 loses eth1; eth0 stays below it" in of_kind(found, "unsafe")
+
+
+def test_one_port_of_a_bridge_does_not_stand_for_another(box: Box) -> None:
+    box.interface("eth1", OTHER_NIC)
+    box.upper("br0", "eth0", "eth1", type_="bridge")
+    box.route("br0", "198.51.100.0/24")
+    box.log_in()
+    for address, name in ((NIC, "eth0"), (OTHER_NIC, "eth1")):
+        assert chain(box.radius(address), "last route")[1:3] == (name, "br0 (bridge)")
+
+
+def test_through_a_port_without_a_carrier_nothing_comes(box: Box) -> None:
+    box.upper("br0", "eth0", "eth1", type_="bridge")
+    box.route("br0", "198.51.100.0/24")
+    box.log_in()
+    found = box.radius(OTHER_NIC)
+    assert "refused" not in kinds(found)
+    assert "br0 (bridge) loses eth1; eth0 stays below it" in of_kind(found, "unsafe")
 
 
 def test_a_bond_whose_legs_all_go_is_lost(box: Box) -> None:
