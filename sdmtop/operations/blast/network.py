@@ -16,6 +16,7 @@ from sdmtop.operations.blast.routes import (
     parse_ipv6_route,
     parse_local_ipv4,
     parse_route,
+    scope_of,
     ways,
 )
 from sdmtop.operations.blast.session import SOURCE as SESSION
@@ -118,7 +119,16 @@ class Networks:
         session = self._survey.once(Session)
         for address, how in session.mine.items():
             route, rest = self._way(address)
-            if route is None:
+            near = self._near(address)
+            if interface in near and len(near) > 1:
+                sentence = (
+                    f"your session from {address} ({how}) comes from a neighbour, of "
+                    f"{', '.join(near)} nobody tells which: it may go through {interface}"
+                )
+                yield device.verdict("unknown", sentence, *chain, str(address))
+            elif len(near) > 1:
+                continue
+            elif route is None:
                 sentence = f"no route to {address} ({how}) is known: it may go through {interface}"
                 yield device.verdict("unknown", sentence, *chain, str(address))
             elif route.interface == interface:
@@ -136,9 +146,15 @@ class Networks:
                 yield device.verdict("unknown", sentence, *chain, route.interface)
         for address in session.others - session.mine.keys():
             route, _ = self._way(address)
-            if route is not None and route.interface == interface:
+            if route is not None and interface in (route.interface, *self._near(address)):
                 sentence = f"an ssh session from {address} comes in here"
                 yield device.verdict("unsafe", sentence, *chain, str(address))
+
+    def _near(self, address: Address) -> list[str]:
+        """The interfaces by which a link-local address could be reached, if its own is not told."""
+        if address.version == 4 or not address.is_link_local or scope_of(address):
+            return []
+        return [*dict.fromkeys(route.interface for route in ways(self._routes, address))]
 
     def _other_way(
         self, device: Touched, address: Address, rest: list[Route], end: tuple[str, ...]

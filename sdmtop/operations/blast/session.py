@@ -1,6 +1,9 @@
 """How the operator reaches this host: the terminals and connections of our own ancestors."""
 
 import os
+from ipaddress import IPv6Address
+
+from msgspec.structs import replace
 
 from sdmtop.model import Record
 from sdmtop.operations.blast.lazy import lazy
@@ -8,7 +11,9 @@ from sdmtop.operations.blast.routes import (
     Address,
     Connection,
     parse_address,
+    parse_if_inet6,
     parse_tcp,
+    scoped,
 )
 from sdmtop.operations.blast.survey import Survey
 from sdmtop.readers.mounts import LARGEST
@@ -85,12 +90,25 @@ class Session:
     @lazy
     def _connections(self) -> list[Connection]:
         return [
-            connection
+            self._with_scope(connection)
             for table in ("tcp", "tcp6")
             for connection in parse_tcp(
                 self._survey.read(SOURCE, f"/proc/net/{table}", optional=table == "tcp6")
             )
         ]
+
+    def _with_scope(self, connection: Connection) -> Connection:
+        """Of a link-local connection no table tells the interface: our own address there does."""
+        if not connection.local.is_link_local:
+            return connection
+        names = [name for name, address in self._ours if address == connection.local]
+        if len(names) != 1:
+            return connection
+        return replace(connection, remote=scoped(connection.remote, names[0]))
+
+    @lazy
+    def _ours(self) -> list[tuple[str, IPv6Address]]:
+        return parse_if_inet6(self._survey.read(SOURCE, "/proc/net/if_inet6", optional=True))
 
     @lazy
     def _named(self) -> dict[Address, int]:

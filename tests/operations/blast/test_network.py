@@ -1,6 +1,8 @@
 """Network interfaces: the operator's own session, routes, what stands on an interface."""
 
 import errno
+import sys
+from ipaddress import IPv6Address
 
 import pytest
 
@@ -129,6 +131,59 @@ def test_a_session_over_ipv6(box: Box) -> None:
         f"{remote[:8]}{'0' * 24} 20 {'0' * 32} 00 {gateway} 00000400 00000001 0 00000003 eth0\n",
     )
     assert chain(box.radius(NIC), "last route")[-2:] == ("route to 2001:db8::/32", "2001:db8::7")
+
+
+NEIGHBOUR, OURS = "fe80::1234", "fe80::1"
+
+
+@pytest.fixture
+def neighbours(box: Box) -> Box:
+    """Both cards are up, and each has a network of neighbours."""
+    box.interface("eth1", OTHER_NIC)
+    net = f"fe80{'0' * 28} 40 {'0' * 32} 00 {'0' * 32} 00000100 00000001 00000000 00000001"
+    box.put("/proc/net/ipv6_route", f"{net} eth0\n{net} eth1\n")
+    return box
+
+
+def by_link_local(box: Box) -> None:
+    """A connection as `/proc/net/tcp6` has it; sshd's socket is ours."""
+    box.log_in()
+    near, far = (tcp6_word(one) for one in (OURS, NEIGHBOUR))
+    box.put("/proc/net/tcp", "  sl  local_address rem_address\n")
+    box.put(
+        "/proc/net/tcp6",
+        f"  sl  local_address rem_address\n   0: {near}:0016 {far}:C001 01 "
+        "00000000:00000000 00:00000000 00000000     0        0 4242 1 0000 20 4 30 10 -1\n",
+    )
+
+
+def tcp6_word(address: str) -> str:
+    packed = IPv6Address(address).packed
+    words = (packed[at : at + 4] for at in range(0, 16, 4))
+    return "".join(f"{int.from_bytes(one, sys.byteorder):08X}" for one in words)
+
+
+def test_a_link_local_session_goes_through_the_interface_that_it_names(neighbours: Box) -> None:
+    text = f"SSH_CONNECTION={NEIGHBOUR}%eth1 5 {OURS}%eth1 22\0"
+    neighbours.put(f"/proc/{SDMTOP}/environ", text)
+    found = neighbours.radius(OTHER_NIC)
+    assert chain(found, "last route")[1:] == ("eth1", "route to fe80::/64", f"{NEIGHBOUR}%eth1")
+    assert kinds(neighbours.radius(NIC)) == {"unsafe"}
+
+
+def test_its_socket_tells_it_by_our_own_address(neighbours: Box) -> None:
+    by_link_local(neighbours)
+    ours = IPv6Address(OURS).packed.hex()
+    neighbours.put("/proc/net/if_inet6", f"{ours} 03 40 20 80     eth1\n")
+    assert of_kind(neighbours.radius(OTHER_NIC), "refused")
+    assert kinds(neighbours.radius(NIC)) == {"unsafe"}
+
+
+def test_where_neither_tells_it_may_go_through_any_interface(neighbours: Box) -> None:
+    by_link_local(neighbours)
+    for address, name in ((NIC, "eth0"), (OTHER_NIC, "eth1")):
+        (sentence,) = of_kind(neighbours.radius(address), "unknown")
+        assert sentence.endswith(f"it may go through {name}")
 
 
 def test_somebody_elses_session_has_to_be_typed(box: Box) -> None:
