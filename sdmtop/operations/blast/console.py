@@ -54,10 +54,12 @@ def _display(survey: Survey, device: Touched) -> Iterator[Verdict]:
     for output in connected:
         sentence = f"a display is connected to {output}"
         yield device.verdict("unsafe", sentence, output, f"/sys/class/drm/{output}/status")
-    if not connected:
-        known = "no connector" if not survey.parts_of(device, "drm") else "nothing connected"
+    has_connectors = bool(survey.parts_of(device, "drm"))
+    if not connected and (has_connectors or is_boot):
+        known = "nothing connected" if has_connectors else "no connector"
         sentence = f"no display is known to be on it ({known})"
         yield device.verdict("unsafe" if is_boot else "safe", sentence)
+    # Without connectors nothing is said of who computes on it.
 
 
 def _text_console(survey: Survey) -> str | None:

@@ -4,8 +4,8 @@ import errno
 
 import pytest
 
-from sdmtop.backends.tree import Failure
-from tests.operations.blast.box import SDMTOP, SHELL, Box, chain, kinds, of_kind
+from sdmtop.backends.tree import Failure, Node
+from tests.operations.blast.box import SDMTOP, SHELL, Box, chain, kinds, of_kind, rdev
 
 CARD, USB, SERIAL, LPC = "0000:00:04.0", "0000:00:05.0", "0000:00:06.0", "0000:00:1f.0"
 
@@ -44,6 +44,55 @@ def keyboard(path: str, name: str = "Keys", events: str = "120013") -> str:
 def test_a_card_with_nothing_connected_is_safe() -> None:
     assert of_kind(card().radius(CARD), "safe") == [
         "no display is known to be on it (nothing connected)"
+    ]
+
+
+GPU_FACTS = f"/proc/driver/nvidia/gpus/{CARD}/information"
+
+
+def computing() -> Box:
+    """A GPU without a connector, whose nodes sysfs does not list; a program computes on it."""
+    box = Box()
+    box.device(CARD, "0x030200", "nvidia")
+    for name, minor in (("nvidia1", 1), ("nvidiactl", 255)):
+        box.put(f"/dev/{name}", Node(rdev(f"195:{minor}")))
+    box.process(60, "python3", fd3="/dev/nvidiactl", fd4="/dev/nvidia1")
+    return box
+
+
+def test_a_gpu_on_which_somebody_computes_has_to_be_typed() -> None:
+    box = computing()
+    box.put(GPU_FACTS, "Model: \t\t A10\nDevice Minor: \t 1\n")
+    assert {verdict.kind: verdict.sentence for verdict in box.radius(CARD)} == {
+        "unsafe": "/dev/nvidia1 is open in python3 (process 60)"
+    }
+
+
+def test_the_node_of_another_gpu_says_nothing_of_this_one() -> None:
+    box = computing()
+    box.put(GPU_FACTS, "Device Minor: \t 0\n")
+    assert kinds(box.radius(CARD)) == {"safe"}
+
+
+@pytest.mark.parametrize("text", [None, "Model: A10\n", "Device Minor: x\n"])
+def test_a_gpu_whose_node_is_not_told_is_not_known_to_be_free(text: str | None) -> None:
+    box = computing()
+    if text is not None:
+        box.put(GPU_FACTS, text)
+    assert kinds(box.radius(CARD)) == {"unknown"}
+
+
+def test_nor_is_one_with_connectors() -> None:
+    box = card()
+    box.device(CARD, "0x030000", "nvidia")
+    assert "unknown" in kinds(box.radius(CARD))
+
+
+def test_a_card_without_a_connector_is_no_card_that_nobody_uses() -> None:
+    box = Box()
+    box.device(CARD, "0x030200", "mystery")
+    assert of_kind(box.radius(CARD), "unknown") == [
+        "sdmtop cannot tell who uses what mystery does with it"
     ]
 
 
