@@ -27,7 +27,16 @@ class Taken(Record, frozen=True):
 
 PARTS = {
     "block": Taken(
-        ("dev", "size", "hidden", "dm/name", "dm/uuid", "md/level", "loop/backing_file")
+        (
+            "dev",
+            "size",
+            "hidden",
+            "dm/name",
+            "dm/uuid",
+            "md/level",
+            "loop/backing_file",
+            "backing_dev",
+        )
     ),
     "net": Taken(("flags", "uevent", "operstate"), ("lower_", "upper_", "device")),
     "nvme": Taken(("state", "transport", "address")),

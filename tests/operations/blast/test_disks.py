@@ -135,6 +135,35 @@ def test_holders_that_cannot_be_listed_leave_it_open(box: Box) -> None:
 # -- swap ----------------------------------------------------------------------------------------
 
 
+def zram(box: Box, backing: str) -> None:
+    path = box.block("zram0", "/sys/devices/virtual/block/zram0", "253:9")
+    box.put(f"{path}/backing_dev", f"{backing}\n")
+
+
+def test_swap_in_memory_that_is_written_out_to_a_disk_is_refused(box: Box) -> None:
+    zram(box, "/dev/nvme0n1")
+    box.swap("/dev/zram0")
+    found = box.radius(DISK)
+    assert of_kind(found, "refused") == ["zram0 is swapped to"]
+    assert chain(found, "swapped") == (*OVER_PCI, "zram0", "swap")
+
+
+def test_a_zram_that_nobody_uses_is_a_holder(box: Box) -> None:
+    zram(box, "/dev/nvme0n1")
+    assert of_kind(box.radius(DISK), "refused") == ["zram0 is built on nvme0n1"]
+
+
+def test_a_zram_without_a_disk_says_nothing_of_one(box: Box) -> None:
+    zram(box, "none")
+    box.swap("/dev/zram0")
+    assert kinds(box.radius(DISK)) == {"safe"}
+
+
+def test_a_zram_on_what_is_not_known_may_be_on_any_disk(box: Box) -> None:
+    zram(box, "/dev/gone")
+    assert "unknown" in kinds(box.radius(DISK))
+
+
 def test_swap_is_refused(box: Box) -> None:
     box.partition("nvme0n1p3", "259:3")
     box.swap("/dev/nvme0n1p3")
