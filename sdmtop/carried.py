@@ -36,6 +36,7 @@ PARTS = {
             "md/level",
             "loop/backing_file",
             "backing_dev",
+            "ana_state",
         )
     ),
     "net": Taken(("flags", "uevent", "operstate"), ("lower_", "upper_", "device")),

@@ -34,7 +34,7 @@ class Subsystems:
         ]
 
     def paths(self, head: str) -> list[Part]:
-        """The live controllers that lead to a head.
+        """The live controllers that lead to a head, and that the disk answers.
 
         A path has a name of its own in their directories: nvme0c1n1 is that to nvme0n1 by the
         controller of instance 1.
@@ -46,6 +46,16 @@ class Subsystems:
             if path and match and path.group(1, 3) == match.groups():
                 place = part.path.rpartition("/")[0]
                 controller = self._controllers.get(place[place.rfind("/") + 1 :])
-                if controller and self._survey.look(SOURCE, place, "state")[0] == b"live":
+                if controller and self._is_open(place, part.path):
                     found.append(controller)
         return found
+
+    def _is_open(self, controller: str, path: str) -> bool:
+        """Whether a path can be used: a disk may be inaccessible by a controller that is live.
+
+        `ana_state` (drivers/nvme/host/multipath.c) is absent where the subsystem has no such
+        states.
+        """
+        state = self._survey.look(SOURCE, controller, "state")[0]
+        access = self._survey.look(SOURCE, path, "ana_state")[0]
+        return state == b"live" and access in (None, b"optimized", b"non-optimized")

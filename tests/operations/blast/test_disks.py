@@ -441,6 +441,20 @@ def test_the_last_path_carries_all_that_the_disk_does() -> None:
     assert chain(found, "is mounted") == (DISK, "nvme0", "nvme-subsys0", "nvme0n1", "/")
 
 
+@pytest.mark.parametrize("state", ["inaccessible", "persistent-loss", "change"])
+def test_a_live_controller_that_does_not_reach_the_disk_is_no_path(state: str) -> None:
+    box = two_controllers()
+    box.put(f"{ROOT}/{SECOND}/nvme/nvme1/nvme0c1n1/ana_state", f"{state}\n")
+    assert of_kind(box.radius(DISK), "refused") == ["/ is mounted from it (ext4)"]
+
+
+@pytest.mark.parametrize("state", ["optimized", "non-optimized"])
+def test_a_slower_path_is_one(state: str) -> None:
+    box = two_controllers()
+    box.put(f"{ROOT}/{SECOND}/nvme/nvme1/nvme0c1n1/ana_state", f"{state}\n")
+    assert "refused" not in kinds(box.radius(DISK))
+
+
 def test_both_paths_at_once_are_the_last() -> None:
     found = two_controllers().radius(DISK, SECOND)
     assert len(of_kind(found, "refused")) == 2
