@@ -455,6 +455,60 @@ def test_a_slower_path_is_one(state: str) -> None:
     assert "refused" not in kinds(box.radius(DISK))
 
 
+FABRIC = "/sys/devices/virtual/nvme-fabrics/ctl"
+ADAPTERS = {DISK: "0x10000090fa000001", SECOND: "0x10000090fa000002"}
+
+
+def over_fibre_channel(*adapters: str, port: str = "") -> Box:
+    """The root on an NVMe disk that is reached by these adapters, or by a port of none."""
+    box = Box()
+    box.part("nvme-subsystem", "nvme-subsys0", SUBSYSTEM)
+    for index, (address, name) in enumerate(ADAPTERS.items()):
+        path = box.device(address, "0x0c0400", "lpfc")
+        box.part(
+            "fc_host", f"host{index}", f"{path}/host{index}/fc_host/host{index}",
+            node_name="0x20000090fa000000", port_name=name,
+        )  # fmt: skip
+        if address in adapters:
+            box.part(
+                "nvme", f"nvme{index}", f"{FABRIC}/nvme{index}", transport="fc", state="live",
+                address="traddr=nn-0x2:pn-0x3,"
+                f"host_traddr=nn-0x20000090fa000000:pn-{port or name}",
+            )  # fmt: skip
+    box.mount("259:0 / / rw - ext4 /dev/nvme0n1 rw")
+    return box
+
+
+def test_a_disk_over_fibre_channel_is_behind_the_port_that_leads_to_it() -> None:
+    box = over_fibre_channel(DISK)
+    box.block("nvme0n1", f"{FABRIC}/nvme0/nvme0n1", "259:0")
+    found = box.radius(DISK)
+    assert of_kind(found, "refused") == ["/ is mounted from it (ext4)"]
+    assert chain(found, "is mounted") == (DISK, "nvme0", "nvme0n1", "/")
+    assert kinds(box.radius(SECOND)) == {"safe"}
+
+
+def test_one_of_two_ports_to_it_may_go_but_not_both() -> None:
+    box = over_fibre_channel(DISK, SECOND)
+    for index in range(2):
+        hidden = f"nvme0c{index}n1"
+        place = f"{FABRIC}/nvme{index}/{hidden}"
+        box.part("block", hidden, place, hidden="1", size="8")
+        box.put(f"{SUBSYSTEM}/nvme{index}", Link(f"/sys/class/nvme/nvme{index}"))
+    box.block("nvme0n1", f"{SUBSYSTEM}/nvme0n1", "259:0")
+    assert of_kind(box.radius(DISK), "unsafe") == ["nvme0n1 loses a path; nvme1 still leads to it"]
+    assert len(of_kind(box.radius(DISK, SECOND), "refused")) == 2
+
+
+def test_a_disk_over_a_port_that_is_not_known_may_be_behind_any() -> None:
+    box = over_fibre_channel(DISK, port="0x99")
+    box.block("nvme0n1", f"{FABRIC}/nvme0/nvme0n1", "259:0")
+    for address in (DISK, SECOND):
+        assert of_kind(box.radius(address), "unknown") == [
+            "cannot tell what its disks carry: the port that leads to nvme0 is not known"
+        ]
+
+
 def test_both_paths_at_once_are_the_last() -> None:
     found = two_controllers().radius(DISK, SECOND)
     assert len(of_kind(found, "refused")) == 2
