@@ -5,10 +5,11 @@ from here, and nobody tells where it is.
 """
 
 from collections.abc import Iterator
+from typing import Literal
 
 from sdmtop.model import Record
 from sdmtop.operations.blast.reach import Touched
-from sdmtop.operations.blast.remote import read_remotes
+from sdmtop.operations.blast.remote import Remote, read_remotes
 from sdmtop.operations.blast.routes import (
     Address,
     Route,
@@ -170,13 +171,41 @@ class Networks:
     def _far(self, device: Touched, interface: str, chain: tuple[str, ...]) -> Iterator[Verdict]:
         """File systems and disks of other machines."""
         for remote in self._survey.once(read_remotes):
-            route, rest = self._way(remote.address)
-            if route is None or route.interface != interface:
-                continue
+            way = self._leads_to(remote, interface)
             for loss in remote.losses:
-                kind = "unsafe" if rest and loss.kind == "refused" else loss.kind
-                if kind != "safe":
-                    yield device.verdict(kind, loss.sentence, *chain, *loss.chain)
+                if way is None or loss.kind == "safe":
+                    continue
+                kind, sentence = loss.kind, loss.sentence
+                if way == "hidden":
+                    if len(chain) > 1:
+                        continue  # Said of the interface below it.
+                    kind, sentence = (
+                        "unknown",
+                        f"{interface} may lead to {loss.chain[0]}: {sentence}",
+                    )
+                elif way == "one of several" and kind == "refused":
+                    kind = "unsafe"
+                yield device.verdict(kind, sentence, *chain, *loss.chain)
+
+    def _leads_to(
+        self, remote: Remote, interface: str
+    ) -> Literal["the last", "one of several", "hidden"] | None:
+        """What way an interface is to another machine; `hidden` where it may be one."""
+        if remote.interfaces:
+            if interface not in remote.interfaces:
+                return None
+            left = [one for one in remote.interfaces if one not in self._lost and self._works(one)]
+            return "one of several" if left else "the last"
+        if remote.address is not None and remote.address.is_loopback:
+            return None
+        route, rest = self._way(remote.address) if remote.address else (None, [])
+        if route is None or self._hides(route.interface):
+            return "hidden" if self._works(interface) else None
+        if route.interface != interface:
+            return None
+        if any(not self._hides(other.interface) for other in rest):
+            return "one of several"
+        return "hidden" if rest else "the last"
 
     def _carries(self, interface: str) -> list[str]:
         """Addresses and routes of an interface, for a sentence."""

@@ -7,6 +7,7 @@ from ipaddress import IPv6Address
 import pytest
 
 from sdmtop.backends.tree import Directory, Failure, Link
+from sdmtop.operations.plan import VerdictKind
 from tests.operations.blast.box import (
     DISK,
     FRIEND,
@@ -391,6 +392,95 @@ def test_an_nfs_mount_has_to_be_typed(box: Box) -> None:
     box.mount("0:70 / /home rw - nfs4 nas:/home rw,addr=192.0.2.9")
     assert "/home is mounted from it (nfs4)" in of_kind(box.radius(NIC), "unsafe")
     assert kinds(box.radius(OTHER_NIC)) == {"safe"}
+
+
+def test_an_overlay_over_the_network_is_lost_with_it(box: Box) -> None:
+    box.mount("0:71 / / rw - overlay overlay rw,lowerdir=/ro,upperdir=/rw/up,workdir=/rw/w")
+    box.mount("0:72 / /rw rw - tmpfs tmpfs rw")
+    box.mount("0:70 / /ro ro - nfs4 192.0.2.9:/root rw,addr=192.0.2.9")
+    found = box.radius(NIC)
+    assert of_kind(found, "refused") == ["/ is mounted from it (overlay)"]
+    assert chain(found, "overlay") == (NIC, "eth0", "nfs4 192.0.2.9", "/ro", "overlay", "/")
+
+
+def test_so_is_a_loop_on_a_file_of_another_machine(box: Box) -> None:
+    path = box.block("loop0", "/sys/devices/virtual/block/loop0", "7:0")
+    box.put(f"{path}/loop/backing_file", "/live/root.squashfs\n")
+    box.mount("7:0 / / rw - squashfs /dev/loop0 ro")
+    box.mount("0:70 / /live ro - nfs4 192.0.2.9:/live rw,addr=192.0.2.9")
+    assert of_kind(box.radius(NIC), "refused") == ["/ is mounted from it (squashfs)"]
+
+
+def test_so_is_a_file_there_that_is_swapped_to(box: Box) -> None:
+    box.mount("0:70 / /srv rw - nfs4 192.0.2.9:/srv rw,addr=192.0.2.9")
+    box.swap("/srv/swap")
+    assert of_kind(box.radius(NIC), "refused") == ["/srv/swap is swapped to"]
+
+
+@pytest.mark.parametrize(
+    ("source", "options"),
+    [
+        ("192.0.2.9:6789:/", "rw,name=admin"),
+        ("mon:6789,192.0.2.9:6789:/root", "rw"),
+        ("[2001:db8::9]:6789:/", "rw"),
+        ("admin@0e1c-fsid.cephfs=/", "rw,mon_addr=192.0.2.9:6789/[2001:db8::9]:6789"),
+    ],
+)
+def test_the_monitors_of_ceph_are_addresses(box: Box, source: str, options: str) -> None:
+    net = "0" * 32
+    box.put("/proc/net/ipv6_route", f"{net} 00 {net} 00 {net} 0 1 0 00000003 eth0\n")
+    box.mount(f"0:70 / / rw - ceph {source} {options}")
+    assert "/ is mounted from it (ceph)" in of_kind(box.radius(NIC), "refused")
+    assert kinds(box.radius(OTHER_NIC)) == {"safe"}
+
+
+@pytest.mark.parametrize("source", ["mon.example:6789:/", "admin@0e1c-fsid.cephfs=/"])
+def test_a_server_that_has_only_a_name_may_be_behind_any_card_that_is_up(
+    box: Box, source: str
+) -> None:
+    box.mount(f"0:70 / / rw - ceph {source} rw")
+    assert of_kind(box.radius(NIC), "unknown") == [
+        f"eth0 may lead to ceph {source}: / is mounted from it (ceph)"
+    ]
+    assert kinds(box.radius(OTHER_NIC)) == {"safe"}
+
+
+def test_a_share_of_the_hypervisor_is_on_no_card(box: Box) -> None:
+    box.mount("0:70 / /host rw - 9p host rw,trans=virtio")
+    assert kinds(box.radius(NIC)) == {"unsafe"}
+
+
+def test_what_comes_through_a_tunnel_may_come_through_any_card(box: Box) -> None:
+    box.upper("wg0", type_="wireguard")
+    box.route("wg0", "192.0.2.0/24")
+    box.mount("0:70 / / rw - nfs4 192.0.2.9:/root rw,addr=192.0.2.9")
+    assert of_kind(box.radius(NIC), "unknown") == [
+        "eth0 may lead to nfs4 192.0.2.9: / is mounted from it (nfs4)"
+    ]
+
+
+def test_an_nbd_disk_tells_no_address(box: Box) -> None:
+    box.block("nbd0", "/sys/devices/virtual/block/nbd0", "43:0")
+    box.mount("43:0 / / rw - ext4 /dev/nbd0 rw")
+    assert of_kind(box.radius(NIC), "unknown") == [
+        "eth0 may lead to nbd: / is mounted from it (ext4)"
+    ]
+
+
+def test_one_that_is_not_connected_is_nothing(box: Box) -> None:
+    box.block("nbd0", "/sys/devices/virtual/block/nbd0", "43:0", b"")
+    assert kinds(box.radius(NIC)) == {"unsafe"}
+
+
+@pytest.mark.parametrize(("cards", "kind"), [("eth0", "refused"), ("eth0,eth1", "unsafe")])
+def test_a_disk_over_ethernet_tells_its_cards(box: Box, cards: str, kind: VerdictKind) -> None:
+    box.interface("eth1", OTHER_NIC)
+    path = box.block("etherd!e0.0", "/sys/devices/virtual/block/etherd!e0.0", "152:0")
+    box.put(f"{path}/netif", f"{cards}\n")
+    box.mount("152:0 / / rw - ext4 /dev/etherd/e0.0 rw")
+    found = box.radius(NIC)
+    assert "/ is mounted from it (ext4)" in of_kind(found, kind)
+    assert chain(found, "is mounted") == (NIC, "eth0", "AoE", "etherd!e0.0", "/")
 
 
 def test_an_iscsi_disk_is_lost_with_the_route_to_it(box: Box) -> None:
