@@ -22,6 +22,8 @@ from sdmtop.operations.plan import Call, Open, Verdict, Write
 from sdmtop.operations.targets import MDEVS, find_queue
 from sdmtop.places import state_directory
 from sdmtop.readers.groups import GROUPS, is_bridge, is_vfio, uses_dma
+from sdmtop.readers.idxd import DEVICES
+from sdmtop.readers.sysfs import number_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -36,6 +38,7 @@ _LONGEST = 10.0
 _TO_PROCESSES = ("uio_pci_generic", "igb_uio")
 """Drivers beside VFIO's that hand a device to a process."""
 
+_IDXD_DRIVERS = "/sys/bus/dsa/drivers"
 _NOIOMMU = "/sys/module/vfio/parameters/enable_unsafe_noiommu_mode"
 
 
@@ -68,6 +71,10 @@ class _Rules:
         self._holders = holders(snapshot)
         self._bound: set[str] = set()
         """Devices that an earlier step gives a driver."""
+        self._disabled: set[str] = set()
+        """Queues that an earlier step disables."""
+        self._own = number_of(_link(host, "/proc/self"))
+        """Our own process, whose queues an earlier step closes."""
         self.touched: dict[str, None] = {}
         """Devices that somebody could miss."""
 
@@ -88,6 +95,8 @@ class _Rules:
         device = self._paths.get(directory)
         if file == "unbind" and write.data in self._devices:
             yield from self._unbind(self._devices[write.data])
+        elif file == "unbind" and directory.startswith(f"{_IDXD_DRIVERS}/"):
+            yield from self._disable(write.data)
         elif file == "bind" and write.data in self._devices:
             yield from self._bind(self._devices[write.data], directory.rpartition("/")[2])
         elif file == "remove" and (queue := find_queue(self._snapshot, directory[-36:])):
@@ -198,10 +207,7 @@ class _Rules:
         """An mdev that goes: while somebody holds it, the kernel would wait for ever."""
         yield from self._held(queue)
         if queue.holders is None:
-            blind = blindness(self._snapshot)
-            why = blind.what if blind is not None else "its holders were not looked for"
-            yield Verdict("unknown", queue.id, f"cannot tell whether somebody holds it: {why}",
-                          (blind.path,) if blind is not None else ())  # fmt: skip
+            yield self._unseen(queue)
         if "removal" in queue.params:
             yield _refuse(queue.id, "its removal is under way, and waits for its holder", path)
 
@@ -253,6 +259,33 @@ class _Rules:
         if online.value is not None and numbers_of(cpus).isdisjoint(numbers_of(online.value)):
             yield _refuse(subject, f"none of the CPUs {cpus} is online", online.path, online.value)
 
+    # -- queues of IDXD --
+
+    def _disable(self, name: str) -> Iterator[Verdict]:
+        """A queue that is disabled, or a device with all its queues.
+
+        The kernel waits for nobody: it warns of clients and takes the queue from them
+        (`idxd_drv_disable_wq` of drivers/dma/idxd/device.c).
+        """
+        for queue in self._snapshot.sdmdevs:
+            if queue.kind != "idxd" or name not in (queue.id, queue.params.get("device")):
+                continue
+            enabled = queue.params.get("state") != "disabled" and queue.id not in self._disabled
+            others = [pid for pid in queue.holders or () if pid != self._own]
+            path = f"{DEVICES}/{queue.id}"
+            if others:
+                yield Verdict("unsafe", queue.id, f"{self._process(others[0])} holds it, and would "
+                              "lose it", (f"/proc/{others[0]}/fd",))  # fmt: skip
+            elif queue.holders is None and enabled:
+                yield self._unseen(queue)
+            elif enabled and (queue.type or "").startswith("kernel"):
+                yield Verdict("unsafe", queue.id, "it is enabled for the kernel, which would lose "
+                              "it", (f"{path}/type",))  # fmt: skip
+            elif enabled and queue.id != name:
+                yield Verdict("unsafe", queue.id, f"it is enabled, and would be disabled with "
+                              f"{name}", (f"{path}/state",))  # fmt: skip
+            self._disabled.add(queue.id)
+
     # -- queues that are opened --
 
     def _open(self, action: Open, subject: str) -> Iterator[Verdict]:
@@ -300,6 +333,13 @@ class _Rules:
 
     # -- what they share --
 
+    def _unseen(self, queue: Sdmdev) -> Verdict:
+        """That nobody knows who holds a queue."""
+        blind = blindness(self._snapshot)
+        why = blind.what if blind is not None else "its holders were not looked for"
+        return Verdict("unknown", queue.id, f"cannot tell whether somebody holds it: {why}",
+                       (blind.path,) if blind is not None else ())  # fmt: skip
+
     def _held(self, queue: Sdmdev) -> Iterator[Verdict]:
         for pid in queue.holders or ():
             yield _refuse(queue.id, f"{self._process(pid)} holds it", f"/proc/{pid}/fd")
@@ -320,6 +360,13 @@ def numbers_of(cpus: str) -> frozenset[int]:
         low, _, high = part.partition("-")
         found.update(range(int(low), int(high or low) + 1))
     return frozenset(found)
+
+
+def _link(host: Host, path: str) -> bytes | OSError:
+    try:
+        return host.readlink(path).encode()
+    except OSError as error:
+        return error
 
 
 def _refuse(subject: str, sentence: str, *evidence: str) -> Verdict:
