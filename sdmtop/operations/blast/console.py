@@ -17,6 +17,10 @@ SOURCE = "console"
 _CONSOLES = "/sys/class/tty/console/active"
 _INPUTS = "/proc/bus/input/devices"
 _REPEATS = 1 << 20  # EV_REP of include/uapi/linux/input-event-codes.h: what types, repeats.
+_BY_PROGRAMS = "/sys/devices/virtual/input/"
+_BY_PROXY = "/sys/devices/virtual/misc/uhid/"
+"""Keyboards that a program passes on, as those of Bluetooth LE (Documentation/hid/uhid.rst)."""
+
 _ISA = "0601"
 
 
@@ -157,18 +161,27 @@ def _field(row: bytes) -> tuple[bytes, bytes]:
 
 
 def _keyboards(survey: Survey) -> list[Keyboard]:
-    return parse_keyboards(survey.read(SOURCE, _INPUTS))
+    """Those that somebody can type on: not what programs type with (uinput: keyd and the like)."""
+    found = parse_keyboards(survey.read(SOURCE, _INPUTS))
+    return [one for one in found if not one.path.startswith(_BY_PROGRAMS)]
 
 
 def _keys(survey: Survey, device: Touched, keyboards: list[Keyboard]) -> Iterator[Verdict]:
     if not keyboards:
         return
     rest = [one for one in survey.once(_keyboards) if survey.owner(f"{one.path}/") is None]
+    shown = [one for one in rest if not one.path.startswith(_BY_PROXY)]
     name = keyboards[0].name
     port = keyboards[0].path.removeprefix(f"{device.path}/")
-    if rest:
-        sentence = f"the keyboard {name} is behind it; {rest[0].name} is left"
+    if shown:
+        sentence = f"the keyboard {name} is behind it; {shown[0].name} is left"
         yield device.verdict("unsafe", sentence, port, name)
+    elif rest:
+        sentence = (
+            f"the keyboard {name} is behind it; {rest[0].name} is left, and what carries that "
+            "cannot be told"
+        )
+        yield device.verdict("unknown", sentence, port, name)
     else:
         sentence = f"the last keyboard ({name}) is behind it"
         yield device.verdict("refused", sentence, port, name)

@@ -206,6 +206,20 @@ def test_with_another_keyboard_left_it_has_to_be_typed(usb: Box) -> None:
     ]
 
 
+def test_a_keyboard_that_a_program_makes_is_none_that_is_left(usb: Box) -> None:
+    more = keyboard("/sys/devices/virtual/input/input9", "keyd virtual keyboard", "100003")
+    usb.put("/proc/bus/input/devices", f"{usb.entries['/proc/bus/input/devices']!s}{more}")
+    assert of_kind(usb.radius(USB), "refused") == ["the last keyboard (Keys) is behind it"]
+
+
+def test_of_one_that_a_program_passes_on_nobody_knows_the_way(usb: Box) -> None:
+    more = keyboard("/sys/devices/virtual/misc/uhid/0005:1.2/input/input9", "Far Keys")
+    usb.put("/proc/bus/input/devices", f"{usb.entries['/proc/bus/input/devices']!s}{more}")
+    assert of_kind(usb.radius(USB), "unknown") == [
+        "the keyboard Keys is behind it; Far Keys is left, and what carries that cannot be told"
+    ]
+
+
 def test_a_power_button_is_no_keyboard(usb: Box) -> None:
     button = keyboard("/sys/devices/LNXSYSTM:00/LNXPWRBN:00/input/input0", "Power", events="3")
     usb.put("/proc/bus/input/devices", f"{usb.entries['/proc/bus/input/devices']!s}{button}")
@@ -243,6 +257,15 @@ def test_a_keyboard_of_old_is_behind_the_lpc_bridge() -> None:
     box = Box()
     box.device(LPC, "0x060100", "lpc_ich")
     box.put("/proc/bus/input/devices", keyboard("/sys/devices/platform/i8042/serio0/input/input3"))
+    assert of_kind(box.radius(LPC), "refused") == ["the only keyboard (Keys) is behind this bridge"]
+
+
+def test_beside_one_that_a_program_makes_it_is_the_only_one() -> None:
+    box = Box()
+    box.device(LPC, "0x060100", "lpc_ich")
+    old = keyboard("/sys/devices/platform/i8042/serio0/input/input3")
+    made = keyboard("/sys/devices/virtual/input/input9", "keyd virtual keyboard", "100003")
+    box.put("/proc/bus/input/devices", old + made)
     assert of_kind(box.radius(LPC), "refused") == ["the only keyboard (Keys) is behind this bridge"]
 
 
