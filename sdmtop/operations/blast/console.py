@@ -7,7 +7,7 @@ from sdmtop.operations.blast.reach import Touched
 from sdmtop.operations.blast.session import SOURCE as SESSION
 from sdmtop.operations.blast.session import Session
 from sdmtop.operations.blast.survey import Part, Survey
-from sdmtop.operations.plan import Verdict
+from sdmtop.operations.plan import Verdict, VerdictKind
 from sdmtop.readers.sysfs import number
 from sdmtop.text import fact, line
 
@@ -33,11 +33,13 @@ def verdicts(survey: Survey, device: Touched) -> Iterator[Verdict]:
     yield from _ports(survey, device, ports)
     keyboards = [one for one in survey.once(_keyboards) if one.path.startswith(f"{device.path}/")]
     yield from _keys(survey, device, keyboards)
+    lines = [port for port in survey.once(_hypervisor_lines) if survey.owner(port.path) is device]
+    yield from _hypervisor(survey, device, lines)
     if device.is_of_class(_ISA):
         yield from _old_devices(survey, device)
-    if shown or ports or keyboards or survey.parts_of(device, "input"):
+    if shown or ports or lines or keyboards or survey.parts_of(device, "input"):
         yield from survey.doubts(device, "whether the console needs it", "classes", SOURCE)
-    if ports:
+    if ports or lines:
         yield from survey.doubts(device, "whether your terminal is on it", SESSION)
 
 
@@ -111,6 +113,42 @@ def _ports(survey: Survey, device: Touched, ports: list[Part]) -> Iterator[Verdi
     if free:
         names = ", ".join(port.name for port in ports)
         yield device.verdict("safe", f"{names}: no console is on it", _CONSOLES)
+
+
+def _hypervisor(survey: Survey, device: Touched, lines: list[Part]) -> Iterator[Verdict]:
+    """Terminals of the hypervisor: hvc0 is below no device, and its number is not the port's."""
+    if not lines:
+        return
+    consoles = line(survey.read(SOURCE, _CONSOLES)).split()
+    terminals = survey.once(Session).terminals
+    stays = any(survey.owner(port.path) is None for port in survey.once(_hypervisor_lines))
+    for name, tty in sorted(survey.parts.get("tty", {}).items()):
+        if not name.startswith("hvc"):
+            continue
+        uses = ["the console of the machine"] if name in consoles else []
+        if survey.rdev(SOURCE, tty.path) in terminals:
+            uses.append("your own terminal")
+        for use in uses:
+            sentence = f"{name}, which is {use}, {'may be' if stays else 'is'} behind it"
+            kind: VerdictKind = "unknown" if stays else "refused"
+            yield device.verdict(kind, sentence, lines[0].name, name)
+
+
+def _hypervisor_lines(survey: Survey) -> list[Part]:
+    """The ports of virtio that may be terminals; debugfs, where it is there, says which are."""
+    return [
+        port
+        for port in survey.parts.get("virtio-ports", {}).values()
+        if b"is_console: no" not in _debugged(survey, port)
+    ]
+
+
+def _debugged(survey: Survey, port: Part) -> bytes:
+    """What `virtio_console` tells of a port (drivers/char/virtio_console.c)."""
+    try:
+        return survey.host.read(f"/sys/kernel/debug/virtio-ports/{port.name}")
+    except OSError:
+        return b""  # Then any of them counts.
 
 
 def _old_devices(survey: Survey, device: Touched) -> Iterator[Verdict]:

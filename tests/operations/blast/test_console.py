@@ -180,6 +180,51 @@ def test_consoles_that_cannot_be_read_leave_it_open(serial: Box) -> None:
     assert "unknown" in kinds(serial.radius(SERIAL))
 
 
+# -- terminals of the hypervisor -----------------------------------------------------------------
+
+
+def hypervisor(box: Box, address: str, port: str) -> None:
+    """A virtio console: its port, and a terminal that is below no device."""
+    path = box.device(address, "0x078000", "virtio-pci")
+    box.part("virtio-ports", port, f"{path}/virtio0/virtio-ports/{port}")
+    box.part("tty", "hvc0", "/sys/devices/virtual/tty/hvc0", dev="229:0")
+    box.part("tty", "hvc1", "/sys/devices/virtual/tty/hvc1", dev="229:1")
+
+
+def test_the_hypervisors_terminal_is_refused_as_the_console_and_as_ours() -> None:
+    box = Box()
+    hypervisor(box, SERIAL, "vport0p0")
+    box.put("/sys/class/tty/console/active", "tty0 hvc0\n")
+    box.process(SHELL, "bash", terminal="229:0")
+    found = box.radius(SERIAL)
+    assert of_kind(found, "refused") == [
+        "hvc0, which is the console of the machine, is behind it",
+        "hvc0, which is your own terminal, is behind it",
+    ]
+    assert chain(found, "the console") == (SERIAL, "vport0p0", "hvc0")
+
+
+def test_a_port_that_is_no_terminal_is_not_the_console() -> None:
+    box = Box()
+    hypervisor(box, SERIAL, "vport0p0")
+    hypervisor(box, USB, "vport1p0")
+    box.put("/sys/class/tty/console/active", "hvc0\n")
+    box.put("/sys/kernel/debug/virtio-ports/vport1p0", "name: agent\nis_console: no\n")
+    assert of_kind(box.radius(SERIAL), "refused")
+    assert not any("hvc0" in verdict.sentence for verdict in box.radius(USB))
+
+
+def test_of_two_ports_either_may_be_the_console() -> None:
+    box = Box()
+    hypervisor(box, SERIAL, "vport0p0")
+    hypervisor(box, USB, "vport1p0")
+    box.put("/sys/class/tty/console/active", "hvc0\n")
+    sentence = "hvc0, which is the console of the machine, may be behind it"
+    for address in (SERIAL, USB):
+        assert sentence in of_kind(box.radius(address), "unknown")
+    assert len(of_kind(box.radius(SERIAL, USB), "refused")) == 2
+
+
 # -- keyboards -----------------------------------------------------------------------------------
 
 
