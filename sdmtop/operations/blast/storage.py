@@ -20,7 +20,11 @@ from sdmtop.text import fact, line
 
 SOURCE = "disks"
 
-_SYSTEM = ("/", "/usr", "/etc", "/var", "/boot", "/boot/efi", "/efi")
+_SYSTEM = (
+    "/", "/bin", "/sbin", "/lib", "/lib64", "/usr", "/usr/bin", "/usr/sbin", "/usr/lib",
+    "/usr/lib64", "/nix", "/nix/store", "/gnu", "/gnu/store", "/sysroot", "/etc", "/var",
+    "/var/lib", "/boot", "/boot/efi", "/efi",
+)  # fmt: skip
 """Mount points without which the machine does not go on, or does not come back."""
 
 _UNTOLD = ("iso9660", "squashfs", "vfat", "exfat", "ntfs", "erofs")

@@ -30,7 +30,11 @@ def test_a_controller_without_a_disk_is_safe() -> None:
     assert of_kind(box.radius(DISK), "safe") == ["no disk is behind it"]
 
 
-@pytest.mark.parametrize("point", ["/", "/usr", "/etc", "/var", "/boot", "/boot/efi"])
+@pytest.mark.parametrize(
+    "point",
+    ["/", "/usr", "/etc", "/var", "/boot", "/boot/efi", "/nix", "/nix/store", "/gnu/store",
+     "/usr/lib", "/var/lib"],
+)  # fmt: skip
 def test_what_the_machine_stands_on_is_refused(box: Box, point: str) -> None:
     box.partition("nvme0n1p1", "259:1")
     box.mount(f"259:1 / {point} rw - ext4 /dev/nvme0n1p1 rw")
