@@ -25,6 +25,7 @@ SOURCE = "session"
 _SSH = b"SSH_CONNECTION="
 _SSH_PORT = 22
 _MULTIPLEXERS = ("tmux", "screen", "zellij", "dtach", "abduco")
+_SERVERS = ("sshd", "dropbear")
 _SOCKET = b"socket:["
 _DEEPEST = 64
 
@@ -75,8 +76,26 @@ class Session:
         return frozenset(
             connection.remote
             for connection in self._connections
-            if connection.port in ports and not connection.remote.is_loopback
+            if (connection.port in ports or connection.inode in self._served)
+            and not connection.remote.is_loopback
         )
+
+    @lazy
+    def _served(self) -> frozenset[int]:
+        """The sockets of ssh servers, which may listen on any port."""
+        found: set[int] = set()
+        for pid in filter(str.isdecimal, self._survey.names(SOURCE, "/proc")):
+            if self._survey.enough():
+                self._survey.say_doubt(SOURCE, "not all processes were looked at: out of time")
+                break
+            try:
+                name = line(self._survey.host.read(f"/proc/{pid}/comm"))
+            except OSError as error:
+                self._doubt_unless_refused(f"/proc/{pid}/comm", error)
+                continue
+            if name.startswith(_SERVERS):
+                found |= self._sockets(pid)
+        return frozenset(found)
 
     @property
     def _is_multiplexed(self) -> bool:
@@ -132,19 +151,21 @@ class Session:
     @lazy
     def _inodes(self) -> frozenset[int]:
         """The sockets of our ancestors."""
-        found = set()
-        for one in self.ancestors:
-            directory = f"/proc/{one.pid}/fd"
-            try:
-                links = self._survey.host.look(directory, (), self._survey.host.list(directory))
-            except OSError as error:
-                # Another user's: sshd's; SSH_CONNECTION then tells.
-                self._doubt_unless_refused(directory, error)
-                continue
-            for link in links:
-                if isinstance(link, bytes) and link.startswith(_SOCKET):
-                    found.add(number(link[len(_SOCKET) : -1]) or 0)
-        return frozenset(found)
+        return frozenset(inode for one in self.ancestors for inode in self._sockets(str(one.pid)))
+
+    def _sockets(self, pid: str) -> set[int]:
+        directory = f"/proc/{pid}/fd"
+        try:
+            links = self._survey.host.look(directory, (), self._survey.host.list(directory))
+        except OSError as error:
+            # Another user's: sshd's; SSH_CONNECTION then tells.
+            self._doubt_unless_refused(directory, error)
+            return set()
+        return {
+            number(link[len(_SOCKET) : -1]) or 0
+            for link in links
+            if isinstance(link, bytes) and link.startswith(_SOCKET)
+        }
 
     def _doubt_unless_refused(self, path: str, error: OSError) -> None:
         if not (is_absent(error) or isinstance(error, PermissionError)):

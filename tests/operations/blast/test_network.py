@@ -202,6 +202,17 @@ def test_behind_a_multiplexer_every_ssh_session_may_be_ours(box: Box, name: str)
     assert "may be yours" in of_kind(box.radius(NIC), "refused")[0]
 
 
+def test_an_ssh_server_is_known_on_any_port(box: Box) -> None:
+    box.connect(FRIEND, inode=99, port=2222)
+    box.connect("192.0.2.77", inode=98, port=2222)  # Of another server.
+    box.process(SSHD, "sshd-session", fd3="socket:[99]")
+    box.process(SHELL, "tmux: server")
+    box.process(SDMTOP, "sdmtop", parent=SHELL, terminal="136:0")
+    (sentence,) = of_kind(box.radius(NIC), "refused")
+    assert FRIEND in sentence
+    assert "may be yours" in sentence
+
+
 def test_a_session_at_the_machine_itself_goes_through_no_card(box: Box) -> None:
     box.connect(FRIEND, inode=1)
     box.process(SDMTOP, "sdmtop", parent=SHELL, terminal="4:1")
