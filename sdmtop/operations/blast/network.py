@@ -203,9 +203,22 @@ class Networks:
             return "hidden" if self._works(interface) else None
         if route.interface != interface:
             return None
-        if any(not self._hides(other.interface) for other in rest):
+        if any(not self._hides(other.interface) for other in rest) or any(
+            self._stays_near(other) for other in remote.others
+        ):
             return "one of several"
         return "hidden" if rest else "the last"
+
+    def _stays_near(self, address: Address) -> bool:
+        """Whether an address is still reached when what is touched is gone."""
+        route, rest = self._way(address)
+        ways_left = [route, *rest] if route else []
+        return any(
+            one.interface not in self._lost
+            and self._works(one.interface)
+            and not self._hides(one.interface)
+            for one in ways_left
+        )
 
     def _carries(self, interface: str) -> list[str]:
         """Addresses and routes of an interface, for a sentence."""

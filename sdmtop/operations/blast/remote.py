@@ -10,7 +10,7 @@ from sdmtop.operations.blast.mounts import read_mounts
 from sdmtop.operations.blast.nvme import Subsystems
 from sdmtop.operations.blast.routes import Address, parse_address
 from sdmtop.operations.blast.storage import SOURCE, Loss, Storage
-from sdmtop.operations.blast.survey import Survey
+from sdmtop.operations.blast.survey import Part, Survey
 from sdmtop.readers.mounts import Mount
 from sdmtop.readers.sysfs import number
 from sdmtop.text import fact, line
@@ -28,12 +28,14 @@ _AOE = "etherd!"
 class Remote(Record, frozen=True):
     """What is lost when an address, or these interfaces, cannot be reached any more.
 
-    Without either it is not known by which way it comes.
+    Without either it is not known by which way it comes. `others` are the addresses of other ways
+    to the same.
     """
 
     address: Address | None
     losses: tuple[Loss, ...]
     interfaces: tuple[str, ...] = ()
+    others: tuple[Address, ...] = ()
 
 
 def read_remotes(survey: Survey) -> list[Remote]:
@@ -96,25 +98,38 @@ def _nvme(survey: Survey) -> Iterator[Remote]:
     """Controllers over a network; with another way to the disk, losing one is no loss of root."""
     storage, subsystems = survey.once(Storage), survey.once(Subsystems)
     for part in survey.parts.get("nvme", {}).values():
-        transport, text = survey.look(SOURCE, part.path, "transport", "address")
-        options = dict(option.partition("=")[::2] for option in line(text or b"").split(","))
-        address = parse_address(options.get("traddr", ""))
-        if transport not in _FABRICS:
+        if survey.look(SOURCE, part.path, "transport")[0] not in _FABRICS:
             continue
-        chain = (f"nvme {address or options.get('traddr', '')}", part.name)
+        address = _target(survey, part)
+        chain = (f"nvme {address}" if address else "nvme", part.name)
         losses = [
             loss
             for disk, block in storage.blocks.items()
             if block.path.startswith(f"{part.path}/") and storage.is_disk(disk)
             for loss in storage.losses(disk, chain)
         ]
-        for head, _ in subsystems.heads(part.name):
-            alone = len(subsystems.paths(head)) < 2
-            losses += [
-                loss if alone or loss.kind != "refused" else replace(loss, kind="unsafe")
-                for loss in storage.losses(head, chain)
-            ]
         yield Remote(address, tuple(losses))
+        for head, _ in subsystems.heads(part.name):
+            paths = [path for path in subsystems.paths(head) if path.name != part.name]
+            targets = [_target(survey, path) for path in paths]
+            others = tuple(target for target in targets if target is not None)
+            # A path that is not over a network stays, unless its own device goes.
+            stays = any(
+                target is None and not subsystems.goes(path)
+                for path, target in zip(paths, targets, strict=True)
+            )
+            head_losses = (
+                replace(loss, kind="unsafe") if stays and loss.kind == "refused" else loss
+                for loss in storage.losses(head, chain)
+            )
+            yield Remote(address, tuple(head_losses), others=others)
+
+
+def _target(survey: Survey, controller: Part) -> Address | None:
+    """The address at which a controller is reached; None for one that is no matter of routes."""
+    text = survey.look(SOURCE, controller.path, "address")[0]
+    options = dict(option.partition("=")[::2] for option in line(text or b"").split(","))
+    return parse_address(options.get("traddr", ""))
 
 
 def _blocks(survey: Survey) -> Iterator[Remote]:

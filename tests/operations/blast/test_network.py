@@ -516,6 +516,27 @@ def test_an_nvme_disk_over_the_network_likewise(box: Box) -> None:
     assert of_kind(box.radius(NIC), "refused") == ["nvme4n1 is swapped to"]
 
 
+@pytest.mark.parametrize(("second", "kind"), [("192.0.2.10", "refused"), (FRIEND, "unsafe")])
+def test_two_controllers_by_one_card_are_one_way(box: Box, second: str, kind: VerdictKind) -> None:
+    box.interface("eth1", OTHER_NIC)
+    box.route("eth1", "203.0.113.0/24")
+    system = "/sys/devices/virtual/nvme-subsystem/nvme-subsys0"
+    box.part("nvme-subsystem", "nvme-subsys0", system)
+    for index, address in enumerate(("192.0.2.9", second)):
+        path = f"/sys/devices/virtual/nvme-fabrics/ctl/nvme{index}"
+        box.part(
+            "nvme", f"nvme{index}", path, transport="tcp", state="live",
+            address=f"traddr={address},trsvcid=4420",
+        )  # fmt: skip
+        hidden = f"nvme0c{index}n1"
+        box.part("block", hidden, f"{path}/{hidden}", hidden="1", size="8")
+        box.put(f"{system}/nvme{index}", Link(f"/sys/class/nvme/nvme{index}"))
+    box.block("nvme0n1", f"{system}/nvme0n1", "259:0")
+    box.mount("259:0 / / rw - ext4 /dev/nvme0n1 rw")
+    assert "/ is mounted from it (ext4)" in of_kind(box.radius(NIC), kind)
+    assert of_kind(box.radius(NIC, OTHER_NIC), "refused")
+
+
 def test_the_disk_of_this_machine_is_no_matter_of_its_cards(box: Box) -> None:
     box.disk()
     box.mount("259:0 / / rw - ext4 /dev/nvme0n1 rw")
