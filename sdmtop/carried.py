@@ -15,7 +15,15 @@ INPUTS = "/proc/bus/input/devices"
 
 _INPUT_FIELDS = (b"N: ", b"S: ", b"H: ", b"B: EV=")
 _UDEV_FIELDS = (b"E:ID_FS_TYPE=", b"E:ID_PART_TABLE_TYPE=")
-_MOUNT_OPTIONS = (b"addr=", b"ip=", b"upperdir=", b"lowerdir=", b"lowerdir+=", b"datadir+=")
+_MOUNT_OPTIONS = (
+    b"addr=",
+    b"ip=",
+    b"mon_addr=",
+    b"upperdir=",
+    b"lowerdir=",
+    b"lowerdir+=",
+    b"datadir+=",
+)
 
 
 class Taken(Record, frozen=True):
@@ -27,9 +35,20 @@ class Taken(Record, frozen=True):
 
 PARTS = {
     "block": Taken(
-        ("dev", "size", "hidden", "dm/name", "dm/uuid", "md/level", "loop/backing_file")
+        (
+            "dev",
+            "size",
+            "hidden",
+            "dm/name",
+            "dm/uuid",
+            "md/level",
+            "loop/backing_file",
+            "backing_dev",
+            "ana_state",
+            "netif",
+        )
     ),
-    "net": Taken(("flags", "uevent"), ("lower_", "upper_", "device")),
+    "net": Taken(("flags", "uevent", "operstate"), ("lower_", "upper_", "device")),
     "nvme": Taken(("state", "transport", "address")),
     "nvme-subsystem": Taken(links=("nvme",)),
     "drm": Taken(("status",)),

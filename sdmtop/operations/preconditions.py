@@ -22,6 +22,8 @@ from sdmtop.operations.plan import Call, Open, Verdict, Write
 from sdmtop.operations.targets import MDEVS, find_queue
 from sdmtop.places import state_directory
 from sdmtop.readers.groups import GROUPS, is_bridge, is_vfio, uses_dma
+from sdmtop.readers.idxd import DEVICES
+from sdmtop.readers.sysfs import number_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -33,6 +35,10 @@ if TYPE_CHECKING:
 _LONGEST = 10.0
 """Seconds after which no more processes are looked into, and the rest of them is unknown."""
 
+_TO_PROCESSES = ("uio_pci_generic", "igb_uio")
+"""Drivers beside VFIO's that hand a device to a process."""
+
+_IDXD_DRIVERS = "/sys/bus/dsa/drivers"
 _NOIOMMU = "/sys/module/vfio/parameters/enable_unsafe_noiommu_mode"
 
 
@@ -65,6 +71,10 @@ class _Rules:
         self._holders = holders(snapshot)
         self._bound: set[str] = set()
         """Devices that an earlier step gives a driver."""
+        self._disabled: set[str] = set()
+        """Queues that an earlier step disables."""
+        self._own = number_of(_link(host, "/proc/self"))
+        """Our own process, whose queues an earlier step closes."""
         self.touched: dict[str, None] = {}
         """Devices that somebody could miss."""
 
@@ -85,6 +95,8 @@ class _Rules:
         device = self._paths.get(directory)
         if file == "unbind" and write.data in self._devices:
             yield from self._unbind(self._devices[write.data])
+        elif file == "unbind" and directory.startswith(f"{_IDXD_DRIVERS}/"):
+            yield from self._disable(write.data)
         elif file == "bind" and write.data in self._devices:
             yield from self._bind(self._devices[write.data], directory.rpartition("/")[2])
         elif file == "remove" and (queue := find_queue(self._snapshot, directory[-36:])):
@@ -105,9 +117,7 @@ class _Rules:
     def _unbind(self, device: Device) -> Iterator[Verdict]:
         """A device that loses its driver."""
         self.touched[device.address] = None
-        if is_bridge(device):
-            yield _refuse(device.address, "it is a bridge: what is below it would go with it",
-                          device.path)  # fmt: skip
+        yield from self._bridge(device)
         for queue in self._snapshot.sdmdevs:
             if queue.domain_of == device.group and queue.kind in MDEVS and queue.holders:
                 yield _refuse(
@@ -118,8 +128,15 @@ class _Rules:
                 )
 
     def _bind(self, device: Device, driver: str) -> Iterator[Verdict]:
-        """A device that gets this driver."""
+        """A device that gets this driver, whether or not it had one.
+
+        Without a driver it may be in use all the same: by firmware's frame buffer, which vfio-pci
+        ends (drivers/vfio/pci/vfio_pci_core.c), or by the machine itself.
+        """
         self._bound.add(device.address)
+        yield from self._bridge(device)
+        if is_vfio(driver) or driver in _TO_PROCESSES:
+            self.touched[device.address] = None
         group = self._group(device.group)
         if not is_vfio(driver):
             others = [pid for pid in self._holders.get(f"group/{device.group}", ())
@@ -149,6 +166,12 @@ class _Rules:
                         f"{GROUPS}/{group.id}/reserved_regions",
                         f"{region.start}-{region.end} {region.type}",
                     )
+
+    @staticmethod
+    def _bridge(device: Device) -> Iterator[Verdict]:
+        if is_bridge(device):
+            yield _refuse(device.address, "it is a bridge: what is below it would go with it",
+                          device.path)  # fmt: skip
 
     def _reset(self, device: Device) -> Iterator[Verdict]:
         self.touched[device.address] = None
@@ -184,10 +207,7 @@ class _Rules:
         """An mdev that goes: while somebody holds it, the kernel would wait for ever."""
         yield from self._held(queue)
         if queue.holders is None:
-            blind = blindness(self._snapshot)
-            why = blind.what if blind is not None else "its holders were not looked for"
-            yield Verdict("unknown", queue.id, f"cannot tell whether somebody holds it: {why}",
-                          (blind.path,) if blind is not None else ())  # fmt: skip
+            yield self._unseen(queue)
         if "removal" in queue.params:
             yield _refuse(queue.id, "its removal is under way, and waits for its holder", path)
 
@@ -239,6 +259,33 @@ class _Rules:
         if online.value is not None and numbers_of(cpus).isdisjoint(numbers_of(online.value)):
             yield _refuse(subject, f"none of the CPUs {cpus} is online", online.path, online.value)
 
+    # -- queues of IDXD --
+
+    def _disable(self, name: str) -> Iterator[Verdict]:
+        """A queue that is disabled, or a device with all its queues.
+
+        The kernel waits for nobody: it warns of clients and takes the queue from them
+        (`idxd_drv_disable_wq` of drivers/dma/idxd/device.c).
+        """
+        for queue in self._snapshot.sdmdevs:
+            if queue.kind != "idxd" or name not in (queue.id, queue.params.get("device")):
+                continue
+            enabled = queue.params.get("state") != "disabled" and queue.id not in self._disabled
+            others = [pid for pid in queue.holders or () if pid != self._own]
+            path = f"{DEVICES}/{queue.id}"
+            if others:
+                yield Verdict("unsafe", queue.id, f"{self._process(others[0])} holds it, and would "
+                              "lose it", (f"/proc/{others[0]}/fd",))  # fmt: skip
+            elif queue.holders is None and enabled:
+                yield self._unseen(queue)
+            elif enabled and (queue.type or "").startswith("kernel"):
+                yield Verdict("unsafe", queue.id, "it is enabled for the kernel, which would lose "
+                              "it", (f"{path}/type",))  # fmt: skip
+            elif enabled and queue.id != name:
+                yield Verdict("unsafe", queue.id, f"it is enabled, and would be disabled with "
+                              f"{name}", (f"{path}/state",))  # fmt: skip
+            self._disabled.add(queue.id)
+
     # -- queues that are opened --
 
     def _open(self, action: Open, subject: str) -> Iterator[Verdict]:
@@ -286,6 +333,13 @@ class _Rules:
 
     # -- what they share --
 
+    def _unseen(self, queue: Sdmdev) -> Verdict:
+        """That nobody knows who holds a queue."""
+        blind = blindness(self._snapshot)
+        why = blind.what if blind is not None else "its holders were not looked for"
+        return Verdict("unknown", queue.id, f"cannot tell whether somebody holds it: {why}",
+                       (blind.path,) if blind is not None else ())  # fmt: skip
+
     def _held(self, queue: Sdmdev) -> Iterator[Verdict]:
         for pid in queue.holders or ():
             yield _refuse(queue.id, f"{self._process(pid)} holds it", f"/proc/{pid}/fd")
@@ -306,6 +360,13 @@ def numbers_of(cpus: str) -> frozenset[int]:
         low, _, high = part.partition("-")
         found.update(range(int(low), int(high or low) + 1))
     return frozenset(found)
+
+
+def _link(host: Host, path: str) -> bytes | OSError:
+    try:
+        return host.readlink(path).encode()
+    except OSError as error:
+        return error
 
 
 def _refuse(subject: str, sentence: str, *evidence: str) -> Verdict:

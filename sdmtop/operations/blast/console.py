@@ -7,7 +7,7 @@ from sdmtop.operations.blast.reach import Touched
 from sdmtop.operations.blast.session import SOURCE as SESSION
 from sdmtop.operations.blast.session import Session
 from sdmtop.operations.blast.survey import Part, Survey
-from sdmtop.operations.plan import Verdict
+from sdmtop.operations.plan import Verdict, VerdictKind
 from sdmtop.readers.sysfs import number
 from sdmtop.text import fact, line
 
@@ -17,6 +17,10 @@ SOURCE = "console"
 _CONSOLES = "/sys/class/tty/console/active"
 _INPUTS = "/proc/bus/input/devices"
 _REPEATS = 1 << 20  # EV_REP of include/uapi/linux/input-event-codes.h: what types, repeats.
+_BY_PROGRAMS = "/sys/devices/virtual/input/"
+_BY_PROXY = "/sys/devices/virtual/misc/uhid/"
+"""Keyboards that a program passes on, as those of Bluetooth LE (Documentation/hid/uhid.rst)."""
+
 _ISA = "0601"
 
 
@@ -29,11 +33,13 @@ def verdicts(survey: Survey, device: Touched) -> Iterator[Verdict]:
     yield from _ports(survey, device, ports)
     keyboards = [one for one in survey.once(_keyboards) if one.path.startswith(f"{device.path}/")]
     yield from _keys(survey, device, keyboards)
+    lines = [port for port in survey.once(_hypervisor_lines) if survey.owner(port.path) is device]
+    yield from _hypervisor(survey, device, lines)
     if device.is_of_class(_ISA):
         yield from _old_devices(survey, device)
-    if shown or ports or keyboards or survey.parts_of(device, "input"):
+    if shown or ports or lines or keyboards or survey.parts_of(device, "input"):
         yield from survey.doubts(device, "whether the console needs it", "classes", SOURCE)
-    if ports:
+    if ports or lines:
         yield from survey.doubts(device, "whether your terminal is on it", SESSION)
 
 
@@ -54,10 +60,12 @@ def _display(survey: Survey, device: Touched) -> Iterator[Verdict]:
     for output in connected:
         sentence = f"a display is connected to {output}"
         yield device.verdict("unsafe", sentence, output, f"/sys/class/drm/{output}/status")
-    if not connected:
-        known = "no connector" if not survey.parts_of(device, "drm") else "nothing connected"
+    has_connectors = bool(survey.parts_of(device, "drm"))
+    if not connected and (has_connectors or is_boot):
+        known = "nothing connected" if has_connectors else "no connector"
         sentence = f"no display is known to be on it ({known})"
         yield device.verdict("unsafe" if is_boot else "safe", sentence)
+    # Without connectors nothing is said of who computes on it.
 
 
 def _text_console(survey: Survey) -> str | None:
@@ -105,6 +113,42 @@ def _ports(survey: Survey, device: Touched, ports: list[Part]) -> Iterator[Verdi
     if free:
         names = ", ".join(port.name for port in ports)
         yield device.verdict("safe", f"{names}: no console is on it", _CONSOLES)
+
+
+def _hypervisor(survey: Survey, device: Touched, lines: list[Part]) -> Iterator[Verdict]:
+    """Terminals of the hypervisor: hvc0 is below no device, and its number is not the port's."""
+    if not lines:
+        return
+    consoles = line(survey.read(SOURCE, _CONSOLES)).split()
+    terminals = survey.once(Session).terminals
+    stays = any(survey.owner(port.path) is None for port in survey.once(_hypervisor_lines))
+    for name, tty in sorted(survey.parts.get("tty", {}).items()):
+        if not name.startswith("hvc"):
+            continue
+        uses = ["the console of the machine"] if name in consoles else []
+        if survey.rdev(SOURCE, tty.path) in terminals:
+            uses.append("your own terminal")
+        for use in uses:
+            sentence = f"{name}, which is {use}, {'may be' if stays else 'is'} behind it"
+            kind: VerdictKind = "unknown" if stays else "refused"
+            yield device.verdict(kind, sentence, lines[0].name, name)
+
+
+def _hypervisor_lines(survey: Survey) -> list[Part]:
+    """The ports of virtio that may be terminals; debugfs, where it is there, says which are."""
+    return [
+        port
+        for port in survey.parts.get("virtio-ports", {}).values()
+        if b"is_console: no" not in _debugged(survey, port)
+    ]
+
+
+def _debugged(survey: Survey, port: Part) -> bytes:
+    """What `virtio_console` tells of a port (drivers/char/virtio_console.c)."""
+    try:
+        return survey.host.read(f"/sys/kernel/debug/virtio-ports/{port.name}")
+    except OSError:
+        return b""  # Then any of them counts.
 
 
 def _old_devices(survey: Survey, device: Touched) -> Iterator[Verdict]:
@@ -155,18 +199,27 @@ def _field(row: bytes) -> tuple[bytes, bytes]:
 
 
 def _keyboards(survey: Survey) -> list[Keyboard]:
-    return parse_keyboards(survey.read(SOURCE, _INPUTS))
+    """Those that somebody can type on: not what programs type with (uinput: keyd and the like)."""
+    found = parse_keyboards(survey.read(SOURCE, _INPUTS))
+    return [one for one in found if not one.path.startswith(_BY_PROGRAMS)]
 
 
 def _keys(survey: Survey, device: Touched, keyboards: list[Keyboard]) -> Iterator[Verdict]:
     if not keyboards:
         return
     rest = [one for one in survey.once(_keyboards) if survey.owner(f"{one.path}/") is None]
+    shown = [one for one in rest if not one.path.startswith(_BY_PROXY)]
     name = keyboards[0].name
     port = keyboards[0].path.removeprefix(f"{device.path}/")
-    if rest:
-        sentence = f"the keyboard {name} is behind it; {rest[0].name} is left"
+    if shown:
+        sentence = f"the keyboard {name} is behind it; {shown[0].name} is left"
         yield device.verdict("unsafe", sentence, port, name)
+    elif rest:
+        sentence = (
+            f"the keyboard {name} is behind it; {rest[0].name} is left, and what carries that "
+            "cannot be told"
+        )
+        yield device.verdict("unknown", sentence, port, name)
     else:
         sentence = f"the last keyboard ({name}) is behind it"
         yield device.verdict("refused", sentence, port, name)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from sdmtop.operations.blast.mounts import SOURCE as MOUNTS
-from sdmtop.operations.blast.nvme import Subsystems
+from sdmtop.operations.blast.nvme import FABRIC, Subsystems
 from sdmtop.operations.blast.reach import Touched
 from sdmtop.operations.blast.storage import SOURCE, Storage
 from sdmtop.operations.blast.survey import Survey
@@ -23,10 +23,12 @@ def verdicts(survey: Survey, device: Touched) -> Iterator[Verdict]:
     for disk, chain, others in shared:
         sentence = f"{disk} loses a path; {', '.join(others)} still leads to it"
         yield device.verdict("unsafe", sentence, *chain, disk)
-    if disks or device.is_of_class("01"):
+    ports = survey.parts_of(device, "fc_host")
+    if disks or ports or device.is_of_class("01"):
         content = [f"content {node}" for disk, _ in disks for node in storage.nodes(disk)]
         what = "what its disks carry"
-        yield from survey.doubts(device, what, "classes", SOURCE, MOUNTS, *content)
+        fabric = (FABRIC,) if ports else ()
+        yield from survey.doubts(device, what, "classes", SOURCE, MOUNTS, *fabric, *content)
     if device.is_of_class("01") and device.driver and not disks and not shared:
         yield device.verdict("safe", "no disk is behind it")
 
@@ -36,6 +38,14 @@ def disks_of(survey: Survey, device: Touched) -> list[tuple[str, tuple[str, ...]
     storage = survey.once(Storage)
     found: list[tuple[str, tuple[str, ...]]] = [
         (part.name, ()) for part in survey.parts_of(device, "block") if storage.is_disk(part.name)
+    ]
+    found += [
+        (name, (controller.name,))
+        for controller in survey.once(Subsystems).controllers(device)
+        for name, part in storage.blocks.items()
+        if part.path.startswith(f"{controller.path}/")
+        and survey.owner(part.path) is None
+        and storage.is_disk(name)
     ]
     found += [(head, chain) for head, chain, others in _heads(survey, device) if not others]
     return sorted(found)
@@ -53,8 +63,8 @@ def _heads(survey: Survey, device: Touched) -> list[tuple[str, tuple[str, ...], 
         (
             head,
             (controller.name, subsystem),
-            [path.name for path in subsystems.paths(head) if survey.owner(path.path) is None],
+            [path.name for path in subsystems.paths(head) if not subsystems.goes(path)],
         )
-        for controller in survey.parts_of(device, "nvme")
+        for controller in subsystems.controllers(device)
         for head, subsystem in subsystems.heads(controller.name)
     ]

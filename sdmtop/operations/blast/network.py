@@ -5,10 +5,11 @@ from here, and nobody tells where it is.
 """
 
 from collections.abc import Iterator
+from typing import Literal
 
 from sdmtop.model import Record
 from sdmtop.operations.blast.reach import Touched
-from sdmtop.operations.blast.remote import read_remotes
+from sdmtop.operations.blast.remote import Remote, read_remotes
 from sdmtop.operations.blast.routes import (
     Address,
     Route,
@@ -16,6 +17,7 @@ from sdmtop.operations.blast.routes import (
     parse_ipv6_route,
     parse_local_ipv4,
     parse_route,
+    scope_of,
     ways,
 )
 from sdmtop.operations.blast.session import SOURCE as SESSION
@@ -30,6 +32,9 @@ CLASSES = frozenset({"net"})
 SOURCE = "network"
 
 _UP = 0x1  # IFF_UP, include/uapi/linux/if.h
+_DEAD = (b"down", b"lowerlayerdown", b"notpresent", b"dormant")
+"""What `operstate` says of an interface over which nothing goes (RFC 2863)."""
+
 _NAMED = 4
 
 
@@ -73,6 +78,7 @@ class Networks:
         ]
         self._addresses = self._read_addresses()
         self._listings: dict[str, list[str]] = {}
+        self._working: dict[str, bool] = {}
         own = [name for name, part in self._interfaces.items() if survey.owner(part.path)]
         self._uppers: dict[str, list[Upper]] = {name: [] for name in own}
         self._lost = set(own)
@@ -114,14 +120,22 @@ class Networks:
         session = self._survey.once(Session)
         for address, how in session.mine.items():
             route, rest = self._way(address)
-            if route is None:
+            near = self._near(address)
+            if interface in near and len(near) > 1:
+                sentence = (
+                    f"your session from {address} ({how}) comes from a neighbour, of "
+                    f"{', '.join(near)} nobody tells which: it may go through {interface}"
+                )
+                yield device.verdict("unknown", sentence, *chain, str(address))
+            elif len(near) > 1:
+                continue
+            elif route is None:
                 sentence = f"no route to {address} ({how}) is known: it may go through {interface}"
                 yield device.verdict("unknown", sentence, *chain, str(address))
             elif route.interface == interface:
                 end = (*chain, f"route to {route.network}", str(address))
                 if rest:
-                    left = f"another route to {address} is left, through {rest[0].interface}"
-                    yield device.verdict("unsafe", f"your session comes in here; {left}", *end)
+                    yield self._other_way(device, address, rest, end)
                 else:
                     sentence = f"the last route to your own session, from {address} ({how})"
                     yield device.verdict("refused", sentence, *end)
@@ -133,20 +147,78 @@ class Networks:
                 yield device.verdict("unknown", sentence, *chain, route.interface)
         for address in session.others - session.mine.keys():
             route, _ = self._way(address)
-            if route is not None and route.interface == interface:
+            if route is not None and interface in (route.interface, *self._near(address)):
                 sentence = f"an ssh session from {address} comes in here"
                 yield device.verdict("unsafe", sentence, *chain, str(address))
+
+    def _near(self, address: Address) -> list[str]:
+        """The interfaces by which a link-local address could be reached, if its own is not told."""
+        if address.version == 4 or not address.is_link_local or scope_of(address):
+            return []
+        return [*dict.fromkeys(route.interface for route in ways(self._routes, address))]
+
+    def _other_way(
+        self, device: Touched, address: Address, rest: list[Route], end: tuple[str, ...]
+    ) -> Verdict:
+        """That a session has a second route; `unknown` where that goes through a tunnel."""
+        shown = [route.interface for route in rest if not self._hides(route.interface)]
+        left = f"your session comes in here; another route to {address} is left, through "
+        if shown:
+            return device.verdict("unsafe", f"{left}{shown[0]}", *end)
+        hidden = f"{left}{rest[0].interface}, and what carries that cannot be told"
+        return device.verdict("unknown", hidden, *end)
 
     def _far(self, device: Touched, interface: str, chain: tuple[str, ...]) -> Iterator[Verdict]:
         """File systems and disks of other machines."""
         for remote in self._survey.once(read_remotes):
-            route, rest = self._way(remote.address)
-            if route is None or route.interface != interface:
-                continue
+            way = self._leads_to(remote, interface)
             for loss in remote.losses:
-                kind = "unsafe" if rest and loss.kind == "refused" else loss.kind
-                if kind != "safe":
-                    yield device.verdict(kind, loss.sentence, *chain, *loss.chain)
+                if way is None or loss.kind == "safe":
+                    continue
+                kind, sentence = loss.kind, loss.sentence
+                if way == "hidden":
+                    if len(chain) > 1:
+                        continue  # Said of the interface below it.
+                    kind, sentence = (
+                        "unknown",
+                        f"{interface} may lead to {loss.chain[0]}: {sentence}",
+                    )
+                elif way == "one of several" and kind == "refused":
+                    kind = "unsafe"
+                yield device.verdict(kind, sentence, *chain, *loss.chain)
+
+    def _leads_to(
+        self, remote: Remote, interface: str
+    ) -> Literal["the last", "one of several", "hidden"] | None:
+        """What way an interface is to another machine; `hidden` where it may be one."""
+        if remote.interfaces:
+            if interface not in remote.interfaces:
+                return None
+            left = [one for one in remote.interfaces if one not in self._lost and self._works(one)]
+            return "one of several" if left else "the last"
+        if remote.address is not None and remote.address.is_loopback:
+            return None
+        route, rest = self._way(remote.address) if remote.address else (None, [])
+        if route is None or self._hides(route.interface):
+            return "hidden" if self._works(interface) else None
+        if route.interface != interface:
+            return None
+        if any(not self._hides(other.interface) for other in rest) or any(
+            self._stays_near(other) for other in remote.others
+        ):
+            return "one of several"
+        return "hidden" if rest else "the last"
+
+    def _stays_near(self, address: Address) -> bool:
+        """Whether an address is still reached when what is touched is gone."""
+        route, rest = self._way(address)
+        ways_left = [route, *rest] if route else []
+        return any(
+            one.interface not in self._lost
+            and self._works(one.interface)
+            and not self._hides(one.interface)
+            for one in ways_left
+        )
 
     def _carries(self, interface: str) -> list[str]:
         """Addresses and routes of an interface, for a sentence."""
@@ -169,7 +241,7 @@ class Networks:
         """The route to an address, and those as good that are left when what is touched is gone.
 
         A wider one is no substitute: that the rest of the world is still reached says nothing of
-        a neighbour.
+        a neighbour. Nor is one over an interface that has no carrier or is down.
         """
         found = ways(self._routes, address)
         if not found:
@@ -177,7 +249,9 @@ class Networks:
         left = [
             route
             for route in found
-            if route.network == found[0].network and route.interface not in self._lost
+            if route.network == found[0].network
+            and route.interface not in self._lost
+            and self._works(route.interface)
         ]
         return found[0], left
 
@@ -195,17 +269,46 @@ class Networks:
                     if upper in found or upper in chain:
                         continue
                     way = (*chain, self._label(upper))
-                    kept_by = tuple(
-                        lower
-                        for lower in self._links(upper, "lower_")
-                        if lower not in self._lost and self._leads_out(lower)
-                    )
+                    kept_by = self._kept_by(upper, below)
                     found[upper] = Upper(upper, way, kept_by)
                     if not kept_by:
                         self._lost.add(upper)
                         todo.append((upper, way))
             self._uppers[name] = [*found.values()]
         return len(self._lost) > before
+
+    def _kept_by(self, upper: str, lower: str) -> tuple[str, ...]:
+        """The interfaces that still carry an upper one without this lower one.
+
+        One leg of a bond or team stands for another. The ports of a bridge do not: each leads to
+        others, and only of one that works not it is known that nothing comes through it.
+        """
+        if not self._has_legs(upper) and self._works(lower):
+            return ()
+        return tuple(
+            other
+            for other in self._links(upper, "lower_")
+            if other not in self._lost and self._leads_out(other) and self._works(other)
+        )
+
+    def _has_legs(self, name: str) -> bool:
+        """Whether it is a bond, or a team, which has no type (drivers/net/team/team.c)."""
+        return self._type(name) in ("bond", None)
+
+    def _works(self, name: str) -> bool:
+        """Whether an interface is up and has a carrier; one that does not tell counts, too."""
+        if name not in self._working:
+            self._working[name] = self._is_working(name)
+        return self._working[name]
+
+    def _is_working(self, name: str) -> bool:
+        part = self._interfaces.get(name)
+        if part is None or self._is_up(name) is False:
+            return False  # Nor does `carrier` answer while it is down.
+        state, carrier = self._survey.look(SOURCE, part.path, "operstate", "carrier")
+        if state is None:
+            self._survey.say_doubt(SOURCE, f"/sys/class/net/{fact(name)}/operstate is not there")
+        return state not in _DEAD and carrier != b"0"
 
     def _leads_out(self, name: str, deep: int = 8) -> bool:
         """Whether an interface, or one below it, is a piece of hardware."""
@@ -239,12 +342,17 @@ class Networks:
 
     def _label(self, name: str) -> str:
         """An interface for a person, with its type: `bond0 (bond)`."""
+        type_ = self._type(name)
+        return f"{name} ({type_})" if type_ else name
+
+    def _type(self, name: str) -> str | None:
+        """What kind of interface it is (DEVTYPE of `uevent`): `bond`, `bridge`, `vlan`."""
         part = self._interfaces.get(name)
         text = self._survey.look(SOURCE, part.path, "uevent")[0] if part else None
         for row in (text or b"").split(b"\n"):
             if row.startswith(b"DEVTYPE="):
-                return f"{name} ({line(row[8:])})"
-        return name
+                return line(row[8:])
+        return None
 
     def _read_addresses(self) -> dict[str, list[Address]]:
         """The addresses of each interface; those of IPv4 by the network that they are in."""

@@ -16,12 +16,13 @@ from sdmtop.operations.blast.storage import Storage
 from sdmtop.operations.blast.survey import Survey
 from sdmtop.operations.plan import Verdict
 from sdmtop.readers.mounts import LARGEST
-from sdmtop.readers.sysfs import is_absent
+from sdmtop.readers.sysfs import is_absent, number
 from sdmtop.text import fact, line
 
 SOURCE = "holders"
 
 _DEV = b"/dev/"
+_NVIDIA, _NVIDIA_MAJOR, _NVIDIA_CONTROL = "nvidia", 195, 254
 _PROGRAMS = 3
 
 
@@ -30,7 +31,8 @@ def verdicts(survey: Survey, device: Touched) -> Iterator[Verdict]:
     nodes = survey.once(nodes_of).get(device.address, {})
     if not nodes:
         if device.driver is not None:
-            yield from survey.doubts(device, "whether it has nodes", "nodes")
+            what = "whether it has nodes"
+            yield from survey.doubts(device, what, "nodes", _unlisted(device))
         return
     openers = survey.once(_openers)
     for rdev, name in sorted(nodes.items(), key=lambda item: item[1]):
@@ -40,7 +42,8 @@ def verdicts(survey: Survey, device: Touched) -> Iterator[Verdict]:
             node = users[programs[0]]
             sentence = f"{node} is open in {', '.join(programs[:_PROGRAMS])}{more}"
             yield device.verdict("unsafe", sentence, name, node, programs[0])
-    yield from survey.doubts(device, "who has its nodes open", "nodes", SOURCE)
+    what = "who has its nodes open"
+    yield from survey.doubts(device, what, "nodes", _unlisted(device), SOURCE)
 
 
 def nodes_of(survey: Survey) -> dict[str, dict[int, str]]:
@@ -51,12 +54,37 @@ def nodes_of(survey: Survey) -> dict[str, dict[int, str]]:
             found[owner.address][rdev] = path[path.rfind("/") + 1 :]
     storage = survey.once(Storage)
     for device in survey.touched:
+        if device.driver == _NVIDIA:
+            found[device.address].update(_nvidia(survey, device))
         for disk, _ in disks_of(survey, device):
             for name in storage.nodes(disk):
                 number = survey.rdev(DISKS, storage.blocks[name].path)
                 if number is not None:
                     found[device.address][number] = name
     return found
+
+
+def _nvidia(survey: Survey, device: Touched) -> Iterator[tuple[int, str]]:
+    """The node of a GPU, which its driver does not list in sysfs.
+
+    Its minor is in `/proc/driver/nvidia/gpus/ADDRESS/information` (`Device Minor: 0`; see
+    kernel-open/nvidia/nv-procfs.c), its major is 195 (Documentation/admin-guide/devices.txt).
+    """
+    path = f"/proc/driver/nvidia/gpus/{device.address}/information"
+    text = survey.read(_unlisted(device), path)
+    for row in text.split(b"\n"):
+        key, _, value = row.partition(b":")
+        minor = number(value.strip())
+        if key == b"Device Minor" and minor is not None and 0 <= minor < _NVIDIA_CONTROL:
+            yield os.makedev(_NVIDIA_MAJOR, minor), f"nvidia{minor}"
+            return
+    if text:
+        survey.say_doubt(_unlisted(device), f"{path} does not tell which node is its")
+
+
+def _unlisted(device: Touched) -> str:
+    """The source of a device's nodes that sysfs does not list."""
+    return f"nodes of {device.address}"
 
 
 def _openers(survey: Survey) -> dict[int, dict[str, str]]:

@@ -105,9 +105,9 @@ def parse_tcp(text: bytes) -> Iterator[Connection]:
 
 
 def parse_address(text: str) -> Address | None:
-    """An address as a program spells it; None for anything else."""
+    """An address as a program spells it, with its scope (`fe80::1%eth0`); else None."""
     try:
-        return plain(ip_address(text.partition("%")[0]))
+        return plain(ip_address(text))
     except ValueError:
         return None
 
@@ -117,9 +117,24 @@ def plain(address: Address) -> Address:
     return getattr(address, "ipv4_mapped", None) or address
 
 
+def scope_of(address: Address) -> str | None:
+    """The interface by which alone a link-local address is reached, if it is told (RFC 4007)."""
+    return address.scope_id if isinstance(address, IPv6Address) else None
+
+
+def scoped(address: Address, interface: str) -> Address:
+    """A link-local IPv6 address, reached by an interface; others as they are."""
+    if isinstance(address, IPv6Address) and address.is_link_local:
+        return parse_address(f"{address}%{interface}") or address
+    return address
+
+
 def ways(routes: list[Route], address: Address) -> list[Route]:
     """The routes that could carry what goes to an address, the one that does first."""
-    fitting = [route for route in routes if address in route.network]
+    scope = scope_of(address)
+    fitting = [
+        route for route in routes if address in route.network and scope in (None, route.interface)
+    ]
     return sorted(fitting, key=lambda route: (-route.network.prefixlen, route.metric))
 
 

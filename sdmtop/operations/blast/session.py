@@ -1,6 +1,9 @@
 """How the operator reaches this host: the terminals and connections of our own ancestors."""
 
 import os
+from ipaddress import IPv6Address
+
+from msgspec.structs import replace
 
 from sdmtop.model import Record
 from sdmtop.operations.blast.lazy import lazy
@@ -8,7 +11,9 @@ from sdmtop.operations.blast.routes import (
     Address,
     Connection,
     parse_address,
+    parse_if_inet6,
     parse_tcp,
+    scoped,
 )
 from sdmtop.operations.blast.survey import Survey
 from sdmtop.readers.mounts import LARGEST
@@ -20,6 +25,7 @@ SOURCE = "session"
 _SSH = b"SSH_CONNECTION="
 _SSH_PORT = 22
 _MULTIPLEXERS = ("tmux", "screen", "zellij", "dtach", "abduco")
+_SERVERS = ("sshd", "dropbear")
 _SOCKET = b"socket:["
 _DEEPEST = 64
 
@@ -70,8 +76,26 @@ class Session:
         return frozenset(
             connection.remote
             for connection in self._connections
-            if connection.port in ports and not connection.remote.is_loopback
+            if (connection.port in ports or connection.inode in self._served)
+            and not connection.remote.is_loopback
         )
+
+    @lazy
+    def _served(self) -> frozenset[int]:
+        """The sockets of ssh servers, which may listen on any port."""
+        found: set[int] = set()
+        for pid in filter(str.isdecimal, self._survey.names(SOURCE, "/proc")):
+            if self._survey.enough():
+                self._survey.say_doubt(SOURCE, "not all processes were looked at: out of time")
+                break
+            try:
+                name = line(self._survey.host.read(f"/proc/{pid}/comm"))
+            except OSError as error:
+                self._doubt_unless_refused(f"/proc/{pid}/comm", error)
+                continue
+            if name.startswith(_SERVERS):
+                found |= self._sockets(pid)
+        return frozenset(found)
 
     @property
     def _is_multiplexed(self) -> bool:
@@ -85,12 +109,25 @@ class Session:
     @lazy
     def _connections(self) -> list[Connection]:
         return [
-            connection
+            self._with_scope(connection)
             for table in ("tcp", "tcp6")
             for connection in parse_tcp(
                 self._survey.read(SOURCE, f"/proc/net/{table}", optional=table == "tcp6")
             )
         ]
+
+    def _with_scope(self, connection: Connection) -> Connection:
+        """Of a link-local connection no table tells the interface: our own address there does."""
+        if not connection.local.is_link_local:
+            return connection
+        names = [name for name, address in self._ours if address == connection.local]
+        if len(names) != 1:
+            return connection
+        return replace(connection, remote=scoped(connection.remote, names[0]))
+
+    @lazy
+    def _ours(self) -> list[tuple[str, IPv6Address]]:
+        return parse_if_inet6(self._survey.read(SOURCE, "/proc/net/if_inet6", optional=True))
 
     @lazy
     def _named(self) -> dict[Address, int]:
@@ -114,19 +151,21 @@ class Session:
     @lazy
     def _inodes(self) -> frozenset[int]:
         """The sockets of our ancestors."""
-        found = set()
-        for one in self.ancestors:
-            directory = f"/proc/{one.pid}/fd"
-            try:
-                links = self._survey.host.look(directory, (), self._survey.host.list(directory))
-            except OSError as error:
-                # Another user's: sshd's; SSH_CONNECTION then tells.
-                self._doubt_unless_refused(directory, error)
-                continue
-            for link in links:
-                if isinstance(link, bytes) and link.startswith(_SOCKET):
-                    found.add(number(link[len(_SOCKET) : -1]) or 0)
-        return frozenset(found)
+        return frozenset(inode for one in self.ancestors for inode in self._sockets(str(one.pid)))
+
+    def _sockets(self, pid: str) -> set[int]:
+        directory = f"/proc/{pid}/fd"
+        try:
+            links = self._survey.host.look(directory, (), self._survey.host.list(directory))
+        except OSError as error:
+            # Another user's: sshd's; SSH_CONNECTION then tells.
+            self._doubt_unless_refused(directory, error)
+            return set()
+        return {
+            number(link[len(_SOCKET) : -1]) or 0
+            for link in links
+            if isinstance(link, bytes) and link.startswith(_SOCKET)
+        }
 
     def _doubt_unless_refused(self, path: str, error: OSError) -> None:
         if not (is_absent(error) or isinstance(error, PermissionError)):

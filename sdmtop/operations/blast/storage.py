@@ -20,7 +20,11 @@ from sdmtop.text import fact, line
 
 SOURCE = "disks"
 
-_SYSTEM = ("/", "/usr", "/etc", "/var", "/boot", "/boot/efi", "/efi")
+_SYSTEM = (
+    "/", "/bin", "/sbin", "/lib", "/lib64", "/usr", "/usr/bin", "/usr/sbin", "/usr/lib",
+    "/usr/lib64", "/nix", "/nix/store", "/gnu", "/gnu/store", "/sysroot", "/etc", "/var",
+    "/var/lib", "/boot", "/boot/efi", "/efi",
+)  # fmt: skip
 """Mount points without which the machine does not go on, or does not come back."""
 
 _UNTOLD = ("iso9660", "squashfs", "vfat", "exfat", "ntfs", "erofs")
@@ -105,7 +109,8 @@ class Storage:
         yield from found
 
     def _held(self, name: str, part: Part, chain: tuple[str, ...], walk: "_Walk") -> Iterator[Loss]:
-        for holder in sorted(self._survey.names(SOURCE, f"{part.path}/holders")):
+        holders = sorted(self._survey.names(SOURCE, f"{part.path}/holders"))
+        for holder in (*holders, *self._zrams_on_block.get(name, ())):
             label = self._label(holder)
             deeper = list(self._on_block(holder, (*chain, label), "refused", walk))
             yield from deeper or [Loss("refused", f"{label} is built on {name}", (*chain, label))]
@@ -261,6 +266,24 @@ class Storage:
         for loop, path in self._loop_files.items():
             if path.startswith("/dev/") and (name := self._block_of(path)):
                 found[name].append(loop)
+        return found
+
+    @lazy
+    def _zrams_on_block(self) -> dict[str, list[str]]:
+        """Block device -> compressed memory that pages are written out of to it.
+
+        No holder is listed for it (Documentation/admin-guide/blockdev/zram.rst, `backing_dev`).
+        """
+        found: dict[str, list[str]] = defaultdict(list)
+        for zram, part in self.blocks.items():
+            if not zram.startswith("zram"):
+                continue
+            path = fact(self._survey.look(SOURCE, part.path, "backing_dev")[0] or b"none")
+            if path != "none":
+                if name := self._block_of(path):
+                    found[name].append(zram)
+                else:
+                    self._survey.say_doubt(SOURCE, f"{path}, behind {zram}, is no known disk")
         return found
 
     @lazy

@@ -1,11 +1,12 @@
 """A machine whose devices carry something: built part by part, as sysfs and procfs show it."""
 
+import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
 from ipaddress import IPv4Address, IPv4Network
 
-from sdmtop.backends.tree import Directory, Entry, Link, Node, TreeHost
+from sdmtop.backends.tree import Directory, Entry, Failure, Link, Node, TreeHost
 from sdmtop.model import Backend
 from sdmtop.operations.blast import blast_radius
 from sdmtop.operations.plan import Verdict, VerdictKind
@@ -144,7 +145,9 @@ class Box:
         return path
 
     def _interface(self, path: str, name: str, up: bool, *, device: bool = False) -> str:
-        self.part("net", name, path, flags="0x1003" if up else "0x1002")
+        state = "up" if up else "down"
+        self.part("net", name, path, flags="0x1003" if up else "0x1002", operstate=state)
+        self.put(f"{path}/carrier", "1\n" if up else Failure(errno.EINVAL))
         if device:
             self.put(f"{path}/device", Link("../.."))
         return path

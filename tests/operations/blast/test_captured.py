@@ -9,8 +9,9 @@ from sdmtop.capturing import capture
 from sdmtop.operations.blast import blast_radius
 from sdmtop.operations.plan import Verdict
 from sdmtop.readers.snapshot import read_snapshot
-from tests.operations.blast.box import DISK, NIC, OTHER_NIC, Box, of_kind
+from tests.operations.blast.box import DISK, NIC, OTHER_NIC, ROOT, Box, of_kind
 from tests.operations.blast.test_console import card, keyboard, text_console
+from tests.operations.blast.test_disks import SECOND, two_controllers
 
 TREES = Path(__file__).parents[2] / "trees"
 USB = "0000:00:05.0"
@@ -69,6 +70,27 @@ def test_so_is_what_the_console_needs(tmp_path: Path) -> None:
     there = radius(box.host(), address)
     assert known(there)
     assert known(radius(captured(box, tmp_path), address)) == known(there)
+
+
+def test_so_is_what_stands_on_a_disk_or_a_server_without_being_a_holder(tmp_path: Path) -> None:
+    box = two_controllers()
+    box.put(f"{ROOT}/{SECOND}/nvme/nvme1/nvme0c1n1/ana_state", "inaccessible\n")
+    path = box.block("zram0", "/sys/devices/virtual/block/zram0", "253:9")
+    box.put(f"{path}/backing_dev", "/dev/nvme0n1\n")
+    box.swap("/dev/zram0")
+    box.interface("eth0", NIC)
+    box.interface("eth1", OTHER_NIC)
+    box.upper("bond0", "eth0", "eth1")
+    box.put(f"{ROOT}/{OTHER_NIC}/net/eth1/operstate", "down\n")
+    box.route("bond0")
+    box.mount("0:70 / /srv rw - ceph admin@0e1c.cephfs=/ rw,mon_addr=192.0.2.9:6789")
+    path = box.block("etherd!e0.0", "/sys/devices/virtual/block/etherd!e0.0", "152:0")
+    box.put(f"{path}/netif", "bond0\n")
+    box.mount("152:0 / /var rw - ext4 /dev/etherd/e0.0 rw")
+    there = radius(box.host(), DISK, NIC)
+    here = radius(captured(box, tmp_path), DISK, NIC)
+    assert len(of_kind(there, "refused")) == 3
+    assert known(here) == known(there)
 
 
 def test_no_capture_holds_the_blocks_of_a_disk(tmp_path: Path) -> None:

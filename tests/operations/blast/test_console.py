@@ -4,8 +4,8 @@ import errno
 
 import pytest
 
-from sdmtop.backends.tree import Failure
-from tests.operations.blast.box import SDMTOP, SHELL, Box, chain, kinds, of_kind
+from sdmtop.backends.tree import Failure, Node
+from tests.operations.blast.box import SDMTOP, SHELL, Box, chain, kinds, of_kind, rdev
 
 CARD, USB, SERIAL, LPC = "0000:00:04.0", "0000:00:05.0", "0000:00:06.0", "0000:00:1f.0"
 
@@ -44,6 +44,55 @@ def keyboard(path: str, name: str = "Keys", events: str = "120013") -> str:
 def test_a_card_with_nothing_connected_is_safe() -> None:
     assert of_kind(card().radius(CARD), "safe") == [
         "no display is known to be on it (nothing connected)"
+    ]
+
+
+GPU_FACTS = f"/proc/driver/nvidia/gpus/{CARD}/information"
+
+
+def computing() -> Box:
+    """A GPU without a connector, whose nodes sysfs does not list; a program computes on it."""
+    box = Box()
+    box.device(CARD, "0x030200", "nvidia")
+    for name, minor in (("nvidia1", 1), ("nvidiactl", 255)):
+        box.put(f"/dev/{name}", Node(rdev(f"195:{minor}")))
+    box.process(60, "python3", fd3="/dev/nvidiactl", fd4="/dev/nvidia1")
+    return box
+
+
+def test_a_gpu_on_which_somebody_computes_has_to_be_typed() -> None:
+    box = computing()
+    box.put(GPU_FACTS, "Model: \t\t A10\nDevice Minor: \t 1\n")
+    assert {verdict.kind: verdict.sentence for verdict in box.radius(CARD)} == {
+        "unsafe": "/dev/nvidia1 is open in python3 (process 60)"
+    }
+
+
+def test_the_node_of_another_gpu_says_nothing_of_this_one() -> None:
+    box = computing()
+    box.put(GPU_FACTS, "Device Minor: \t 0\n")
+    assert kinds(box.radius(CARD)) == {"safe"}
+
+
+@pytest.mark.parametrize("text", [None, "Model: A10\n", "Device Minor: x\n"])
+def test_a_gpu_whose_node_is_not_told_is_not_known_to_be_free(text: str | None) -> None:
+    box = computing()
+    if text is not None:
+        box.put(GPU_FACTS, text)
+    assert kinds(box.radius(CARD)) == {"unknown"}
+
+
+def test_nor_is_one_with_connectors() -> None:
+    box = card()
+    box.device(CARD, "0x030000", "nvidia")
+    assert "unknown" in kinds(box.radius(CARD))
+
+
+def test_a_card_without_a_connector_is_no_card_that_nobody_uses() -> None:
+    box = Box()
+    box.device(CARD, "0x030200", "mystery")
+    assert of_kind(box.radius(CARD), "unknown") == [
+        "sdmtop cannot tell who uses what mystery does with it"
     ]
 
 
@@ -131,6 +180,51 @@ def test_consoles_that_cannot_be_read_leave_it_open(serial: Box) -> None:
     assert "unknown" in kinds(serial.radius(SERIAL))
 
 
+# -- terminals of the hypervisor -----------------------------------------------------------------
+
+
+def hypervisor(box: Box, address: str, port: str) -> None:
+    """A virtio console: its port, and a terminal that is below no device."""
+    path = box.device(address, "0x078000", "virtio-pci")
+    box.part("virtio-ports", port, f"{path}/virtio0/virtio-ports/{port}")
+    box.part("tty", "hvc0", "/sys/devices/virtual/tty/hvc0", dev="229:0")
+    box.part("tty", "hvc1", "/sys/devices/virtual/tty/hvc1", dev="229:1")
+
+
+def test_the_hypervisors_terminal_is_refused_as_the_console_and_as_ours() -> None:
+    box = Box()
+    hypervisor(box, SERIAL, "vport0p0")
+    box.put("/sys/class/tty/console/active", "tty0 hvc0\n")
+    box.process(SHELL, "bash", terminal="229:0")
+    found = box.radius(SERIAL)
+    assert of_kind(found, "refused") == [
+        "hvc0, which is the console of the machine, is behind it",
+        "hvc0, which is your own terminal, is behind it",
+    ]
+    assert chain(found, "the console") == (SERIAL, "vport0p0", "hvc0")
+
+
+def test_a_port_that_is_no_terminal_is_not_the_console() -> None:
+    box = Box()
+    hypervisor(box, SERIAL, "vport0p0")
+    hypervisor(box, USB, "vport1p0")
+    box.put("/sys/class/tty/console/active", "hvc0\n")
+    box.put("/sys/kernel/debug/virtio-ports/vport1p0", "name: agent\nis_console: no\n")
+    assert of_kind(box.radius(SERIAL), "refused")
+    assert not any("hvc0" in verdict.sentence for verdict in box.radius(USB))
+
+
+def test_of_two_ports_either_may_be_the_console() -> None:
+    box = Box()
+    hypervisor(box, SERIAL, "vport0p0")
+    hypervisor(box, USB, "vport1p0")
+    box.put("/sys/class/tty/console/active", "hvc0\n")
+    sentence = "hvc0, which is the console of the machine, may be behind it"
+    for address in (SERIAL, USB):
+        assert sentence in of_kind(box.radius(address), "unknown")
+    assert len(of_kind(box.radius(SERIAL, USB), "refused")) == 2
+
+
 # -- keyboards -----------------------------------------------------------------------------------
 
 
@@ -154,6 +248,20 @@ def test_with_another_keyboard_left_it_has_to_be_typed(usb: Box) -> None:
     usb.put("/proc/bus/input/devices", f"{usb.entries['/proc/bus/input/devices']!s}{more}")
     assert of_kind(usb.radius(USB), "unsafe") == [
         "the keyboard Keys is behind it; Old Keys is left"
+    ]
+
+
+def test_a_keyboard_that_a_program_makes_is_none_that_is_left(usb: Box) -> None:
+    more = keyboard("/sys/devices/virtual/input/input9", "keyd virtual keyboard", "100003")
+    usb.put("/proc/bus/input/devices", f"{usb.entries['/proc/bus/input/devices']!s}{more}")
+    assert of_kind(usb.radius(USB), "refused") == ["the last keyboard (Keys) is behind it"]
+
+
+def test_of_one_that_a_program_passes_on_nobody_knows_the_way(usb: Box) -> None:
+    more = keyboard("/sys/devices/virtual/misc/uhid/0005:1.2/input/input9", "Far Keys")
+    usb.put("/proc/bus/input/devices", f"{usb.entries['/proc/bus/input/devices']!s}{more}")
+    assert of_kind(usb.radius(USB), "unknown") == [
+        "the keyboard Keys is behind it; Far Keys is left, and what carries that cannot be told"
     ]
 
 
@@ -194,6 +302,15 @@ def test_a_keyboard_of_old_is_behind_the_lpc_bridge() -> None:
     box = Box()
     box.device(LPC, "0x060100", "lpc_ich")
     box.put("/proc/bus/input/devices", keyboard("/sys/devices/platform/i8042/serio0/input/input3"))
+    assert of_kind(box.radius(LPC), "refused") == ["the only keyboard (Keys) is behind this bridge"]
+
+
+def test_beside_one_that_a_program_makes_it_is_the_only_one() -> None:
+    box = Box()
+    box.device(LPC, "0x060100", "lpc_ich")
+    old = keyboard("/sys/devices/platform/i8042/serio0/input/input3")
+    made = keyboard("/sys/devices/virtual/input/input9", "keyd virtual keyboard", "100003")
+    box.put("/proc/bus/input/devices", old + made)
     assert of_kind(box.radius(LPC), "refused") == ["the only keyboard (Keys) is behind this bridge"]
 
 

@@ -30,7 +30,11 @@ def test_a_controller_without_a_disk_is_safe() -> None:
     assert of_kind(box.radius(DISK), "safe") == ["no disk is behind it"]
 
 
-@pytest.mark.parametrize("point", ["/", "/usr", "/etc", "/var", "/boot", "/boot/efi"])
+@pytest.mark.parametrize(
+    "point",
+    ["/", "/usr", "/etc", "/var", "/boot", "/boot/efi", "/nix", "/nix/store", "/gnu/store",
+     "/usr/lib", "/var/lib"],
+)  # fmt: skip
 def test_what_the_machine_stands_on_is_refused(box: Box, point: str) -> None:
     box.partition("nvme0n1p1", "259:1")
     box.mount(f"259:1 / {point} rw - ext4 /dev/nvme0n1p1 rw")
@@ -133,6 +137,35 @@ def test_holders_that_cannot_be_listed_leave_it_open(box: Box) -> None:
 
 
 # -- swap ----------------------------------------------------------------------------------------
+
+
+def zram(box: Box, backing: str) -> None:
+    path = box.block("zram0", "/sys/devices/virtual/block/zram0", "253:9")
+    box.put(f"{path}/backing_dev", f"{backing}\n")
+
+
+def test_swap_in_memory_that_is_written_out_to_a_disk_is_refused(box: Box) -> None:
+    zram(box, "/dev/nvme0n1")
+    box.swap("/dev/zram0")
+    found = box.radius(DISK)
+    assert of_kind(found, "refused") == ["zram0 is swapped to"]
+    assert chain(found, "swapped") == (*OVER_PCI, "zram0", "swap")
+
+
+def test_a_zram_that_nobody_uses_is_a_holder(box: Box) -> None:
+    zram(box, "/dev/nvme0n1")
+    assert of_kind(box.radius(DISK), "refused") == ["zram0 is built on nvme0n1"]
+
+
+def test_a_zram_without_a_disk_says_nothing_of_one(box: Box) -> None:
+    zram(box, "none")
+    box.swap("/dev/zram0")
+    assert kinds(box.radius(DISK)) == {"safe"}
+
+
+def test_a_zram_on_what_is_not_known_may_be_on_any_disk(box: Box) -> None:
+    zram(box, "/dev/gone")
+    assert "unknown" in kinds(box.radius(DISK))
 
 
 def test_swap_is_refused(box: Box) -> None:
@@ -410,6 +443,74 @@ def test_the_last_path_carries_all_that_the_disk_does() -> None:
     found = box.radius(DISK)
     assert of_kind(found, "refused") == ["/ is mounted from it (ext4)"]
     assert chain(found, "is mounted") == (DISK, "nvme0", "nvme-subsys0", "nvme0n1", "/")
+
+
+@pytest.mark.parametrize("state", ["inaccessible", "persistent-loss", "change"])
+def test_a_live_controller_that_does_not_reach_the_disk_is_no_path(state: str) -> None:
+    box = two_controllers()
+    box.put(f"{ROOT}/{SECOND}/nvme/nvme1/nvme0c1n1/ana_state", f"{state}\n")
+    assert of_kind(box.radius(DISK), "refused") == ["/ is mounted from it (ext4)"]
+
+
+@pytest.mark.parametrize("state", ["optimized", "non-optimized"])
+def test_a_slower_path_is_one(state: str) -> None:
+    box = two_controllers()
+    box.put(f"{ROOT}/{SECOND}/nvme/nvme1/nvme0c1n1/ana_state", f"{state}\n")
+    assert "refused" not in kinds(box.radius(DISK))
+
+
+FABRIC = "/sys/devices/virtual/nvme-fabrics/ctl"
+ADAPTERS = {DISK: "0x10000090fa000001", SECOND: "0x10000090fa000002"}
+
+
+def over_fibre_channel(*adapters: str, port: str = "") -> Box:
+    """The root on an NVMe disk that is reached by these adapters, or by a port of none."""
+    box = Box()
+    box.part("nvme-subsystem", "nvme-subsys0", SUBSYSTEM)
+    for index, (address, name) in enumerate(ADAPTERS.items()):
+        path = box.device(address, "0x0c0400", "lpfc")
+        box.part(
+            "fc_host", f"host{index}", f"{path}/host{index}/fc_host/host{index}",
+            node_name="0x20000090fa000000", port_name=name,
+        )  # fmt: skip
+        if address in adapters:
+            box.part(
+                "nvme", f"nvme{index}", f"{FABRIC}/nvme{index}", transport="fc", state="live",
+                address="traddr=nn-0x2:pn-0x3,"
+                f"host_traddr=nn-0x20000090fa000000:pn-{port or name}",
+            )  # fmt: skip
+    box.mount("259:0 / / rw - ext4 /dev/nvme0n1 rw")
+    return box
+
+
+def test_a_disk_over_fibre_channel_is_behind_the_port_that_leads_to_it() -> None:
+    box = over_fibre_channel(DISK)
+    box.block("nvme0n1", f"{FABRIC}/nvme0/nvme0n1", "259:0")
+    found = box.radius(DISK)
+    assert of_kind(found, "refused") == ["/ is mounted from it (ext4)"]
+    assert chain(found, "is mounted") == (DISK, "nvme0", "nvme0n1", "/")
+    assert kinds(box.radius(SECOND)) == {"safe"}
+
+
+def test_one_of_two_ports_to_it_may_go_but_not_both() -> None:
+    box = over_fibre_channel(DISK, SECOND)
+    for index in range(2):
+        hidden = f"nvme0c{index}n1"
+        place = f"{FABRIC}/nvme{index}/{hidden}"
+        box.part("block", hidden, place, hidden="1", size="8")
+        box.put(f"{SUBSYSTEM}/nvme{index}", Link(f"/sys/class/nvme/nvme{index}"))
+    box.block("nvme0n1", f"{SUBSYSTEM}/nvme0n1", "259:0")
+    assert of_kind(box.radius(DISK), "unsafe") == ["nvme0n1 loses a path; nvme1 still leads to it"]
+    assert len(of_kind(box.radius(DISK, SECOND), "refused")) == 2
+
+
+def test_a_disk_over_a_port_that_is_not_known_may_be_behind_any() -> None:
+    box = over_fibre_channel(DISK, port="0x99")
+    box.block("nvme0n1", f"{FABRIC}/nvme0/nvme0n1", "259:0")
+    for address in (DISK, SECOND):
+        assert of_kind(box.radius(address), "unknown") == [
+            "cannot tell what its disks carry: the port that leads to nvme0 is not known"
+        ]
 
 
 def test_both_paths_at_once_are_the_last() -> None:

@@ -103,7 +103,7 @@ def test_an_ipv4_address_in_a_table_of_ipv6_is_that_address() -> None:
 
 
 def test_addresses_as_programs_spell_them() -> None:
-    assert parse_address("fe80::1%eth0") == IPv6Address("fe80::1")
+    assert parse_address("fe80::1%eth0") == IPv6Address("fe80::1%eth0")
     assert parse_address("::ffff:192.0.2.1") == IPv4Address("192.0.2.1")
     assert parse_address("nas.example") is None
 

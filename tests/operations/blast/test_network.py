@@ -1,10 +1,13 @@
 """Network interfaces: the operator's own session, routes, what stands on an interface."""
 
 import errno
+import sys
+from ipaddress import IPv6Address
 
 import pytest
 
 from sdmtop.backends.tree import Directory, Failure, Link
+from sdmtop.operations.plan import VerdictKind
 from tests.operations.blast.box import (
     DISK,
     FRIEND,
@@ -67,10 +70,38 @@ def test_another_card_is_not_the_operators_way(box: Box) -> None:
 
 def test_with_another_route_left_it_has_to_be_typed(box: Box) -> None:
     box.log_in()
+    box.interface("eth1", OTHER_NIC)
     box.route("eth1", metric=200)
     found = box.radius(NIC)
     assert "refused" not in kinds(found)
     assert chain(found, "your session")[-1] == OPERATOR
+
+
+@pytest.mark.parametrize(("file", "text"), [("carrier", "0"), ("operstate", "down")])
+def test_a_route_over_a_card_without_a_carrier_is_no_other_way(
+    box: Box, file: str, text: str
+) -> None:
+    box.log_in()
+    path = box.interface("eth1", OTHER_NIC)
+    box.put(f"{path}/{file}", f"{text}\n")
+    box.route("eth1", metric=200)
+    assert of_kind(box.radius(NIC), "refused")
+
+
+def test_nor_is_one_over_a_card_that_is_down(box: Box) -> None:
+    box.log_in()
+    box.route("eth1", metric=200)
+    assert of_kind(box.radius(NIC), "refused")
+
+
+def test_of_one_through_a_tunnel_nobody_knows(box: Box) -> None:
+    box.log_in()
+    box.upper("wg0", type_="wireguard")
+    box.route("wg0", metric=200)
+    assert of_kind(box.radius(NIC), "unknown") == [
+        f"your session comes in here; another route to {OPERATOR} is left, through wg0, and what "
+        "carries that cannot be told"
+    ]
 
 
 def test_two_cards_at_once_are_the_last_two_routes(box: Box) -> None:
@@ -103,6 +134,59 @@ def test_a_session_over_ipv6(box: Box) -> None:
     assert chain(box.radius(NIC), "last route")[-2:] == ("route to 2001:db8::/32", "2001:db8::7")
 
 
+NEIGHBOUR, OURS = "fe80::1234", "fe80::1"
+
+
+@pytest.fixture
+def neighbours(box: Box) -> Box:
+    """Both cards are up, and each has a network of neighbours."""
+    box.interface("eth1", OTHER_NIC)
+    net = f"fe80{'0' * 28} 40 {'0' * 32} 00 {'0' * 32} 00000100 00000001 00000000 00000001"
+    box.put("/proc/net/ipv6_route", f"{net} eth0\n{net} eth1\n")
+    return box
+
+
+def by_link_local(box: Box) -> None:
+    """A connection as `/proc/net/tcp6` has it; sshd's socket is ours."""
+    box.log_in()
+    near, far = (tcp6_word(one) for one in (OURS, NEIGHBOUR))
+    box.put("/proc/net/tcp", "  sl  local_address rem_address\n")
+    box.put(
+        "/proc/net/tcp6",
+        f"  sl  local_address rem_address\n   0: {near}:0016 {far}:C001 01 "
+        "00000000:00000000 00:00000000 00000000     0        0 4242 1 0000 20 4 30 10 -1\n",
+    )
+
+
+def tcp6_word(address: str) -> str:
+    packed = IPv6Address(address).packed
+    words = (packed[at : at + 4] for at in range(0, 16, 4))
+    return "".join(f"{int.from_bytes(one, sys.byteorder):08X}" for one in words)
+
+
+def test_a_link_local_session_goes_through_the_interface_that_it_names(neighbours: Box) -> None:
+    text = f"SSH_CONNECTION={NEIGHBOUR}%eth1 5 {OURS}%eth1 22\0"
+    neighbours.put(f"/proc/{SDMTOP}/environ", text)
+    found = neighbours.radius(OTHER_NIC)
+    assert chain(found, "last route")[1:] == ("eth1", "route to fe80::/64", f"{NEIGHBOUR}%eth1")
+    assert kinds(neighbours.radius(NIC)) == {"unsafe"}
+
+
+def test_its_socket_tells_it_by_our_own_address(neighbours: Box) -> None:
+    by_link_local(neighbours)
+    ours = IPv6Address(OURS).packed.hex()
+    neighbours.put("/proc/net/if_inet6", f"{ours} 03 40 20 80     eth1\n")
+    assert of_kind(neighbours.radius(OTHER_NIC), "refused")
+    assert kinds(neighbours.radius(NIC)) == {"unsafe"}
+
+
+def test_where_neither_tells_it_may_go_through_any_interface(neighbours: Box) -> None:
+    by_link_local(neighbours)
+    for address, name in ((NIC, "eth0"), (OTHER_NIC, "eth1")):
+        (sentence,) = of_kind(neighbours.radius(address), "unknown")
+        assert sentence.endswith(f"it may go through {name}")
+
+
 def test_somebody_elses_session_has_to_be_typed(box: Box) -> None:
     box.log_in()
     box.route("eth1", "203.0.113.0/24")
@@ -116,6 +200,17 @@ def test_behind_a_multiplexer_every_ssh_session_may_be_ours(box: Box, name: str)
     box.process(SHELL, name)
     box.process(SDMTOP, "sdmtop", parent=SHELL, terminal="136:0")
     assert "may be yours" in of_kind(box.radius(NIC), "refused")[0]
+
+
+def test_an_ssh_server_is_known_on_any_port(box: Box) -> None:
+    box.connect(FRIEND, inode=99, port=2222)
+    box.connect("192.0.2.77", inode=98, port=2222)  # Of another server.
+    box.process(SSHD, "sshd-session", fd3="socket:[99]")
+    box.process(SHELL, "tmux: server")
+    box.process(SDMTOP, "sdmtop", parent=SHELL, terminal="136:0")
+    (sentence,) = of_kind(box.radius(NIC), "refused")
+    assert FRIEND in sentence
+    assert "may be yours" in sentence
 
 
 def test_a_session_at_the_machine_itself_goes_through_no_card(box: Box) -> None:
@@ -178,6 +273,45 @@ def test_a_bond_with_another_leg_only_loses_one(box: Box) -> None:
     found = box.radius(OTHER_NIC)
     assert "refused" not in kinds(found)
     assert "bond0 (bond) loses eth1; eth0 stays below it" in of_kind(found, "unsafe")
+
+
+@pytest.mark.parametrize("up", [True, False])
+def test_a_bond_whose_other_leg_does_not_work_is_lost(box: Box, up: bool) -> None:
+    box.upper("bond0", "eth0", "eth1")
+    path = box.interface("eth1", OTHER_NIC, up=up)
+    if up:
+        box.put(f"{path}/carrier", "0\n")
+    box.route("bond0", "198.51.100.0/24")
+    box.log_in()
+    assert chain(box.radius(NIC), "last route")[1:3] == ("eth0", "bond0 (bond)")
+
+
+def test_a_team_has_no_type_and_legs_all_the_same(box: Box) -> None:
+    path = box.upper("team0", "eth0", "eth1")
+    box.put(f"{path}/uevent", "INTERFACE=team0\n")
+    box.route("team0", "198.51.100.0/24")
+    box.log_in()
+    found = box.radius(OTHER_NIC)
+    assert "refused" not in kinds(found)
+    assert "team0 loses eth1; eth0 stays below it" in of_kind(found, "unsafe")
+
+
+def test_one_port_of_a_bridge_does_not_stand_for_another(box: Box) -> None:
+    box.interface("eth1", OTHER_NIC)
+    box.upper("br0", "eth0", "eth1", type_="bridge")
+    box.route("br0", "198.51.100.0/24")
+    box.log_in()
+    for address, name in ((NIC, "eth0"), (OTHER_NIC, "eth1")):
+        assert chain(box.radius(address), "last route")[1:3] == (name, "br0 (bridge)")
+
+
+def test_through_a_port_without_a_carrier_nothing_comes(box: Box) -> None:
+    box.upper("br0", "eth0", "eth1", type_="bridge")
+    box.route("br0", "198.51.100.0/24")
+    box.log_in()
+    found = box.radius(OTHER_NIC)
+    assert "refused" not in kinds(found)
+    assert "br0 (bridge) loses eth1; eth0 stays below it" in of_kind(found, "unsafe")
 
 
 def test_a_bond_whose_legs_all_go_is_lost(box: Box) -> None:
@@ -271,6 +405,95 @@ def test_an_nfs_mount_has_to_be_typed(box: Box) -> None:
     assert kinds(box.radius(OTHER_NIC)) == {"safe"}
 
 
+def test_an_overlay_over_the_network_is_lost_with_it(box: Box) -> None:
+    box.mount("0:71 / / rw - overlay overlay rw,lowerdir=/ro,upperdir=/rw/up,workdir=/rw/w")
+    box.mount("0:72 / /rw rw - tmpfs tmpfs rw")
+    box.mount("0:70 / /ro ro - nfs4 192.0.2.9:/root rw,addr=192.0.2.9")
+    found = box.radius(NIC)
+    assert of_kind(found, "refused") == ["/ is mounted from it (overlay)"]
+    assert chain(found, "overlay") == (NIC, "eth0", "nfs4 192.0.2.9", "/ro", "overlay", "/")
+
+
+def test_so_is_a_loop_on_a_file_of_another_machine(box: Box) -> None:
+    path = box.block("loop0", "/sys/devices/virtual/block/loop0", "7:0")
+    box.put(f"{path}/loop/backing_file", "/live/root.squashfs\n")
+    box.mount("7:0 / / rw - squashfs /dev/loop0 ro")
+    box.mount("0:70 / /live ro - nfs4 192.0.2.9:/live rw,addr=192.0.2.9")
+    assert of_kind(box.radius(NIC), "refused") == ["/ is mounted from it (squashfs)"]
+
+
+def test_so_is_a_file_there_that_is_swapped_to(box: Box) -> None:
+    box.mount("0:70 / /srv rw - nfs4 192.0.2.9:/srv rw,addr=192.0.2.9")
+    box.swap("/srv/swap")
+    assert of_kind(box.radius(NIC), "refused") == ["/srv/swap is swapped to"]
+
+
+@pytest.mark.parametrize(
+    ("source", "options"),
+    [
+        ("192.0.2.9:6789:/", "rw,name=admin"),
+        ("mon:6789,192.0.2.9:6789:/root", "rw"),
+        ("[2001:db8::9]:6789:/", "rw"),
+        ("admin@0e1c-fsid.cephfs=/", "rw,mon_addr=192.0.2.9:6789/[2001:db8::9]:6789"),
+    ],
+)
+def test_the_monitors_of_ceph_are_addresses(box: Box, source: str, options: str) -> None:
+    net = "0" * 32
+    box.put("/proc/net/ipv6_route", f"{net} 00 {net} 00 {net} 0 1 0 00000003 eth0\n")
+    box.mount(f"0:70 / / rw - ceph {source} {options}")
+    assert "/ is mounted from it (ceph)" in of_kind(box.radius(NIC), "refused")
+    assert kinds(box.radius(OTHER_NIC)) == {"safe"}
+
+
+@pytest.mark.parametrize("source", ["mon.example:6789:/", "admin@0e1c-fsid.cephfs=/"])
+def test_a_server_that_has_only_a_name_may_be_behind_any_card_that_is_up(
+    box: Box, source: str
+) -> None:
+    box.mount(f"0:70 / / rw - ceph {source} rw")
+    assert of_kind(box.radius(NIC), "unknown") == [
+        f"eth0 may lead to ceph {source}: / is mounted from it (ceph)"
+    ]
+    assert kinds(box.radius(OTHER_NIC)) == {"safe"}
+
+
+def test_a_share_of_the_hypervisor_is_on_no_card(box: Box) -> None:
+    box.mount("0:70 / /host rw - 9p host rw,trans=virtio")
+    assert kinds(box.radius(NIC)) == {"unsafe"}
+
+
+def test_what_comes_through_a_tunnel_may_come_through_any_card(box: Box) -> None:
+    box.upper("wg0", type_="wireguard")
+    box.route("wg0", "192.0.2.0/24")
+    box.mount("0:70 / / rw - nfs4 192.0.2.9:/root rw,addr=192.0.2.9")
+    assert of_kind(box.radius(NIC), "unknown") == [
+        "eth0 may lead to nfs4 192.0.2.9: / is mounted from it (nfs4)"
+    ]
+
+
+def test_an_nbd_disk_tells_no_address(box: Box) -> None:
+    box.block("nbd0", "/sys/devices/virtual/block/nbd0", "43:0")
+    box.mount("43:0 / / rw - ext4 /dev/nbd0 rw")
+    assert of_kind(box.radius(NIC), "unknown") == [
+        "eth0 may lead to nbd: / is mounted from it (ext4)"
+    ]
+
+
+def test_one_that_is_not_connected_is_nothing(box: Box) -> None:
+    box.block("nbd0", "/sys/devices/virtual/block/nbd0", "43:0", b"")
+    assert kinds(box.radius(NIC)) == {"unsafe"}
+
+
+@pytest.mark.parametrize(("cards", "kind"), [("eth0", "refused"), ("eth0,eth1", "unsafe")])
+def test_a_disk_over_ethernet_tells_its_cards(box: Box, cards: str, kind: VerdictKind) -> None:
+    box.interface("eth1", OTHER_NIC)
+    path = box.block("etherd!e0.0", "/sys/devices/virtual/block/etherd!e0.0", "152:0")
+    box.put(f"{path}/netif", f"{cards}\n")
+    box.mount("152:0 / / rw - ext4 /dev/etherd/e0.0 rw")
+    found = box.radius(NIC)
+    assert "/ is mounted from it (ext4)" in of_kind(found, kind)
+    assert chain(found, "is mounted") == (NIC, "eth0", "AoE", "etherd!e0.0", "/")
+
+
 def test_an_iscsi_disk_is_lost_with_the_route_to_it(box: Box) -> None:
     session = "/sys/devices/platform/host3/session1"
     connection = f"{session}/connection1:0/iscsi_connection/connection1:0"
@@ -291,6 +514,27 @@ def test_an_nvme_disk_over_the_network_likewise(box: Box) -> None:
     box.block("nvme4n1", f"{controller}/nvme4n1", "259:9")
     box.swap("/dev/nvme4n1")
     assert of_kind(box.radius(NIC), "refused") == ["nvme4n1 is swapped to"]
+
+
+@pytest.mark.parametrize(("second", "kind"), [("192.0.2.10", "refused"), (FRIEND, "unsafe")])
+def test_two_controllers_by_one_card_are_one_way(box: Box, second: str, kind: VerdictKind) -> None:
+    box.interface("eth1", OTHER_NIC)
+    box.route("eth1", "203.0.113.0/24")
+    system = "/sys/devices/virtual/nvme-subsystem/nvme-subsys0"
+    box.part("nvme-subsystem", "nvme-subsys0", system)
+    for index, address in enumerate(("192.0.2.9", second)):
+        path = f"/sys/devices/virtual/nvme-fabrics/ctl/nvme{index}"
+        box.part(
+            "nvme", f"nvme{index}", path, transport="tcp", state="live",
+            address=f"traddr={address},trsvcid=4420",
+        )  # fmt: skip
+        hidden = f"nvme0c{index}n1"
+        box.part("block", hidden, f"{path}/{hidden}", hidden="1", size="8")
+        box.put(f"{system}/nvme{index}", Link(f"/sys/class/nvme/nvme{index}"))
+    box.block("nvme0n1", f"{system}/nvme0n1", "259:0")
+    box.mount("259:0 / / rw - ext4 /dev/nvme0n1 rw")
+    assert "/ is mounted from it (ext4)" in of_kind(box.radius(NIC), kind)
+    assert of_kind(box.radius(NIC, OTHER_NIC), "refused")
 
 
 def test_the_disk_of_this_machine_is_no_matter_of_its_cards(box: Box) -> None:
