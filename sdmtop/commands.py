@@ -337,8 +337,11 @@ class Hint(NamedTuple):
 
 
 def footer(width: int, now: Now, commands: Sequence[Command] = COMMANDS) -> list[Hint]:
-    """What the keys do now, as much as fits; those that work come first."""
-    found = []
+    """What the keys do now, as much as fits; those that work come first.
+
+    Where there is no room for all, ways out and operations have it before what only looks on.
+    """
+    found: list[tuple[int, Hint]] = []
     for command in sorted(commands, key=lambda command: _is_less(command, now)):
         word = command.word(now) if command.keys else ""
         if word:
@@ -346,14 +349,23 @@ def footer(width: int, now: Now, commands: Sequence[Command] = COMMANDS) -> list
             works = command.why_not(now) is None
             text = f"{shown(key)} {word}"
             # Never a colour alone: what does not work stands in parentheses.
-            found.append(Hint(f" {text} " if works else f" ({text})", works, key))
-    found.sort(key=lambda hint: not hint.works)
-    fitting = []
-    for hint in found:
+            hint = Hint(f" {text} " if works else f" ({text})", works, key)
+            found.append((_LESS_NEEDED.get(command.id, 0) if works else _LEAST_NEEDED, hint))
+    found.sort(key=lambda one: not one[1].works)
+    fitting = set()
+    for _, hint in sorted(found, key=lambda one: one[0]):
         if len(hint.text) <= width:
             width -= len(hint.text)
-            fitting.append(hint)
-    return fitting
+            fitting.add(hint)
+    return [hint for _, hint in found if hint in fitting]
+
+
+_LESS_NEEDED = {"pause": 1, "sort": 2, "domains": 2, "origin": 3, "map": 3,
+                "simulate": 4, "fold": 4, "tour": 4}  # fmt: skip
+"""Commands that the footer leaves out first, the last of them before all others."""
+
+_LEAST_NEEDED = 9
+"""Rank of a key that does not work now."""
 
 
 def _is_less(command: Command, now: Now) -> bool:

@@ -310,7 +310,7 @@ def _say(value: object) -> str:
         case AttachedDomain():
             return f"{value.type or '?'} ({value.evidence})"
         case ReservedRegion():
-            return f"{value.start}-{value.end} {value.type}"
+            return f"{value.type} {value.start}-{value.end}"
         case DevicePasid(capable=False):
             return "not capable"
         case DevicePasid():

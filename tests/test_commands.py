@@ -89,3 +89,10 @@ def test_the_keys_of_a_command_can_be_others() -> None:
     commands = {command.id: command for command in with_keys({"sort": "f6,s"})}
     assert key_names(commands["sort"]) == "f6 s"
     assert key_names(commands["quit"]) == "q ctrl+c"
+
+
+def test_where_there_is_no_room_the_way_back_stays_and_what_only_looks_on_goes() -> None:
+    text = shown(Now(pane="interrupts", mapped=True, zoomed=True), 75)
+    assert "z Back" in text
+    assert "1 Tree" in text
+    assert "m Numbers" not in text

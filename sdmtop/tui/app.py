@@ -682,7 +682,8 @@ class Console(App[None]):
         """Give a command, or say why it cannot be given now."""
         command = self._commands[id_]
         reason = command.why_not(self._now())
-        self.say(f"{command.title}: {reason}" if reason else "")
+        past = " (at the moment that is shown: p goes on)" if self.sampler.playhead.paused else ""
+        self.say(f"{command.title}: {reason}{past}" if reason else "")
         if not reason:
             await self.run_action(command.action)
 
