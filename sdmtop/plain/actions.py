@@ -103,7 +103,7 @@ def _names(session: Session, rest: str) -> list[str]:
     """The TARGETs that were said, by numbers or as they are."""
     if not rest:
         session.line(rest)  # It says what is missing.
-    return [session.line(word).key for word in rest.split()]
+    return [session.line(word).key for word in rest.replace("group ", "group/").split()]
 
 
 def _carry_out(session: Session, make: Maker) -> Iterator[str]:

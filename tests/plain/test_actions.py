@@ -70,6 +70,12 @@ def test_anything_but_yes_leaves_the_host_alone(said: str) -> None:
     assert operator.driver == "nvme"
 
 
+@pytest.mark.parametrize("said", ["attach group 3", "attach group/3"])
+def test_a_group_can_be_said_in_two_words(said: str) -> None:
+    told = Operator("no")(said)
+    assert any("sdmtop attach group/3" in one for one in told)
+
+
 def test_what_was_done_stands_in_the_journal_and_can_be_undone() -> None:
     operator = Operator("yes", "yes")
     operator(f"attach {CARD}")
