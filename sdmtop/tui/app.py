@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from functools import partial
-from signal import SIGHUP
+from signal import SIGHUP, signal
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import events
@@ -46,6 +46,8 @@ from sdmtop.tui.themes import DARK, LIGHT, OTHER
 from sdmtop.tui.tree import TreePane
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from textual.timer import Timer
 
     from sdmtop.backends.base import Host
@@ -61,6 +63,9 @@ PANES = ("tree", "inspector", "pasids", "interrupts", "events", "domains")
 
 _PATIENCE = 0.15
 """Seconds that leaving may take: a lost terminal can block the thread that writes to it."""
+
+_DEAF = 2.0
+"""Seconds after which a signal that the loop has not taken up ends the program all the same."""
 
 _BLANK = 1.0
 """Seconds after which the panes are shown even if nothing has been read yet."""
@@ -182,6 +187,7 @@ class Console(App[None]):
             self.animation_level = "none"
         self._sessions: dict[Host, OperationSession] = {}
         self._stops = False
+        self._leaves = False
         self._refusal = sampler.host.refusal()
         self._silence: Timer | None = None
         self._veil = ExitStack()
@@ -237,9 +243,8 @@ class Console(App[None]):
         self.query_one("#tree").focus()
         self._arrange(self.size.width, self.size.height)
         if not self.is_headless:
-            loop = asyncio.get_running_loop()
             for number in SIGNALS:
-                loop.add_signal_handler(number, self._leave, 128 + number)
+                signal(number, self._obey_signal)
         self._watch_later()
         self.say(self.greeting)
         self._listen()
@@ -999,6 +1004,20 @@ class Console(App[None]):
         help_ = f"not now: {printable(reason)}" if reason else command.help
         return SystemCommand(command.title, help_, lambda: self.run_action(f"do('{command.id}')"))
 
+    def _obey_signal(self, number: int, _frame: "FrameType | None") -> None:
+        """Have the loop leave; without it if it never gets to that, whatever keeps it busy."""
+        status = 128 + number
+        self._leaves = False
+        asyncio.get_running_loop().call_soon_threadsafe(self._leave, status)
+
+        def insist() -> None:
+            if not self._leaves and self._force is not None:
+                self._force(status)
+
+        timer = threading.Timer(_DEAF, insist)
+        timer.daemon = True
+        timer.start()
+
     def _stop(self, busy: "list[OperationSession]", status: int) -> None:
         """Have plans stop that are being carried out, and leave once they have."""
         if self._stops:
@@ -1019,6 +1038,7 @@ class Console(App[None]):
 
         But not in the middle of a plan: what was done of it is taken back first.
         """
+        self._leaves = True
         busy = [session for session in self._sessions.values() if session.is_busy]
         if busy:
             self._stop(busy, status)

@@ -211,6 +211,32 @@ def test_a_read_that_hangs_is_named_and_the_screen_stays_alive(root: str) -> Non
         assert session.leftovers() == []
 
 
+DEAF = """
+import sys
+from sdmtop.tui.app import Console
+def spin(self):
+    self.bell()
+    while True:
+        pass
+Console.action_origin = spin
+from sdmtop.launch import main
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_console_that_hangs_in_its_own_code_still_obeys_a_signal(
+    root: str, number: signal.Signals
+) -> None:
+    with Session("--host", root, program=(sys.executable, "-c", DEAF)) as session:
+        session.wait_for("Inspector")
+        session.type("o")
+        session.pump(0.5)
+        os.kill(session.pid, number)
+        assert session.wait_for_exit() == 128 + number
+        assert session.leftovers() == []
+
+
 def test_nothing_is_written_while_nothing_changes(root: str) -> None:
     with Session("--host", root) as session:
         session.wait_for("every 1s")
