@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def _hang_up() -> Iterator[None]:
-    before = signal.getsignal(signal.SIGHUP)
+    # Whoever runs the tests may have it ignored, as nohup has.
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
     signal.signal(signal.SIGHUP, before)
 
