@@ -79,8 +79,9 @@ def plan_undo(
     draft = Draft(host, snapshot, "undo")
     _identify(draft, begun.plan)
     if not _invert(draft, entry, kept):
+        others = "" if number is not None else "; an earlier plan is undone by its number"
         raise NothingToDoError(
-            f"plan {begun.number} ({begun.plan.command}): nothing is left to undo"
+            f"plan {begun.number} ({begun.plan.command}): nothing is left to undo{others}"
         )
     return draft.finish(f"sdmtop undo {begun.number}", undoes=begun.number)
 

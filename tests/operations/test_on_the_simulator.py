@@ -416,6 +416,14 @@ def test_what_a_process_still_holds_is_not_finished_by_another() -> None:
         plan_finish(*bench.now, bench.store.journal.entries(), number=1)
 
 
+def test_where_the_last_plan_has_nothing_to_undo_the_way_to_the_others_is_told() -> None:
+    bench = Bench()
+    bench.run(OPERATIONS["reset"](bench))
+    for number, said in ((None, "an earlier plan is undone by its number$"), (1, "left to undo$")):
+        with pytest.raises(NothingToDoError, match=said):
+            plan_undo(*bench.now, bench.store.journal.entries(), number=number)
+
+
 @pytest.mark.usefixtures("mortal")
 def test_a_plan_that_was_killed_before_it_did_anything_shields_the_one_before_it() -> None:
     bench, _ = faulty(2, "killed before")  # The override, the bind; then the unbind.
