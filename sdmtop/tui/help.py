@@ -42,7 +42,15 @@ class HelpScreen(Fitting, ModalScreen[None]):
         border: round $primary; background: $surface; padding: 0 1;
     }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [("escape,q,question_mark", "dismiss", "Close")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        ("escape,q,question_mark", "dismiss", "Close"),
+        ("j", "turn('scroll_down')", "Down"),
+        ("k", "turn('scroll_up')", "Up"),
+        ("ctrl+d", "turn('page_down')", "Page down"),
+        ("ctrl+u", "turn('page_up')", "Page up"),
+        ("g", "turn('scroll_home')", "First"),
+        ("G", "turn('scroll_end')", "Last"),
+    ]
 
     def __init__(self, keys: Sequence[tuple[str, str]]) -> None:
         """Make the page; `keys` are keys and what they do."""
@@ -59,3 +67,7 @@ class HelpScreen(Fitting, ModalScreen[None]):
             page.add_row(Text(left, "" if right else "bold"), Text(printable(right)))
         with VerticalScroll():
             yield Static(page)
+
+    async def action_turn(self, where: str) -> None:
+        """Scroll as the same keys do in the panes; the arrows are Textual's own."""
+        await self.app.run_action(where, self.query_one(VerticalScroll))

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 from msgspec.structs import replace
+from textual.containers import VerticalScroll
 from textual.events import Key
 from textual.pilot import Pilot
 from textual.scrollbar import ScrollBar
@@ -418,6 +419,20 @@ def test_the_footer_follows_what_the_operator_does() -> None:
         await pilot.press("escape")
         await pilot.pause()
         assert "q Quit" in text_of(pilot, "footer")
+
+    play(scene)
+
+
+def test_the_help_page_is_turned_by_the_keys_of_the_panes() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await pilot.press("question_mark")
+        await pilot.pause()
+        page = pilot.app.screen.query_one(VerticalScroll)
+        for key, moves in (("j", 1), ("k", -1), ("ctrl+d", 1), ("ctrl+u", -1), ("G", 1), ("g", -1)):
+            before = page.scroll_target_y
+            await pilot.press(key)
+            await pilot.pause()
+            assert (page.scroll_target_y - before) * moves > 0, key
 
     play(scene)
 
