@@ -172,10 +172,10 @@ def _of_device(device: Device, sample: Sample) -> Iterator[Detail]:
     snapshot = sample.snapshot
     state = states(snapshot).get(device.address) if device.driver is None else None
     untold = _NEVER_ABSENT | {"driver"} if state is not None else _NEVER_ABSENT
-    yield from _fields(device, _DEVICE, device.path, untold)
-    if state is not None:
+    if state is not None:  # First: it is what an operator must know before all else.
         meaning = "its unbind waits for a holder to let go" if state == STUCK else "see below"
         yield Detail(name="state", value=state, path=f"{device.path}/driver", meaning=meaning)
+    yield from _fields(device, _DEVICE, device.path, untold)
     held = holders(snapshot)
     if device.address in held:
         yield from _held_by(held[device.address], snapshot)
