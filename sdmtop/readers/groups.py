@@ -91,8 +91,13 @@ def is_vfio(driver: str) -> bool:
 
 
 def is_bridge(device: "Device") -> bool:
-    """Whether other devices are behind it (PCI class 06xx)."""
-    return (device.class_ or "").startswith("0x06")
+    """Whether other devices are behind it (PCI class 06xx).
+
+    Of class 0680 are devices that bridge to something that is none of PCI's, as NVSwitch: VFIO
+    takes them like any other.
+    """
+    class_ = device.class_ or ""
+    return class_.startswith("0x06") and not class_.startswith("0x0680")
 
 
 def uses_dma(driver: str) -> bool:

@@ -6,11 +6,20 @@ from hypothesis import strategies as st
 
 from sdmtop.backends.tree import Directory, Entry, Failure, Link, TreeHost
 from sdmtop.model import AttachedDomain, IommuGroup, Snapshot
-from sdmtop.readers.groups import group_ids, is_vfio, owner, regions, uses_dma, viability
+from sdmtop.readers.groups import (
+    group_ids,
+    is_bridge,
+    is_vfio,
+    owner,
+    regions,
+    uses_dma,
+    viability,
+)
 from sdmtop.readers.holders import ANONYMOUS
 from sdmtop.readers.names import Names
 from sdmtop.readers.snapshot import Reading
 from sdmtop.readers.unknowns import Unknowns
+from tests import records
 from tests.readers.small_host import (
     DISK,
     GROUPS,
@@ -74,6 +83,16 @@ def test_one_dma_driver_among_vfio_drivers_makes_the_group_the_kernels() -> None
 def test_every_culprit_is_named() -> None:
     _, reason = viability({"a": "nvme", "b": "e1000e"}, set(), emulated=False)
     assert reason == "a is bound to nvme; b is bound to e1000e"
+
+
+@pytest.mark.parametrize(
+    ("class_", "is_one"),
+    [("0x060400", True), ("0x060000", True), ("0x068000", False), ("0x020000", False)],
+)
+def test_a_bridge_to_something_that_is_not_pci_is_a_device_like_others(
+    class_: str, *, is_one: bool
+) -> None:
+    assert is_bridge(records.device("0000:01:00.0", class_=class_)) is is_one
 
 
 def test_a_driver_that_cannot_be_told_leaves_viability_open() -> None:
