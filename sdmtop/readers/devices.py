@@ -119,7 +119,7 @@ def device_facts(host: "Host", address: str, path: str, unknowns: "Unknowns") ->
         "device": device,
         "class_": class_,
         "numa_node": None if numa == -1 else numa,
-        "irqs": _irqs(host, path, irq if _may_use_line(driver_name or told) else b"", unknowns),
+        "irqs": _irqs(host, path, irq, driver_name or told, unknowns),
         "sriov": (total, _vfs(host, path, unknowns)) if total else None,
         "physfn": name_of(physfn),
         "power_state": word(power_state),
@@ -243,17 +243,8 @@ def _override(host: "Host", path: str, unknowns: "Unknowns") -> str | None:
     return None if override == "(null)" else override
 
 
-def _may_use_line(driver: str) -> bool:
-    """Whether the legacy line that firmware wrote down may be one that Linux uses.
-
-    Not before a driver enables the device. VFIO's do so for their user, and name the device in
-    the row of `/proc/interrupts`.
-    """
-    return bool(driver) and not driver.startswith("vfio")
-
-
 def _irqs(
-    host: "Host", path: str, legacy: "bytes | OSError", unknowns: "Unknowns"
+    host: "Host", path: str, legacy: "bytes | OSError", driver: str, unknowns: "Unknowns"
 ) -> tuple[int, ...]:
     """Linux interrupt numbers: the MSI vectors, or the one legacy line."""
     try:
@@ -263,8 +254,21 @@ def _irqs(
             unknowns.note(f"{path}/msi_irqs", error, "MSI vectors")
             return ()
         line = number(legacy)
-        return (line,) if line else ()
+        return (line,) if line and _may_use_line(host, path, driver) else ()
     return tuple(sorted(irq for vector in vectors if (irq := index(vector)) is not None))
+
+
+def _may_use_line(host: "Host", path: str, driver: str) -> bool:
+    """Whether the legacy line that firmware wrote down may be one that Linux uses.
+
+    Not before a driver enables the device, and those of VFIO do so when their user opens it.
+    """
+    if not driver.startswith("vfio"):
+        return bool(driver)
+    try:
+        return bool(number(host.read(f"{path}/enable")))
+    except OSError:
+        return False  # Not of PCI.
 
 
 def _vfs(host: "Host", path: str, unknowns: "Unknowns") -> int:

@@ -142,9 +142,12 @@ def test_pasid_capabilities_are_those_of_lspci_or_unknown(sight: Sight) -> None:
 
 def test_interrupts_of_devices_are_what_find_and_lspci_list(sight: Sight) -> None:
     vectors, details = sight.ask(witnesses.msi_vectors), sight.ask(witnesses.pci_details)
+    enabled = sight.ask(witnesses.enabled_devices)
     for address, device in pci(sight).items():
-        # The line of a device without a driver is firmware's: nobody has asked Linux for it.
-        line = details[address]["irq"] if device["driver"] else None
+        # The line of a device without a driver is firmware's: nobody has asked Linux for it. Nor
+        # has VFIO before somebody opens the device.
+        asked = device["driver"] and (device["driver"] != "vfio-pci" or address in enabled)
+        line = details[address]["irq"] if asked else None
         assert device["irqs"] == vectors.get(address, [line] if line else []), address
 
 

@@ -122,6 +122,12 @@ def msi_vectors(guest: Guest) -> dict[str, list[int]]:
     return {address: sorted(irqs) for address, irqs in found.items()}
 
 
+def enabled_devices(guest: Guest) -> list[str]:
+    """`grep`: the addresses of the devices that somebody has enabled."""
+    found = lines_of(guest, "grep -lv '^0' /sys/bus/pci/devices/*/enable")
+    return [file.split("/")[5] for file in found]
+
+
 def iommu_units(guest: Guest) -> dict[str, list[str]]:
     """`find`: IOMMU unit -> devices behind it, sorted."""
     found: dict[str, list[str]] = {}

@@ -178,9 +178,11 @@ def test_a_device_whose_unbind_waits_still_has_its_line() -> None:
     assert read(entries).irqs == (11,)
 
 
-def test_a_line_is_not_vfios_until_its_user_asks_for_it() -> None:
-    """Then the row of `/proc/interrupts` names the device."""
-    assert read(device(NIC, 2, "vfio-pci", irq=b"11\n")).irqs == ()
+@pytest.mark.parametrize(("enable", "irqs"), [(b"0\n", ()), (b"1\n", (11,))])
+def test_a_line_is_not_vfios_until_its_user_has_opened_the_device(
+    enable: bytes, irqs: tuple[int, ...]
+) -> None:
+    assert read(device(NIC, 2, "vfio-pci", irq=b"11\n", enable=enable)).irqs == irqs
 
 
 def test_vectors_that_cannot_be_listed_are_no_line() -> None:
