@@ -174,15 +174,11 @@ class Sampler:
         collector.tick(time.monotonic(), (), self._focus)
         changed: bool = True
         due = time.monotonic() + self.interval
-        poll = select.poll()
-        poll.register(self._woken, select.POLLIN)
-        if events is not None:
-            poll.register(events.fileno(), select.POLLIN)
         while self._is_current(generation):
             if changed:
                 self._publish(collector.sample())
             self._busy = False
-            arrived = self._wait(poll, due)
+            arrived = self._wait(events, due)
             now = time.monotonic()
             fresh = events.drain() if events is not None and arrived else ()
             self._busy = True
@@ -203,14 +199,17 @@ class Sampler:
                 self.host.avoid = frozenset(path for path, _ in self._hung.values())
         return generation == self._generation
 
-    def _wait(self, poll: select.poll, due: float) -> bool:
+    def _wait(self, events: Events | None, due: float) -> bool:
         """Sleep until the next tick, a wake-up or a uevent; whether there was a uevent."""
-        woken = False
-        for fd, _ in poll.poll(max(0.0, due - time.monotonic()) * 1000):
-            if fd == self._woken:
-                os.read(fd, 4096)
-            else:
-                woken = True
-        if woken:
-            time.sleep(_SETTLE)
-        return woken
+        # Made anew each time: after an overflow the events come from another descriptor.
+        poll = select.poll()
+        poll.register(self._woken, select.POLLIN)
+        if events is not None:
+            poll.register(events.fileno(), select.POLLIN)
+        ready = [fd for fd, _ in poll.poll(max(0.0, due - time.monotonic()) * 1000)]
+        if self._woken in ready:
+            os.read(self._woken, 4096)
+        if events is None or events.fileno() not in ready:
+            return False
+        time.sleep(_SETTLE)
+        return True

@@ -1,3 +1,4 @@
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -5,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from sdmtop.backends.base import Event
 from sdmtop.backends.tree import TreeHost
 from sdmtop.collector import Collector, Sample
 from sdmtop.sampler import Sampler
@@ -226,3 +228,42 @@ def test_stopping_does_not_wait_for_a_hung_read(start: Callable[[TreeHost], Samp
     sampler.stop()
     assert time.monotonic() - began < 0.1
     release.set()
+
+
+class Overflowing:
+    """A stream of events that has another descriptor after each time it is drained."""
+
+    def __init__(self) -> None:
+        self._reader, self._writer = os.pipe()
+        self.drained = threading.Semaphore(0)
+
+    def fileno(self) -> int:
+        return self._reader
+
+    def come(self) -> None:
+        os.write(self._writer, b"x")
+
+    def drain(self) -> list[Event]:
+        another = os.pipe()
+        self.close()
+        self._reader, self._writer = another
+        self.drained.release()
+        return []
+
+    def close(self) -> None:
+        os.close(self._reader)
+        os.close(self._writer)
+
+
+def test_events_are_heard_from_the_descriptor_that_they_come_from_now() -> None:
+    host, stream = box(), Overflowing()
+    host.events = lambda: stream  # type: ignore[method-assign]
+    sampler = Sampler(host, interval=60.0)
+    sampler.start()
+    try:
+        for _ in range(2):
+            stream.come()
+            assert stream.drained.acquire(timeout=PATIENCE)
+            assert not stream.drained.acquire(timeout=0.5), "drained without an event"
+    finally:
+        sampler.stop()
