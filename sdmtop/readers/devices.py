@@ -166,10 +166,15 @@ def side_that_waits(host: "Host", path: str, modalias: bytes, group: int | None)
     nodes = (f"/sys/class/vfio/{group}", f"/sys/class/vfio/noiommu-{group}")
     if group is None or not any(_exists(host, node) for node in nodes):
         return ""
+    return "vfio" if _is_enabled(host, path) else ""
+
+
+def _is_enabled(host: "Host", path: str) -> bool:
+    """Whether somebody has enabled the device; one that is not of PCI does not tell."""
     try:
-        return "vfio" if number(host.read(f"{path}/enable")) else ""
+        return bool(number(host.read(f"{path}/enable")))
     except OSError:
-        return ""  # Not of PCI, and so not of vfio-pci.
+        return False
 
 
 def _exists(host: "Host", path: str) -> bool:
@@ -263,12 +268,7 @@ def _may_use_line(host: "Host", path: str, driver: str) -> bool:
 
     Not before a driver enables the device, and those of VFIO do so when their user opens it.
     """
-    if not driver.startswith("vfio"):
-        return bool(driver)
-    try:
-        return bool(number(host.read(f"{path}/enable")))
-    except OSError:
-        return False  # Not of PCI.
+    return _is_enabled(host, path) if driver.startswith("vfio") else bool(driver)
 
 
 def _vfs(host: "Host", path: str, unknowns: "Unknowns") -> int:

@@ -16,11 +16,10 @@ from sdmtop.readers.config_space import Bits, Capabilities, read_capabilities
 from sdmtop.readers.sysfs import word
 from sdmtop.readers.unknowns import Unknowns
 
-ACS_NEEDED = 0x1D
-"""Source validation, request and completion redirect, upstream forwarding: the kernel wants all."""
-
 _ACS_NAMES = {0x01: "source validation", 0x04: "request redirect", 0x08: "completion redirect",
               0x10: "upstream forwarding"}  # fmt: skip
+"""The controls of ACS that the kernel wants, all of them."""
+
 _BRIDGE = "0x0604"
 _EXPRESS = 0x10  # The capability of every PCI Express device.
 _TO_CONVENTIONAL = 7

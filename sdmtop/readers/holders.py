@@ -202,11 +202,11 @@ class _Scan:
 
     def _hold_device(self, pid: int, what: str, device: str | None) -> None:
         """A device itself, which may be one that the kernel does not name."""
-        if device is not None:
+        if device is None:
+            self.anonymous.add(pid)
+        else:
             self._named.add(pid)
             self._sure.add(pid)
-        elif pid not in self._sure or MAPPED not in what:
-            self.anonymous.add(pid)
         self._hold(pid, what, device)
 
     def _node(self, path: str, link: bytes) -> Node | None:
@@ -243,7 +243,9 @@ class _Scan:
                 continue
             path = fact(parts[5])
             if path == ANONYMOUS:
-                self._hold_device(pid, ANONYMOUS + MAPPED, None)
+                if pid not in self._sure:
+                    self.anonymous.add(pid)
+                self._hold(pid, ANONYMOUS + MAPPED, None)
             elif path in self._paths:
                 node = self._paths[path]
                 self.by_node.setdefault(path, []).append(pid)

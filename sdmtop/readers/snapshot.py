@@ -445,7 +445,7 @@ class Reading:
             if address in self._undriven or (device is None and address not in mdevs):
                 untold.add(address)
         direct = [one.start for one in group.reserved_regions if one.type == "direct"]
-        if self._held(group):
+        if direct and self._held(group):
             direct = []  # A kernel that has given it away all the same.
         viable, reason = viability(drivers, untold, emulated=emulated, direct="".join(direct[:1]))
         if group.id in self._unsafe:

@@ -49,6 +49,16 @@ async def until(pilot: Pilot[None], come: Callable[[], bool]) -> None:
         await pilot.pause(0.01)
 
 
+async def mark(pilot: Pilot[None], *targets: str) -> LinesPane:
+    """Mark lines of the tree."""
+    tree = pilot.app.query_one("#tree", LinesPane)
+    for target in targets:
+        tree.select(target)
+        await pilot.pause()
+        await pilot.press("v")
+    return tree
+
+
 async def plan(pilot: Pilot[None], key: str, target: str) -> None:
     """Press a key on a target, and wait for the plan."""
     assert pilot.app.query_one("#tree", LinesPane).select(target)
@@ -328,11 +338,7 @@ def test_where_there_is_no_plan_the_dialog_is_as_small_as_its_sentence(
 
 def test_several_that_are_marked_are_one_plan(host: SimulatorHost) -> None:
     async def scene(pilot: Pilot[None]) -> None:
-        tree = pilot.app.query_one("#tree", LinesPane)
-        for target in (EDU, "0000:03:00.1"):
-            tree.select(target)
-            await pilot.pause()
-            await pilot.press("v")
+        await mark(pilot, EDU, "0000:03:00.1")
         await plan(pilot, "a", ZIP)
         assert f"sdmtop attach {EDU} 0000:03:00.1" in shown(pilot)
 
@@ -343,11 +349,7 @@ def test_marked_lines_are_counted_where_a_filter_hides_them_and_escape_unmarks_t
     host: SimulatorHost,
 ) -> None:
     async def scene(pilot: Pilot[None]) -> None:
-        tree = pilot.app.query_one("#tree", LinesPane)
-        for target in (EDU, "0000:03:00.1"):
-            tree.select(target)
-            await pilot.pause()
-            await pilot.press("v")
+        tree = await mark(pilot, EDU, "0000:03:00.1")
         await pilot.press("slash", *"hisi_zip", "enter")
         await pilot.pause()
         assert "2 marked  /hisi_zip" in screen_text(pilot)
