@@ -414,11 +414,11 @@ class Console(App[None]):
                 backend=host.backend if self._replayer is None else "replay",
                 read_only=host.read_only or self._replayer is not None,
                 state=self._shown_state,
-                width=self.size.width,
+                width=self._room[0],
             )
         )
         if self._replayer is not None:
-            line = self._replayer.line(self.size.width)
+            line = self._replayer.line(self._room[0])
             self.screen_stack[0].query_one(Scrubber).show(line)
 
     def _state(self, sample: Sample) -> str:

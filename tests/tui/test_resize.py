@@ -10,6 +10,7 @@ from textual.geometry import Size
 from textual.pilot import Pilot
 from textual.screen import Screen
 
+from sdmtop.tui.bars import Bar
 from sdmtop.tui.lines import LinesPane
 from tests.hosts import PARENT, box
 from tests.tui.still import console
@@ -59,5 +60,17 @@ def test_two_sizes_that_wait_do_not_follow_each_other_for_ever(
         await pilot.pause()
         assert pilot.app.screen.size == Size(90, 28)
         assert pilot.app.screen_stack[0].size == Size(90, 28)
+
+    play(scene)
+
+
+def test_the_header_is_as_wide_as_the_terminal_now() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        for columns in (120, 90):
+            await pilot.resize_terminal(columns, 30)
+            await pilot.pause()
+            header = pilot.app.screen_stack[0].query_one("#header", Bar).render_line(0).text
+            assert header.endswith("every 1s ")
+            assert len(header) == columns
 
     play(scene)
