@@ -32,6 +32,10 @@ _FIELDS = {
 """What an operator wants to be told of, and the word for it."""
 
 
+_FILES = {"driver": "driver", "driver_override": "driver_override", "group": "iommu_group",
+          "numa_node": "numa_node"}  # fmt: skip
+"""Where a field of a device comes from, if that is one file."""
+
 _KNOWABLE = frozenset({"viable", "state"})
 """Fields that are None only where they could not be told."""
 
@@ -47,8 +51,16 @@ def differences(old: Snapshot, new: Snapshot, at: float) -> tuple[Happening, ...
     return tuple(
         Happening(at=at, kind=change.kind, key=change.key, text=text)
         for change in changes(old, new, tuple(_FIELDS))
-        for text in _texts(change, names)
+        for text in _texts(change, names, (_is_unread(old, change), _is_unread(new, change)))
     )
+
+
+def _is_unread(snapshot: Snapshot, change: Change) -> bool:
+    """Whether the field of a device that has changed could not be read."""
+    if change.part != "devices" or change.field not in _FILES:
+        return False
+    file = f"/{change.key}/{_FILES[change.field]}"
+    return any(entry.path.endswith(file) for entry in snapshot.unknown)
 
 
 class Timeline:
@@ -73,8 +85,13 @@ class Timeline:
         return self._happenings
 
 
-def _texts(change: Change, names: dict[int, str | None]) -> Iterator[str]:
-    """The sentences for one change; none for a field that is not told."""
+def _texts(
+    change: Change, names: dict[int, str | None], unread: tuple[bool, bool]
+) -> Iterator[str]:
+    """The sentences for one change; none for a field that is not told.
+
+    `unread` says of the old and of the new value whether its file could not be read.
+    """
     title = change.key.replace("/", " ", 1) if change.part == "groups" else change.key
     if change.field is None:
         yield f"{title} {'appeared' if change.kind == 'added' else 'is gone'}"
@@ -86,7 +103,10 @@ def _texts(change: Change, names: dict[int, str | None]) -> Iterator[str]:
             yield f"{title}: let go by {names.get(pid) or '?'} {pid}"
     elif change.field in _FIELDS[change.part]:
         word = _FIELDS[change.part][change.field]
-        old, new = (_said(change.field, value) for value in (change.old, change.new))
+        old, new = (
+            _said(value, knowable=change.field in _KNOWABLE or failed)
+            for value, failed in zip((change.old, change.new), unread, strict=True)
+        )
         yield f"{title}: {word} {old} -> {new}"
 
 
@@ -95,9 +115,9 @@ def _holders(said: tuple[int, ...] | Sdmdev | None) -> set[int]:
     return set((said.holders if isinstance(said, Sdmdev) else said) or ())
 
 
-def _said(field: str, value: object) -> str:
+def _said(value: object, *, knowable: bool) -> str:
     """A value that is not there is not known, of what is always so or not."""
-    return "unknown" if value is None and field in _KNOWABLE else say(value)
+    return "unknown" if value is None and knowable else say(value)
 
 
 def say(value: object) -> str:

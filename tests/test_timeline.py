@@ -1,6 +1,6 @@
 from msgspec.structs import replace
 
-from sdmtop.model import AttachedDomain, Process
+from sdmtop.model import AttachedDomain, Process, Unknown
 from sdmtop.timeline import REMEMBERED, Timeline, differences
 from tests.records import device, group, queue, snapshot
 
@@ -41,6 +41,14 @@ def test_what_can_no_longer_be_told_is_unknown_and_not_none() -> None:
         "group 3: attached domain DMA (known) -> unknown",
         "group 3: viable yes -> unknown",
     ]
+
+
+def test_a_driver_that_can_no_longer_be_told_is_unknown_and_not_none() -> None:
+    old = snapshot(devices=[bound := device("0000:00:01.0", driver="vfio-pci")])
+    unread = Unknown(path=f"{bound.path}/driver", errno="EBUSY", what="driver: an unbind waits")
+    new = snapshot(devices=[replace(bound, driver=None)], unknown=[unread])
+    assert texts(old, new) == ["0000:00:01.0: driver vfio-pci -> unknown"]
+    assert texts(new, old) == ["0000:00:01.0: driver unknown -> vfio-pci"]
 
 
 def test_a_new_holder_and_one_that_lets_go_are_told_by_name() -> None:

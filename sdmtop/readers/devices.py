@@ -99,9 +99,12 @@ def device_facts(host: "Host", address: str, path: str, unknowns: "Unknowns") ->
         class_ = _hex(_field(text, b"\nPCI_CLASS="), 6)
         if driver_name is None:
             told = fact(_field(text, b"\nDRIVER="))
-    if told and absent:
-        what = "driver: an unbind has begun and waits for a holder to let go"
-        unknowns.note(f"{path}/driver", OSError(errno.EBUSY, what), what)
+    waits = bool(told) and absent
+    if waits:
+        waiting = OSError(errno.EBUSY, "an unbind has begun and waits for a holder to let go")
+        unknowns.note(f"{path}/driver", waiting, f"driver: {waiting.strerror}")
+        what = "driver override: it is left alone while an unbind waits"
+        unknowns.note(f"{path}/driver_override", waiting, what)
     numa = number(numa_node)
     total = number(totalvfs)
     return {
@@ -114,7 +117,7 @@ def device_facts(host: "Host", address: str, path: str, unknowns: "Unknowns") ->
         "driver": driver_name,
         "driver_known": not told and (isinstance(driver, bytes) or is_absent(driver)),
         "driver_told": told or None,
-        "driver_override": None if told else _override(host, path, unknowns),
+        "driver_override": None if waits else _override(host, path, unknowns),
         "vendor": vendor,
         "device": device,
         "class_": class_,
@@ -238,7 +241,7 @@ def _parent(path: str) -> str | None:
 
 
 def _override(host: "Host", path: str, unknowns: "Unknowns") -> str | None:
-    """`driver_override`; reading it takes the device lock on kernels up to 6.1."""
+    """`driver_override`; reading it takes the lock of the device on most kernels."""
     file = f"{path}/driver_override"
     try:
         override = word(host.read(file))

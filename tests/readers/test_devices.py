@@ -43,17 +43,19 @@ def test_a_driver_that_uevent_names_without_a_link_is_an_unbind_that_waits() -> 
     facts = device_facts(host, NIC, PATH, unknowns)
     assert (facts["driver"], facts["driver_known"]) == (None, False)
     assert facts["driver_told"] == "vfio-pci"
-    (entry,) = unknowns.entries()
-    assert (entry.path, entry.errno) == (f"{PATH}/driver", "EBUSY")
-    assert "waits for a holder" in entry.what
+    driver, override = unknowns.entries()
+    assert (driver.path, driver.errno) == (f"{PATH}/driver", "EBUSY")
+    assert "waits for a holder" in driver.what
+    assert (override.path, override.errno) == (f"{PATH}/driver_override", "EBUSY")
 
 
 def test_a_link_that_cannot_be_read_is_no_unbind() -> None:
-    entries = {**device(NIC, 2, "e1000e"), f"{PATH}/driver": Failure(errno.EIO)}
+    entries = device(NIC, 2, "e1000e", driver_override=b"e1000e\n")
+    entries[f"{PATH}/driver"] = Failure(errno.EIO)
     unknowns = Unknowns()
     facts = device_facts(TreeHost(entries), NIC, PATH, unknowns)
     assert (facts["driver"], facts["driver_known"]) == (None, False)
-    assert facts["driver_told"] == "e1000e"
+    assert facts["driver_told"] == facts["driver_override"] == "e1000e"
     assert [(entry.path, entry.errno) for entry in unknowns.entries()] == [
         (f"{PATH}/driver", "EIO")
     ]
@@ -78,7 +80,8 @@ def test_a_device_still_enabled_whose_group_vfio_still_has_is_an_unbind_that_wai
     assert (facts["driver"], facts["driver_known"]) == (None, False)
     assert facts["driver_told"] == "vfio"
     assert [(entry.path, entry.errno) for entry in unknowns.entries()] == [
-        (f"{PATH}/driver", "EBUSY")
+        (f"{PATH}/driver", "EBUSY"),
+        (f"{PATH}/driver_override", "EBUSY"),
     ]
     assert host.seen.isdisjoint({f"{PATH}/uevent", f"{PATH}/driver_override"})
 
