@@ -1,7 +1,7 @@
 """IOMMU faults, and devices that will not be given back, from the kernel log.
 
-Wordings of the kernel's `intel/dmar.c`, `amd/iommu.c`, `arm-smmu-v3.c`, `virtio-iommu.c` and
-`vfio`, as seen on kernels 6.1 to 7.3 or read in their sources.
+Wordings of the kernel's `intel/dmar.c`, `amd/iommu.c`, `arm-smmu-v3.c`, `arm-smmu.c`,
+`virtio-iommu.c` and `vfio`, as seen on kernels 6.1 to 7.3 or read in their sources.
 """
 
 from collections import deque
@@ -66,10 +66,14 @@ def parse(records: list[bytes]) -> tuple[Fault, ...]:
 
 _ARM_NUMBERS = b": event 0x"
 _ARM_WORDS = b": event: "
+_BY_STREAM = (b": Unhandled context fault: ", b": Blocked unknown Stream ID ")
+"""What Arm's older units say: they name a stream, of which no file tells whose it is."""
+
 _MARKS = (
     b"] Request device [",
     b"AMD-Vi: Event logged [",
     b" fault from EP ",
+    *_BY_STREAM,
     b"Relaying device request to user",
     b"No device request channel registered",
     b"Device is currently in use, task",
@@ -102,7 +106,7 @@ def _fault(seconds: float, text: bytes, fields: list[bytes]) -> Fault:
     elif text.startswith(b"arm-smmu-v3 "):
         device = _client(_after(text, b" client: ", b" "))
         pasid = number(_after(text, b" ssid: ", b" "), 16) or None
-    elif b" fault from EP " in text:
+    elif b" fault from EP " in text or any(mark in text for mark in _BY_STREAM):
         device = pasid = None  # Endpoint numbers are the hypervisor's.
     else:
         device, pasid = _reporter(text, fields), None

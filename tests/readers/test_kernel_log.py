@@ -90,6 +90,21 @@ def test_an_event_of_arm_without_substream_or_client_tells_neither() -> None:
     assert (fault.device, fault.pasid) == (None, None)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "arm-smmu 5000000.iommu: Unhandled context fault: fsr=0x402, iova=0xff3cf000, "
+        "fsynr=0x300003, cbfrsynra=0x409, cb=10",
+        "arm-smmu 15000000.iommu: Blocked unknown Stream ID 0x409; boot with "
+        '"arm-smmu.disable_bypass=0" to allow, but this may have security implications',
+        "virtio_iommu virtio3: page fault from EP 8 at 0x1000 [read write]",
+    ],
+)
+def test_a_fault_that_names_a_stream_is_nobodys(text: str) -> None:
+    fault = only(record(text, "SUBSYSTEM=platform", "DEVICE=+platform:5000000.iommu"))
+    assert (fault.device, fault.pasid, fault.text) == (None, None, text)
+
+
 def test_numbers_that_follow_another_fault_are_not_joined_to_it() -> None:
     relay = record("vfio-pci 0000:01:00.0: Relaying device request to user (#0)")
     assert only(relay, arm("0x0000020000021810")).text.endswith("(#0)")
