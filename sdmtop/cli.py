@@ -3,10 +3,10 @@
 import argparse
 from collections.abc import Collection, Sequence
 from importlib import import_module
-from typing import Any, NoReturn, Protocol, cast
+from typing import NoReturn, Protocol, cast
 
 from sdmtop import __version__
-from sdmtop.console import DISARMED, FLAGS, console, load_settings, on_a_terminal
+from sdmtop.console import DISARMED, console, load_settings, on_a_terminal, settings_given
 from sdmtop.errors import FAILED, NothingToDoError, RefusedError, UsageError, complain, put_out
 from sdmtop.subcommands.options import add_host, add_interval, add_read_only
 
@@ -96,14 +96,14 @@ def run(arguments: Sequence[str]) -> int:
     options.host = getattr(options, "host", "auto")
     options.grammar = parser  # For the commands that describe the others.
     if options.command is None and not options.plain and on_a_terminal():
-        return console(options.host, _given(options))
+        return console(options.host, settings_given(options))
     try:
         if options.command is not None:
             return _subcommand(options.command).run(options)
         if options.plain:
             from sdmtop.plain.talk import converse
 
-            settings = load_settings(_given(options))
+            settings = load_settings(settings_given(options))
             disarmed = DISARMED if settings.read_only else None
             return converse(options.host, settings.interval, disarmed=disarmed)
         from sdmtop.subcommands.snapshot import print_snapshot
@@ -116,17 +116,6 @@ def run(arguments: Sequence[str]) -> int:
         return complain(options.host, error)
     except KeyboardInterrupt:
         return 130
-
-
-def _given(options: argparse.Namespace) -> dict[str, Any]:
-    """The settings that are given on the command line."""
-    flags = FLAGS.items()
-    given = {
-        name: value
-        for flag, (name, value) in flags
-        if getattr(options, flag.removeprefix("--").replace("-", "_"))
-    }
-    return given if options.interval is None else {**given, "interval": options.interval}
 
 
 def _subcommand(name: str) -> _Subcommand:

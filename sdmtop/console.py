@@ -11,6 +11,7 @@ from sdmtop.settings import Settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from argparse import Namespace
     from collections.abc import Callable, Mapping
     from typing import Any
 
@@ -47,6 +48,16 @@ def on_a_terminal() -> bool:
     if os.environ.get("TERM", "dumb") in ("dumb", ""):
         return False
     return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout))
+
+
+def settings_given(options: "Namespace") -> "dict[str, Any]":
+    """The settings that the command line gives."""
+    chosen: dict[str, Any] = {
+        name: value
+        for flag, (name, value) in FLAGS.items()
+        if getattr(options, flag.removeprefix("--").replace("-", "_"))
+    }
+    return chosen if options.interval is None else {**chosen, "interval": options.interval}
 
 
 def console(url: str, given: "Mapping[str, Any]", *, tour: bool = False) -> int:

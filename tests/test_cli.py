@@ -1,4 +1,5 @@
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,24 @@ def test_a_command_that_is_not_asked_for_costs_no_import() -> None:
 @pytest.mark.parametrize("line", [["--host", "x", "snapshot"], ["snapshot", "--host", "x"]])
 def test_the_host_may_stand_before_or_after_the_command(line: list[str]) -> None:
     assert parser().parse_args(line).host == "x"
+
+
+@pytest.mark.parametrize(
+    ("line", "opened"), [(["tour"], "sim:default"), (["replay", "box.rec"], "replay:box.rec")]
+)
+def test_the_tour_and_a_recording_have_the_options_of_the_console(
+    line: list[str], opened: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def opens(url: str, given: Mapping[str, object], **_more: object) -> int:
+        seen.append((url, given))
+        return 0
+
+    monkeypatch.setattr("sdmtop.console.on_a_terminal", lambda: True)
+    monkeypatch.setattr("sdmtop.console.console", opens)
+    assert run(["--ascii", "--read-only", *line]) == 0
+    assert seen == [(opened, {"glyphs": "ascii", "read_only": True})]
 
 
 @pytest.mark.parametrize("line", [["--read-only", "reset", "x"], ["reset", "x", "--read-only"]])

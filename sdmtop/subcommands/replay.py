@@ -13,11 +13,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Play it; without a terminal, print the tree at that time, or at the end."""
-    from sdmtop.console import console, on_a_terminal
+    from sdmtop.console import console, on_a_terminal, settings_given
     from sdmtop.subcommands.snapshot import print_snapshot
 
     at = f"?at={options.at}" if options.at else ""
     options.host = f"replay:{options.file}{at}"
     if on_a_terminal():
-        return console(options.host, {})
+        return console(options.host, settings_given(options))
     return print_snapshot(options.host, "tree")

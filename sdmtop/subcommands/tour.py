@@ -10,11 +10,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "In the console: key w."
 
 
-def run(_options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> int:
     """Open it; it needs a terminal."""
-    from sdmtop.console import console, on_a_terminal
+    from sdmtop.console import console, on_a_terminal, settings_given
     from sdmtop.tour import HOST
 
     if not on_a_terminal():
         return complain("tour", UsageError("it needs a terminal"))
-    return console(HOST, {}, tour=True)
+    return console(HOST, settings_given(options), tour=True)
