@@ -27,6 +27,8 @@ from sdmtop.tui.told import Lines
 Maker = Callable[[Means, bool], Plan]
 """Makes a plan; True: for the targets only, not for what else is in their groups."""
 
+_STOPPING = "stopping: what was done is taken back once this step has ended"
+
 
 class Choice(Button):
     """A button that tells without a colour that enter presses it, or that nothing does."""
@@ -81,6 +83,7 @@ class PlanScreen(Fitting, ModalScreen[bool]):
         self._only = False
         self._plan: Plan | None = None
         self._begun = False
+        self._stops = False
         self._ended = False
         self._told: list[str] = []
         self.happened: list[str] = []
@@ -147,7 +150,8 @@ class PlanScreen(Fitting, ModalScreen[bool]):
         text = f" {progress.text}" if progress.text else ""
         line = f"  {progress.step + 1}/{len(steps)} {steps[progress.step].title}: {progress.phase}"
         if progress.phase in ("begins", "waits"):
-            self._demand(line.strip() + text)
+            told = line.strip() + text
+            self._demand(f"{told}\n{_STOPPING}" if self._stops else told)
         else:
             self._told.append(line + text)
             self.query_one(Lines).tell(f" {self._title}: under way", self._told, end=True)
@@ -212,8 +216,9 @@ class PlanScreen(Fitting, ModalScreen[bool]):
     def action_cancel(self) -> None:
         """Close; while steps are done, have them taken back instead."""
         if self._begun and not self._ended:
+            self._stops = True
             self._session.stop()
-            self._demand("stopping: what was done is taken back")
+            self._demand(_STOPPING)
         else:
             self.dismiss(self._begun)
 

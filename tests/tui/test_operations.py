@@ -157,6 +157,48 @@ def test_a_console_that_is_ended_takes_back_what_was_done_first(
     assert read_snapshot(host).sdmdevs == before
 
 
+class Late:
+    """A write that returns once `go_on` is set, or after so many times of waiting for it."""
+
+    pid = None
+
+    def __init__(self, write: Write, go_on: threading.Event) -> None:
+        self._write = write
+        self._go_on = go_on
+        self._asked = 0
+
+    def wait(self, seconds: float) -> bool:
+        self._asked += 1
+        return (self._go_on.wait(0.05) or self._asked > 200) and self._write.wait(seconds)
+
+    def result(self) -> None:
+        self._write.result()
+
+
+def test_escape_is_answered_while_a_step_waits(
+    host: SimulatorHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on = threading.Event()
+    write = host.write
+
+    async def scene(pilot: Pilot[None]) -> None:
+        await plan(pilot, "a", ZIP)
+        pilot.app.screen.query_one(Input).value = ZIP
+        await pilot.pause()
+        go(pilot).press()
+        await until(pilot, lambda: ": waits for" in demand(pilot))
+        await pilot.press("escape")
+        await pilot.pause(0.2)  # More of its waiting is told meanwhile.
+        assert ": waits for" in demand(pilot)
+        assert "stopping" in demand(pilot)
+        go_on.set()
+        await until(pilot, lambda: "undone" in shown(pilot))
+
+    monkeypatch.setattr(host, "write", lambda path, data: Late(write(path, data), go_on))
+    play(host, scene)
+    assert driver(host, ZIP) == "hisi_zip"
+
+
 def test_what_is_in_doubt_is_typed_in_full(host: SimulatorHost) -> None:
     async def scene(pilot: Pilot[None]) -> None:
         await plan(pilot, "a", NIC)
