@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sdmtop.conclusions import states
+from sdmtop.conclusions import states, untold_drivers
 from sdmtop.errors import NothingToDoError, RefusedError, UsageError
 from sdmtop.operations import equivalents
 from sdmtop.operations.draft import Draft
@@ -118,7 +118,12 @@ def _decide(draft: Draft, device: Device, target: str, *, only: bool) -> None:
         draft.decide(device.address, f"goes: it is a VF of {device.physfn}")
         return
     draft.identify_device(device)
-    if device.driver is None:
+    untold = untold_drivers(draft.snapshot).get(device.address)
+    if untold is not None:
+        draft.decide(device.address, f"kept as it is: {untold}")
+        sentence = f"cannot tell whether it keeps the group not viable: {untold}"
+        draft.verdict("unknown", device.address, sentence, f"{device.path}/driver")
+    elif device.driver is None:
         draft.decide(device.address, "kept as it is: it has no driver")
     elif not uses_dma(device.driver):
         draft.decide(device.address, f"kept as it is: {device.driver} does not stand in the way")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sdmtop.conclusions import states
+from sdmtop.conclusions import untold_drivers
 from sdmtop.operations.equivalents import shell
 from sdmtop.operations.facts import now, say, value_of
 from sdmtop.operations.plan import ANY, Fact, Plan, Step, Verdict, Write
@@ -84,10 +84,9 @@ class Draft:
 
     def refuse_stuck(self, device: Device) -> None:
         """Whatever takes its lock would wait behind the unbind that has it."""
-        if device.address in states(self.snapshot):
-            self.refuse(device.address,
-                        "an unbind of it is under way, or its driver cannot be told",
-                        f"{device.path}/driver")  # fmt: skip
+        why = untold_drivers(self.snapshot).get(device.address)
+        if why is not None:
+            self.refuse(device.address, why, f"{device.path}/driver")
 
     def decide(self, subject: str, decision: str) -> None:
         """What becomes of a device of the group that was not named."""

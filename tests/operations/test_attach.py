@@ -202,6 +202,15 @@ def test_an_unbind_under_way_is_a_refusal() -> None:
     assert any("under way" in one for one in refusals(plan))
 
 
+def test_an_unbind_under_way_of_another_device_of_the_group_is_a_doubt() -> None:
+    host = tree()
+    host.remove(f"{ROOT}/{small_host.NIC}/driver")
+    plan = plan_attach(host, read_snapshot(host), [small_host.DISK])
+    (decision,) = plan.decisions
+    assert decision == f"{small_host.NIC}: kept as it is: an unbind of it is under way"
+    assert [one.subject for one in plan.doubts if one.kind == "unknown"] == [small_host.NIC]
+
+
 def test_nothing_is_written_that_cannot_be_shown() -> None:
     host = tree()
     nasty = "evil\u202e"

@@ -6,6 +6,7 @@ One file for each kind of use, with a function `verdicts(survey, device)`. See d
 from collections.abc import Callable, Sequence
 
 from sdmtop.backends.base import Host
+from sdmtop.conclusions import untold_drivers
 from sdmtop.model import Snapshot
 from sdmtop.operations.blast import (
     classes,
@@ -61,6 +62,10 @@ def _of(survey: Survey, device: Touched) -> list[Verdict]:
         found.append(
             device.verdict("unknown", f"cannot tell what else goes with it: {device.doubt}")
         )
+    untold = untold_drivers(survey.snapshot).get(device.address)
+    if untold is not None:
+        sentence = f"cannot tell who uses it: {untold}"
+        found.append(device.verdict("unknown", sentence, f"{device.path}/driver"))
     if not found:
         if device.driver is None:
             found.append(device.verdict("safe", "it has no driver, and nothing is behind it"))
