@@ -13,6 +13,8 @@ from sdmtop.readers.groups import GROUPS
 from sdmtop.text import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sdmtop.backends.base import Host
     from sdmtop.model import Device, Snapshot
     from sdmtop.operations.plan import Action, Operation, VerdictKind
@@ -37,7 +39,7 @@ class Draft:
         self._locks: dict[str, None] = {}
         self._identity: dict[Fact, None] = {}
         self._decisions: dict[str, None] = {}
-        self._equivalents: dict[str, None] = {}
+        self._equivalents: dict[Step, list[str]] = {}
         self._notes: dict[str, None] = {}
 
     # -- what it is about ----------------------------------------------------------------------
@@ -92,9 +94,10 @@ class Draft:
         """What becomes of a device of the group that was not named."""
         self._decisions[f"{subject}: {decision}"] = None
 
-    def equivalent(self, command: str) -> None:
-        """A command of a known tool that does the same."""
-        self._equivalents[command] = None
+    def equivalent(self, command: str, *steps: Step) -> None:
+        """A command of a known tool that does the same as these steps."""
+        for step in steps:
+            self._equivalents.setdefault(step, []).append(command)
 
     def note(self, sentence: str) -> None:
         """Something that an operator should know besides."""
@@ -112,9 +115,11 @@ class Draft:
         after: tuple[Fact, ...] = (),
         inverse: Action | None = None,
         inverse_title: str = "",
-    ) -> None:
+    ) -> Step:
         """One change; `before` and `after` as in `Step`."""
-        self.steps.append(Step(subject, title, inverse_title, action, before, after, inverse))
+        step = Step(subject, title, inverse_title, action, before, after, inverse)
+        self.steps.append(step)
+        return step
 
     def finish(
         self, command: str, *, undoes: int | None = None, finishes: int | None = None
@@ -124,7 +129,6 @@ class Draft:
         self._refuse_lost()
         self._refuse_contradictions()
         verdicts = (*self._verdicts, *judge(self.host, self.snapshot, self.steps))
-        by_hand = tuple(filter(None, (shell(step.action) for step in self.steps)))
         return Plan(
             operation=self._operation,
             targets=tuple(self._targets),
@@ -134,11 +138,24 @@ class Draft:
             decisions=tuple(self._decisions),
             verdicts=tuple(sorted(verdicts, key=lambda one: _WORST_FIRST.index(one.kind))),
             steps=tuple(self.steps),
-            equivalents=tuple(self._equivalents) or by_hand,
+            equivalents=tuple(self._by_hand()),
             notes=tuple(self._notes),
             undoes=undoes,
             finishes=finishes,
         )
+
+    def _by_hand(self) -> Iterator[str]:
+        """Commands for all steps, in their order; that of a tool where its first step stands."""
+        told: set[str] = set()
+        for step in self.steps:
+            commands = self._equivalents.get(step)
+            if commands is None:
+                yield from filter(None, [shell(step.action)])
+                continue
+            for command in commands:
+                if command not in told:
+                    told.add(command)
+                    yield command
 
     def _refuse_hidden(self) -> None:
         """Nothing is written that the operator cannot see exactly as it is."""

@@ -374,12 +374,12 @@ def _probe(draft: Draft, device: Device, driver: str) -> None:
     path = device.path
     draft.identify_device(device)
     draft.lock_device(device)
-    unbind_step(draft, device, driver)
+    steps = [unbind_step(draft, device, driver)]
     override = now(draft.host, "text", f"{path}/driver_override")
     if override.value not in (None, NO_OVERRIDE):
         title = f"let any driver bind to {device.address}"
-        override_step(draft, device, override, NO_OVERRIDE, title)
-    draft.step(
+        steps.append(override_step(draft, device, override, NO_OVERRIDE, title))
+    probe = draft.step(
         device.address,
         f"have the kernel look for a driver for {device.address}",
         Write(f"/sys/bus/{device.bus}/drivers_probe", device.address),
@@ -389,5 +389,5 @@ def _probe(draft: Draft, device: Device, driver: str) -> None:
         inverse_title=f"unbind {device.address} from what was found",
     )
     for command in equivalents.give_back(device):
-        draft.equivalent(command)
+        draft.equivalent(command, *steps, probe)
     draft.note(f"the journal does not know which driver {device.address} had")

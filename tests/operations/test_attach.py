@@ -167,6 +167,34 @@ def test_the_equivalents_are_commands_of_tools_that_people_know() -> None:
     )
 
 
+def test_what_no_tool_does_is_a_line_for_the_shell_where_its_step_stands() -> None:
+    plan = plan_attach(*captured(BUSY), [NIC], only=True)
+    assert plan.equivalents == (
+        "driverctl --nosave set-override 0000:06:03.0 vfio-pci",
+        "virsh nodedev-detach pci_0000_06_03_0 --driver vfio",
+        *(
+            f"mdevctl stop --uuid {queue.id}"
+            for queue in reversed(captured(BUSY)[1].sdmdevs)
+            if queue.parent == "0000:06:01.0"
+        ),
+        "echo 0000:06:01.0 > /sys/bus/pci/drivers/sdmdev_edu/unbind",
+    )
+
+
+def test_all_devices_are_unbound_before_anything_else_changes() -> None:
+    for only in (False, True):
+        done = [place for place, _ in writes(plan_attach(*captured(BUSY), [NIC], only=only))]
+        unbinds = [place for place in done if place.endswith(("/unbind", "/remove"))]
+        assert len(unbinds) > 1
+        assert done[: len(unbinds)] == unbinds
+
+
+def test_vfs_that_go_first_are_no_part_of_what_a_tool_does() -> None:
+    plan = plan_attach(*captured(BUSY), ["0000:02:00.0"])
+    assert plan.equivalents[0].startswith("echo 0 > ")
+    assert plan.equivalents[1].startswith("driverctl --nosave set-override 0000:02:00.0 ")
+
+
 def test_a_driver_that_is_not_there_is_loaded_first() -> None:
     host = tree()
     plan = plan_attach(host, read_snapshot(host), [small_host.NIC])
