@@ -40,7 +40,11 @@ def _of_queue(survey: Survey, device: Touched, queue: Sdmdev) -> Iterator[Verdic
     elif queue.holders is None or queue.state in ("held", "started"):
         yield device.verdict("unknown", f"cannot tell who holds its queue {queue.id}", queue.id)
     elif queue.kind in ("sdmdev", "mdev"):
-        sentence = f"its queue {queue.id}, which nobody holds, goes with it"
+        sentence = (
+            f"the state of its queue {queue.id}, which nobody holds, is lost"
+            if device.address in survey.resets
+            else f"its queue {queue.id}, which nobody holds, goes with it"
+        )
         yield device.verdict("unsafe", sentence, queue.id)
 
 

@@ -177,6 +177,13 @@ def test_a_queue_that_nobody_holds_goes_too_and_that_is_said(box: Box) -> None:
     ]
 
 
+def test_a_reset_removes_no_queue_but_its_state(box: Box) -> None:
+    queue(box)
+    assert of_kind(box.radius(PF, resets=[PF]), "unsafe") == [
+        f"the state of its queue {UUID}, which nobody holds, is lost"
+    ]
+
+
 def test_a_queue_whose_holder_cannot_be_told_is_unknown(box: Box) -> None:
     queue(box, 70)
     box.put("/proc/70/fd", Directory(errno.EACCES))
