@@ -21,6 +21,7 @@ from sdmtop.operations.plan import Fact, Load, Step, Write
 from sdmtop.operations.settings import sriov_steps
 from sdmtop.operations.targets import MDEVS, find_targets
 from sdmtop.readers.groups import is_vfio, uses_dma
+from sdmtop.readers.idxd import is_configured
 from sdmtop.text import printable
 
 if TYPE_CHECKING:
@@ -229,6 +230,16 @@ def unbind_steps(draft: Draft, device: Device) -> tuple[Step, ...]:
     for queue in reversed(draft.snapshot.sdmdevs):
         if queue.parent == device.address and queue.kind in MDEVS:
             removal_steps(draft, queue)
+    if any(
+        queue.kind == "idxd"
+        and queue.parent == device.address
+        and is_configured(queue) is not False
+        for queue in draft.snapshot.sdmdevs
+    ):
+        draft.note(
+            "`accel-config save-config` first: an undo does not set up the queues of "
+            f"{device.address} again"
+        )
     return (unbind_step(draft, device, device.driver),)
 
 

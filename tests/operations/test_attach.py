@@ -7,6 +7,7 @@ import errno
 import pytest
 from msgspec.structs import replace
 
+from sdmtop.backends.base import open_host
 from sdmtop.backends.tree import Failure, TreeHost
 from sdmtop.errors import NothingToDoError, RefusedError
 from sdmtop.operations.attach import plan_attach
@@ -193,6 +194,17 @@ def test_vfs_that_go_first_are_no_part_of_what_a_tool_does() -> None:
     plan = plan_attach(*captured(BUSY), ["0000:02:00.0"])
     assert plan.equivalents[0].startswith("echo 0 > ")
     assert plan.equivalents[1].startswith("driverctl --nosave set-override 0000:02:00.0 ")
+
+
+def test_what_is_set_up_on_queues_of_idxd_is_a_cost() -> None:
+    host = open_host("sim:idxd?at=0")
+    plan = plan_attach(host, read_snapshot(host), ["0000:6a:01.0"])
+    lost = [one.sentence for one in plan.doubts if "configuration" in one.sentence]
+    assert lost == [
+        f"the configuration of its queue wq0.{number} goes with it" for number in (0, 1, 2)
+    ]
+    (note,) = [note for note in plan.notes if "accel-config" in note]
+    assert "an undo does not set up the queues" in note
 
 
 def test_a_driver_that_is_not_there_is_loaded_first() -> None:
