@@ -1,9 +1,10 @@
 """`attach`: give devices to VFIO or to a driver of choice, with what their groups need for it.
 
-A device changes its driver in three steps: unbind, override, bind. All devices of a plan are
-unbound before the first gets its override. In this order a step that hangs (unbind) has changed
-nothing else yet, and undone from the last to the first each of them finds what it needs: the old
-override is back before the old driver binds.
+A device changes its driver in three steps: unbind, override, bind. Modules are loaded before that:
+for a driver that cannot be had, none is taken away. All devices of a plan are unbound before the
+first gets its override. In this order a step that hangs (unbind) has changed nothing else yet, and
+undone from the last to the first each of them finds what it needs: the old override is back before
+the old driver binds.
 """
 
 from __future__ import annotations
@@ -74,7 +75,15 @@ def plan_attach(
         if driver is not None:
             raise RefusedError(f"{queue.id}: a queue is opened, it gets no driver")
         hold_steps(draft, queue)
-    for freed in tuple(_free_all(draft, targets.devices, driver, only=only)):
+    first = len(draft.steps)
+    all_freed = tuple(_free_all(draft, targets.devices, driver, only=only))
+    unbinds = draft.steps[first:]
+    del draft.steps[first:]
+    # A driver that cannot be had is no reason to take one away.
+    for freed in all_freed:
+        _load(draft, freed.device, freed.driver)
+    draft.steps += unbinds
+    for freed in all_freed:
         _bind(draft, freed)
     for queue in targets.queues:
         if queue.id not in draft.gone:
@@ -117,6 +126,9 @@ def _check_name(driver: str) -> None:
             f"'{driver}' is no name of a driver: name one such as vfio-pci, as it is called in "
             "/sys/bus/pci/drivers"
         )
+    spelled = driver.replace("_", "-")
+    if spelled != driver and spelled in DRIVERS.values():
+        raise UsageError(f"{driver} is the name of a module: its driver is called {spelled}")
 
 
 def _refuse_without_parent(draft: Draft, queue: Sdmdev) -> None:
@@ -173,7 +185,6 @@ def _bind(draft: Draft, freed: _Freed) -> None:
     path, bus = device.path, device.bus
     drivers = f"/sys/bus/{bus}/drivers"
     first = len(draft.steps)
-    _load(draft, device, driver)
     if device.address not in states(draft.snapshot):  # Its lock is taken, and all is refused.
         _override(draft, device, driver)
     draft.step(
@@ -260,7 +271,7 @@ def unbind_step(draft: Draft, device: Device, driver: str) -> Step:
 def _load(draft: Draft, device: Device, driver: str) -> None:
     """Load the driver's module where there is no such driver yet."""
     directory = now(draft.host, "exists", f"/sys/bus/{device.bus}/drivers/{driver}")
-    loading = any(isinstance(step.action, Load) for step in draft.steps)
+    loading = any(step.action == Load(driver) for step in draft.steps)
     if directory.value is not None or loading:
         return
     disabled = now(draft.host, "text", "/proc/sys/kernel/modules_disabled")

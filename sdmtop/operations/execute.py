@@ -23,6 +23,7 @@ from sdmtop.operations.plan import ANY, Action, Call, Close, Fact, FactKind, Loa
 from sdmtop.operations.preconditions import judge
 from sdmtop.operations.trouble import what_the_kernel_says, where_it_hangs
 from sdmtop.patience import patiently
+from sdmtop.readers.groups import is_vfio
 from sdmtop.readers.snapshot import read_snapshot
 
 if TYPE_CHECKING:
@@ -317,8 +318,19 @@ class _Run:
             self._host.sleep(pause)
             moved = self._moved(after)
             if moved is None:
-                return None
+                return self._taken_back(after)
         return f"it was done, without effect: {moved}"
+
+    def _taken_back(self, after: Iterable[Fact]) -> str | None:
+        """Why the driver that the kernel has found for a device is not what was wanted, if so."""
+        for fact in after:
+            found = self._as_it_is(fact)
+            if fact.value == ANY and found.path.endswith("/driver") and is_vfio(found.value or ""):
+                return (
+                    f"{found.value} took it back, for it has the id of this device (by "
+                    "vfio-pci.ids= or new_id): 'sdmtop attach --driver NAME' gives it to another"
+                )
+        return None
 
     def _attempt(self, index: int, action: Action) -> bool:
         """Do it, again if it fails for the moment; whether it has returned in time."""

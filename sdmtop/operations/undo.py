@@ -288,6 +288,11 @@ def plan_detach(
         if device.address in untold:
             raise RefusedError(f"{device.address}: {untold[device.address]}")
         draft.target(device.address)
+        if not is_vfio(device.driver or "") and not any(
+            _has_attached(host, entry, device) for entry in entries
+        ):
+            draft.note(f"{device.address} stays as it is: it is not attached")
+            continue
         members = [device]
         if not only:
             others = [

@@ -9,9 +9,9 @@ from msgspec.structs import replace
 
 from sdmtop.backends.base import open_host
 from sdmtop.backends.tree import Failure, TreeHost
-from sdmtop.errors import NothingToDoError, RefusedError
+from sdmtop.errors import NothingToDoError, RefusedError, UsageError
 from sdmtop.operations.attach import plan_attach
-from sdmtop.operations.plan import Fact, Write
+from sdmtop.operations.plan import Fact, Load, Write
 from sdmtop.readers.snapshot import read_snapshot
 from tests.operations.captured import BUSY, PLAIN, captured, refusals, writes
 from tests.readers import small_host
@@ -207,11 +207,26 @@ def test_what_is_set_up_on_queues_of_idxd_is_a_cost() -> None:
     assert "an undo does not set up the queues" in note
 
 
-def test_a_driver_that_is_not_there_is_loaded_first() -> None:
+def test_a_driver_that_is_not_there_is_loaded_before_anything_loses_its_own() -> None:
     host = tree()
     plan = plan_attach(host, read_snapshot(host), [small_host.NIC])
-    assert writes(plan)[1] == ("modprobe", "vfio-pci")
-    assert plan.steps[1].after == (Fact("exists", "/sys/bus/pci/drivers/vfio-pci", "yes"),)
+    assert writes(plan)[0] == ("modprobe", "vfio-pci")
+    assert plan.steps[0].after == (Fact("exists", "/sys/bus/pci/drivers/vfio-pci", "yes"),)
+
+
+def test_each_driver_that_is_not_there_is_loaded() -> None:
+    host = open_host("capture:tests/trees/debian-6.1-intel-plain.tar.xz")
+    names = ["0000:00:1f.2"]
+    plan = plan_attach(host, read_snapshot(host), names, driver="mlx5_vfio_pci")
+    loads = [step.action.module for step in plan.steps if isinstance(step.action, Load)]
+    assert loads == ["mlx5_vfio_pci", "vfio-pci"]  # The other is for the rest of its group.
+    assert all(isinstance(step.action, Load) for step in plan.steps[:2])
+
+
+def test_the_name_of_the_module_is_not_taken_for_that_of_the_driver() -> None:
+    host = tree()
+    with pytest.raises(UsageError, match="its driver is called vfio-pci"):
+        plan_attach(host, read_snapshot(host), [small_host.NIC], driver="vfio_pci")
 
 
 def test_no_module_is_loaded_where_that_is_over() -> None:

@@ -36,6 +36,17 @@ def test_what_is_on_its_own_driver_is_not_attached() -> None:
         plan_detach(*captured(BUSY), ["0000:02:00.0"])
 
 
+def test_what_is_not_attached_takes_nothing_of_its_group_along() -> None:
+    host = TreeHost(small_host.small_host())
+    host.put(f"{ROOT}/{DISK}/driver", Link("../../../bus/pci/drivers/vfio-pci"))
+    snapshot = read_snapshot(host)
+    with pytest.raises(NothingToDoError, match="not attached"):
+        plan_detach(host, snapshot, [NIC])
+    plan = plan_detach(host, snapshot, [NIC, DISK])
+    assert writes(plan)[0] == ("vfio-pci/unbind", DISK)
+    assert f"{NIC} stays as it is: it is not attached" in plan.notes
+
+
 def test_a_queue_that_nobody_holds_is_not_attached() -> None:
     with pytest.raises(NothingToDoError, match="not attached"):
         plan_detach(*captured(BUSY), ["5d3de000-0000-4000-8000-000000000001"])
