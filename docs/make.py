@@ -167,7 +167,8 @@ suspend = []          # no key at all
 
 A key is the character that it gives (`s`, `S`, `/`), or one of `up`, `down`, `left`, `right`, `home`, `end`,
 `pgup`, `pgdn`, `insert`, `delete`, `enter`, `esc`, `tab`, `space`, `backspace`, `f1` to `f24`, with `ctrl+`,
-`alt+` or `shift+` before it. `keep` and `clear` have the keys of every program, and keep them.
+`alt+` or `shift+` before it. `keep` and `clear` have the keys of every program, and keep them; `tab` and `shift+tab` go from
+pane to pane.
 """
 
 
