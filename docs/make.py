@@ -66,7 +66,7 @@ Terms stand side by side, and all have to be true. `enter` keeps the query that 
 
 A group has the fields of the group, a device also those of its group, a queue also those of its
 device. `tab` completes fields, and values that there are on this host. What is wrong with a query
-stands below it, under a `^` at the place; the lines stay as they were until it is right.
+stands below it, under a `^` at the place; until it is right, the lines are those of what was right last.
 
 | field | is |
 |---|---|
