@@ -555,16 +555,20 @@ class Console(App[None]):
         """Show a plan, and have it carried out if the operator says so."""
         from sdmtop.tui.operations import PlanScreen
 
-        screen = PlanScreen(self._session, title, make, siblings=siblings)
+        sampler, target = self.sampler, self._tree.cursor
+
+        def happened(text: str) -> None:
+            sampler.timeline.add("changed", target, text)
+            if isinstance(sampler, Sampler):
+                sampler.hurry()
 
         def closed(done: bool | None) -> None:
-            if done and isinstance(self.sampler, Sampler):
+            if done:
                 self._tree.unmark()
-                for text in screen.happened:
-                    self.sampler.timeline.add("changed", self._tree.cursor, text.strip())
-                self.sampler.hurry()
 
-        self.push_screen(screen, closed)
+        self.push_screen(
+            PlanScreen(self._session, title, make, happened, siblings=siblings), closed
+        )
         self._show_footer()
 
     @property

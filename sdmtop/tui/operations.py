@@ -73,8 +73,19 @@ class PlanScreen(Fitting, ModalScreen[bool]):
             super().__init__()
             self.update = update
 
-    def __init__(self, session: Session, title: str, make: Maker, *, siblings: bool) -> None:
-        """Of the plan that `make` makes; `siblings`: it may be for the targets only."""
+    def __init__(
+        self,
+        session: Session,
+        title: str,
+        make: Maker,
+        happened: Callable[[str], None],
+        *,
+        siblings: bool,
+    ) -> None:
+        """Of the plan that `make` makes; `siblings`: it may be for the targets only.
+
+        `happened` is told what comes of it, when it comes and from any thread.
+        """
         super().__init__()
         self._session = session
         self._title = title
@@ -86,8 +97,7 @@ class PlanScreen(Fitting, ModalScreen[bool]):
         self._stops = False
         self._ended = False
         self._told: list[str] = []
-        self.happened: list[str] = []
-        """What came of it, for the events."""
+        self._happened = happened
 
     def compose(self) -> ComposeResult:
         """The plan, what it asks for, and two buttons."""
@@ -112,7 +122,12 @@ class PlanScreen(Fitting, ModalScreen[bool]):
         self._session.plan(lambda means: self._make(means, only), self._tell)
 
     def _tell(self, update: Update) -> None:
-        """Called in the session's thread."""
+        """Called in the session's thread; the dialog may be closed by then."""
+        if isinstance(update, Result) and self._plan is not None:
+            for line in [*result_lines(self._plan, update)][:2]:
+                self._happened(line.strip())
+        elif isinstance(update, Late):
+            self._happened(update.what)
         self.post_message(self.Told(update))
 
     # -- what comes of it --
@@ -158,9 +173,8 @@ class PlanScreen(Fitting, ModalScreen[bool]):
 
     def _show_result(self, result: Result) -> None:
         assert self._plan is not None  # noqa: S101 - a result is that of a plan
-        lines = [*result_lines(self._plan, result)]
-        self.happened += lines[:2]
-        self._finish([*self._told, "", *(f"  {line}" for line in lines)])
+        lines = [f"  {line}" for line in result_lines(self._plan, result)]
+        self._finish([*self._told, "", *lines])
 
     def _finish(self, lines: Sequence[str]) -> None:
         self._told = list(lines)
