@@ -40,7 +40,6 @@ class Device:
         self.override: str | None = None
         self.group: Group | None = None
         self.numa_node = -1
-        self.is_present = True
 
     def __str__(self) -> str:
         return self.name
@@ -236,7 +235,6 @@ class Bus:
         self.devices.pop(device.name, None)
         if device.parent is not None:
             device.parent.children.pop(device.name, None)
-        device.is_present = False
         self.kernel.uevents.emit("remove", self.name, device.sysfs)
 
     def register(self, driver: Driver) -> None:
