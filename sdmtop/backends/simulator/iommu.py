@@ -457,9 +457,9 @@ class Iommu:
             )
         return found
 
-    def fault(self, device: Device, iova: int, *, write: bool, pasid: int | None = None) -> None:
+    def fault(self, device: Device, iova: int, *, write: bool) -> None:
         """Report a fault that was injected."""
-        self._report(device, iova, write=write, pasid=pasid)
+        self._report(device, iova, write=write, pasid=None)
 
     def _domain_of(self, device: Device, pasid: int | None) -> Domain | None:
         group = device.group

@@ -82,9 +82,9 @@ class Signal(OpenFile):
         super().__init__("anon_inode:[eventfd]")
         self.count = 0
 
-    def raise_(self, times: int = 1) -> None:
+    def raise_(self) -> None:
         """Add to the counter."""
-        self.count += times
+        self.count += 1
 
     def take_count(self) -> int:
         """Read it: the counter is zero afterwards."""
