@@ -48,7 +48,6 @@ _CLASSES = ("iommu", "vfio", "vfio-dev", "mdev_bus", "sdmdev", "uacce", "dsa", "
 _MISC = ("/sys/class/misc/vfio", "/sys/class/misc/iommu")
 _GROUPS = "/sys/kernel/iommu_groups"
 _DEBUG = "/sys/kernel/debug"
-_POOLS = "/proc/spl/kstat/zfs"
 _INTEL = f"{_DEBUG}/iommu/intel"
 _LOG = "/dev/kmsg"
 
@@ -266,8 +265,8 @@ class _Walk:
                 self.found[f"/sys/fs/{type_}/{name}"] = None
         for uuid in self._names("/sys/fs/btrfs"):
             self._bare_links(f"/sys/fs/btrfs/{uuid}/devices")
-        for pool in self._names(_POOLS):
-            self._names(f"{_POOLS}/{pool}")
+        for pool in self._names(carried.POOLS):
+            self._names(f"{carried.POOLS}/{pool}")
         pids = sorted(filter(str.isdecimal, self._names("/proc")), key=int)
         read = partial(self._patient.call, self._host.read)
         for pid, text in namespaces(read, pids):

@@ -2,7 +2,7 @@ import errno
 import os
 import stat
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from sdmtop.backends.tree import Directory, Entry, Failure, Link, Node, TreeHost
 from sdmtop.capturing import CaptureReport, capture
 from sdmtop.readers.kernel_log import read_faults
 from sdmtop.readers.snapshot import read_snapshot
+from tests.hosts import errno_of
 
 if TYPE_CHECKING:
     from sdmtop.model import Snapshot
@@ -109,12 +110,6 @@ def taken(
 def box(tmp_path_factory: pytest.TempPathFactory) -> CaptureHost:
     """The capture of the box."""
     return taken(TreeHost(BOX), tmp_path_factory.mktemp("box"))[0]
-
-
-def errno_of(call: Callable[..., object], *arguments: object) -> int | None:
-    with pytest.raises(OSError, match=r".") as caught:
-        call(*arguments)
-    return caught.value.errno
 
 
 def facts(host: Host) -> dict[str, Any]:

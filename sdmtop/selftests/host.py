@@ -15,6 +15,7 @@ from sdmtop.readers.groups import is_vfio
 from sdmtop.readers.interrupts import InterruptTable
 from sdmtop.readers.iommu_units import CLASS
 from sdmtop.readers.kernel_log import read_faults
+from sdmtop.readers.numa import numbers_of_list
 from sdmtop.readers.sysfs import is_absent, natural, number
 from sdmtop.selftests.records import Evidence, SelfTest, the_host
 from sdmtop.selftests.trial import Trial, because, plural
@@ -495,14 +496,14 @@ def numa(trial: Trial) -> str:
             for row in snapshot.interrupts
             if row.device == device.address and row.total and row.affinity
         }
-        if lines and all(near.isdisjoint(_cpus(affinity)) for affinity in lines.values()):
+        if lines and all(near.isdisjoint(numbers_of_list(affinity)) for affinity in lines.values()):
             where = ", ".join(f"{irq} on CPU {affinity}" for irq, affinity in lines.items())
             found.append(_Fault(f"interrupts of {device.address}", "one near to it",
                                 f"{where}, {place}"))  # fmt: skip
         for queue in snapshot.sdmdevs:
             for pid in (queue.holders or ()) if queue.parent == device.address else ():
                 allowed = _allowed_cpus(trial.host, pid)
-                if allowed and near.isdisjoint(_cpus(allowed)):
+                if allowed and near.isdisjoint(numbers_of_list(allowed)):
                     got = f"allowed on CPU {allowed} only, {place}"
                     found.append(_Fault(f"process {pid}", f"near to {queue.id}", got))
     _conclude(trial, found, "work is done far from its device")
@@ -517,22 +518,10 @@ def _allowed_cpus(host: Host, pid: int) -> str:
 def _cpus_of_nodes(host: Host) -> dict[int, set[int]]:
     online = _read(host, "/sys/devices/system/node/online") or ""
     found = {}
-    for node in _cpus(online):
+    for node in numbers_of_list(online):
         text = _read(host, f"/sys/devices/system/node/node{node}/cpulist")
         if text:
-            found[node] = _cpus(text)
-    return found
-
-
-def _cpus(text: str) -> set[int]:
-    """The numbers of a list as the kernel writes it: `0-3,8`; none of any other text."""
-    found: set[int] = set()
-    for part in text.split(","):
-        first, _, last = part.partition("-")
-        low, high = number(first), number(last or first)
-        if low is None or high is None or not 0 <= low <= high < 1 << 16:
-            return set()
-        found.update(range(low, high + 1))
+            found[node] = {*numbers_of_list(text)}
     return found
 
 

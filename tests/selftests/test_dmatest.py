@@ -29,7 +29,7 @@ DEFAULTS = {
 def test_a_summary_is_read_from_the_kernel_log() -> None:
     other = LINE.replace(b"dma0chan0", b"dma0chan1")
     assert summaries([b"6,9,4,-;something else\n", LINE, other], CHANNEL) == [
-        Summary(CHANNEL, "copy0", 100, 0, 6127.45, 50245.0, 0)
+        Summary("copy0", 100, 0, 6127.45, 50245.0, 0)
     ]
 
 

@@ -23,7 +23,7 @@ from sdmtop.tui.lines import LinesPane
 from sdmtop.tui.operations import JournalScreen, PlanScreen
 from sdmtop.tui.told import Lines
 from tests.operations.bench import EDU, NIC, SCENARIO, TWIN, UUID, ZIP
-from tests.tui.still import console, screen_lines
+from tests.tui.still import console, screen_lines, until
 
 Scene = Callable[[Pilot[None]], Awaitable[None]]
 
@@ -41,12 +41,6 @@ def play(host: SimulatorHost, scene: Scene) -> None:
 @pytest.fixture
 def host() -> SimulatorHost:
     return SimulatorHost(read_scenario(SCENARIO, "bench.toml"))
-
-
-async def until(pilot: Pilot[None], come: Callable[[], bool]) -> None:
-    """Let the session's thread work; the runner of the tests ends what never comes."""
-    while not come():
-        await pilot.pause(0.01)
 
 
 async def mark(pilot: Pilot[None], *targets: str) -> LinesPane:

@@ -40,7 +40,6 @@ class Device:
         self.override: str | None = None
         self.group: Group | None = None
         self.numa_node = -1
-        self.is_present = True
 
     def __str__(self) -> str:
         return self.name
@@ -236,7 +235,6 @@ class Bus:
         self.devices.pop(device.name, None)
         if device.parent is not None:
             device.parent.children.pop(device.name, None)
-        device.is_present = False
         self.kernel.uevents.emit("remove", self.name, device.sysfs)
 
     def register(self, driver: Driver) -> None:
@@ -301,6 +299,14 @@ class Bus:
 def name_in(data: bytes) -> str:
     """The name that was written: one newline at the end does not count."""
     return data.removesuffix(b"\n").decode("utf-8", "surrogateescape")
+
+
+def number_in(data: bytes) -> int:
+    """The number that was written. Raises EINVAL for what is none."""
+    text = data.strip()
+    if not text.isdigit():
+        raise refusal(errno.EINVAL, f"{text.decode('ascii', 'replace')!r} is no number")
+    return int(text)
 
 
 def ids_in(data: bytes) -> tuple[int, int]:

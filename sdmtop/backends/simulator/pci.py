@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sdmtop.backends.simulator.accelerators import make
 from sdmtop.backends.simulator.completion import Completion, completed
-from sdmtop.backends.simulator.devices import Bus, Device, Driver
+from sdmtop.backends.simulator.devices import Bus, Device, Driver, number_in
 from sdmtop.backends.simulator.refusal import refusal
 
 if TYPE_CHECKING:
@@ -149,10 +149,7 @@ class PciDevice(Device):
 
     def write_numvfs(self, data: bytes) -> Completion:
         """`sriov_numvfs`: see kernel-abi 1.4 for what it refuses."""
-        text = data.strip()
-        if not text.isdigit():
-            raise refusal(errno.EINVAL, f"{text.decode('ascii', 'replace')!r} is no number")
-        count = int(text)
+        count = number_in(data)
         if count > self.spec.sriov_total:
             raise refusal(errno.ERANGE, f"{self.name} has {self.spec.sriov_total} VFs at most")
 
@@ -202,10 +199,7 @@ class PciDevice(Device):
 
     def write_remove(self, data: bytes) -> Completion:
         """`remove`: take the device away, once it is let go."""
-        text = data.strip()
-        if not text.isdigit():
-            raise refusal(errno.EINVAL, f"{text.decode('ascii', 'replace')!r} is no number")
-        return self.remove() if int(text) else completed()
+        return self.remove() if number_in(data) else completed()
 
     def remove(self) -> Completion:
         """Unbind, and take away with everything behind it."""
@@ -360,10 +354,7 @@ class PciBus(Bus):
 
     def write_rescan(self, data: bytes) -> None:
         """`rescan`: find again what was removed."""
-        text = data.strip()
-        if not text.isdigit():
-            raise refusal(errno.EINVAL, f"{text.decode('ascii', 'replace')!r} is no number")
-        if not int(text):
+        if not number_in(data):
             return
         for name, old in sorted(self.removed.items()):
             parent = old.parent

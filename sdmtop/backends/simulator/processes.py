@@ -82,9 +82,9 @@ class Signal(OpenFile):
         super().__init__("anon_inode:[eventfd]")
         self.count = 0
 
-    def raise_(self, times: int = 1) -> None:
+    def raise_(self) -> None:
         """Add to the counter."""
-        self.count += times
+        self.count += 1
 
     def take_count(self) -> int:
         """Read it: the counter is zero afterwards."""
@@ -163,7 +163,6 @@ class Process:
         """What it sleeps in the kernel for."""
         self.is_unkillable = False
         """Whether it sleeps in state D: a signal has come while it waited for a device."""
-        self.alive = True
 
     def __str__(self) -> str:
         return f"{self.name} (pid {self.pid})"
@@ -240,7 +239,6 @@ class Processes:
         """A process ends, in whatever way: all it has open and mapped is given back."""
         if self._by_pid.pop(process.pid, None) is None:
             return
-        process.alive = False
         for area in [*process.memory]:
             process.memory.unmap(area)
         for number in sorted(process.files):

@@ -310,12 +310,12 @@ def test_the_loopback_moves_the_signal_and_no_counter() -> None:
     _, _, device = hold(host, EDU)
     signal = host.signal()
     with refused(errno.EINVAL):
-        device.fire_irqs(MSI, 1)
+        device.set_irqs(MSI, DATA_NONE | TRIGGER, 0, 1)
     device.signal_irqs(MSI, [signal])
     (irq,) = host.list(f"{PCI}/{EDU}/msi_irqs")
     assert text(host, f"{PCI}/{EDU}/msi_irqs/{irq}") == "msi"
     assert text(host, f"/sys/kernel/irq/{irq}/actions") == f"vfio-msi[0]({EDU})"
-    device.fire_irqs(MSI, 1)
+    device.set_irqs(MSI, DATA_NONE | TRIGGER, 0, 1)
     assert signal.wait(0) == 1
     device.set_irqs(MSI, DATA_BOOL | TRIGGER, 0, 1, b"\1")
     assert signal.wait(0) == 1
