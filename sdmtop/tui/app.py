@@ -298,8 +298,8 @@ class Console(App[None]):
 
     def on_console_fresh(self, message: Fresh) -> None:
         """Take a new sample, and show it unless the view is frozen."""
-        if message.sampler is not self.sampler:
-            return  # The last of a host that is looked at no more.
+        if message.sampler is not self.sampler or not self._stands:
+            return  # The last of a host that is looked at no more, or of all: we leave.
         self._taken += 1
         if self._taken % _TIDY == _SETTLED:
             gc.collect()  # By itself the collector would come much later, and memory creep up.
@@ -388,7 +388,8 @@ class Console(App[None]):
     def _show_sides(self, sample: Sample) -> None:
         target = self._shown_target = self._tree.cursor
         screen = self.screen_stack[0]
-        screen.query_one(Events).live = not self.sampler.playhead.paused and not self._replayer
+        stands = self.sampler.playhead.paused or self.sampler.host.taken_at is not None
+        screen.query_one(Events).live = not stands and not self._replayer
         for kind in (Inspector, Pasids, Interrupts, Events, Domains):
             screen.query_one(kind).show(sample, target)
         self._look()

@@ -17,7 +17,14 @@ from sdmtop.operations.execute import Consent, Progress, Result, gate
 from sdmtop.operations.journal import Entry
 from sdmtop.operations.plan import Plan
 from sdmtop.operations.session import Failed, Late, Means, Session, Update
-from sdmtop.operations.words import demand, entry_lines, plan_lines, result_lines, state_of
+from sdmtop.operations.words import (
+    demand,
+    entry_lines,
+    plan_lines,
+    progress_line,
+    result_lines,
+    state_of,
+)
 from sdmtop.text import printable
 from sdmtop.tui.bars import Bar
 from sdmtop.tui.ground import Fitting
@@ -102,7 +109,9 @@ class PlanScreen(Fitting, ModalScreen[bool]):
     def compose(self) -> ComposeResult:
         """The plan, what it asks for, and two buttons."""
         with Vertical():
-            yield Lines(id="plan")
+            plan = Lines(id="plan")
+            plan.can_focus = False  # It scrolls by keys of the dialog; enter is for a button.
+            yield plan
             yield Static(id="demand", markup=False)
             with Horizontal():
                 yield Choice("Cancel", id="cancel")
@@ -161,14 +170,11 @@ class PlanScreen(Fitting, ModalScreen[bool]):
     def _show_progress(self, progress: Progress) -> None:
         if self._plan is None:
             return
-        steps = self._plan.steps
-        text = f" {progress.text}" if progress.text else ""
-        line = f"  {progress.step + 1}/{len(steps)} {steps[progress.step].title}: {progress.phase}"
+        line = progress_line(self._plan, progress)
         if progress.phase in ("begins", "waits"):
-            told = line.strip() + text
-            self._demand(f"{told}\n{_STOPPING}" if self._stops else told)
+            self._demand(f"{line}\n{_STOPPING}" if self._stops else line)
         else:
-            self._told.append(line + text)
+            self._told.append(f"  {line}")
             self.query_one(Lines).tell(f" {self._title}: under way", self._told, end=True)
 
     def _show_result(self, result: Result) -> None:

@@ -152,7 +152,7 @@ def test_a_kernel_without_the_module_is_a_skip() -> None:
     result = run(host)
     assert result.result == "skip"
     assert result.reason is not None
-    assert "load dmatest (CONFIG_DMATEST): it failed: no (ENOENT)" in result.reason
+    assert "load dmatest (CONFIG_DMATEST): no (ENOENT)" in result.reason
 
 
 def test_settings_are_shown_and_nothing_is_written_without_a_yes() -> None:

@@ -107,8 +107,11 @@ def test_go_on_does_it_and_the_result_is_told(host: SimulatorHost) -> None:
         go(pilot).press()
         await until(pilot, lambda: is_over(pilot))
         assert "done: plan 1" in shown(pilot)
+        # When it came, and not when the dialog is closed.
+        events = cast(Console, pilot.app).sampler.timeline.all()
+        assert any(one.text.startswith("done: plan 1") for one in events)
         assert driver(host, EDU) == "vfio-pci"
-        await pilot.press("enter")
+        await pilot.press("tab", "enter")
         await until(pilot, lambda: not isinstance(pilot.app.screen, PlanScreen))
         await plan(pilot, "d", EDU)
         go(pilot).press()
