@@ -12,6 +12,9 @@ from typing import NamedTuple
 from sdmtop import vfio
 from sdmtop.backends.base import Host, Memory
 from sdmtop.model import MdevType, Sdmdev, Snapshot
+from sdmtop.operations.preconditions import why_not_shared
+from sdmtop.patience import patiently
+from sdmtop.readers.snapshot import read_snapshot
 from sdmtop.selftests.claim import PAGE, memory
 from sdmtop.selftests.records import SelfTest, Skipped
 from sdmtop.selftests.rings import PATIENCE, ROOM, Rings, answers, describes_itself
@@ -84,7 +87,15 @@ def _attach(trial: Trial, queue: Sdmdev) -> _Attached:
     container = trial.closing(vfio.Container.open(trial.host))
     group.set_container(container)
     params = trial.device.sdmdev
-    container.set_iommu((params.iommu_type if params else None) or vfio.TYPE1)
+    try:
+        container.set_iommu((params.iommu_type if params else None) or vfio.TYPE1)
+    except OSError as error:
+        # In use, or not to be shared as it is set up: that is no fault, and `attach` says the same.
+        after = patiently(trial.host, read_snapshot, trial.host)
+        why = why_not_shared(trial.host, after, queue, error.errno or 0)
+        if why is None:
+            raise
+        trial.skip(f"its parent's domain cannot be shared: {why}")
     device = trial.closing(group.device(queue.id))
     try:
         pasid = container.bind_process()
