@@ -68,9 +68,9 @@ class SelfTest(NamedTuple):
 
     `takes` is how many seconds it usually needs, `limit` after how many it counts as hung. A test
     that `claims` wants its target on vfio-pci with the whole group viable, and nobody else holding
-    it; one that wants `queues` has so many sdmdevs of its target, a parent, made for it; `plan`
-    makes what else has to be set. `why` and `remedy` tell an operator what a failure means for him,
-    and what to do.
+    it; one that wants `queues` has so many sdmdevs of its target, a parent, made for it: of one
+    type, or with `each_type` of each that has room; `plan` makes what else has to be set. `why` and
+    `remedy` tell an operator what a failure means for him, and what to do.
     """
 
     name: str
@@ -85,6 +85,7 @@ class SelfTest(NamedTuple):
     limit: float = 10.0
     claims: bool = False
     queues: int = 0
+    each_type: bool = False
     plan: Planner | None = None
 
 

@@ -44,6 +44,7 @@ class Need(NamedTuple):
 
     claims: bool = False
     queues: int = 0
+    each_type: bool = False
     plan: Planner | None = None
 
 
@@ -204,9 +205,9 @@ class Run:
 def wants(job: Job) -> tuple[str, Need]:
     """Its target, and what has to be taken for it."""
     test = job.test
-    return job.target, Need(
-        test.claims, test.queues if isinstance(test, SelfTest) else 0, test.plan
-    )
+    if isinstance(test, SelfTest):
+        return job.target, Need(test.claims, test.queues, test.each_type, test.plan)
+    return job.target, Need(test.claims, plan=test.plan)
 
 
 class _Outcome(NamedTuple):

@@ -10,6 +10,7 @@ import struct
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
+from msgspec.structs import replace
 
 from sdmtop import vfio
 from sdmtop.backends.base import open_host
@@ -349,6 +350,34 @@ def test_a_queue_that_this_process_holds_itself_explains_no_refusal() -> None:
 
 def busy(_call: Callable[[], int], _argument: int | bytearray) -> int:
     raise OSError(errno.EBUSY, "it is busy")
+
+
+def test_each_type_of_a_parent_has_its_job_done() -> None:
+    host = LyingHost("default")
+    before = read_snapshot(host)
+    result = run("sdmdev.job", host, SEC)
+    assert (result.result, result.reason) == (
+        "pass", "4 jobs of hisi_sec2-cipher, hisi_sec2-digest"
+    )  # fmt: skip
+    assert {"AES-128-CBC", "SHA-256"} <= {one.what for one in result.evidence}
+    assert read_snapshot(host).sdmdevs == before.sdmdevs
+
+
+def test_a_type_that_could_not_be_tested_is_named() -> None:
+    host = LyingHost("default")
+    parent = host.kernel.mdev.parents[SEC]
+    capacity, parent.capacity = parent.capacity, parent.used + 1  # Its types have one pool.
+    words = "2 jobs of hisi_sec2-cipher; not tested: hisi_sec2-digest (no queue is free)"
+    assert run("sdmdev.job", host, SEC).reason == words
+    parent.capacity = capacity
+    cipher, digest = parent.types.values()
+    cipher.spec = replace(cipher.spec, name="whirlpool")
+    why = "no answer is known to what its type computes"
+    words = f"2 jobs of hisi_sec2-digest; not tested: hisi_sec2-cipher ({why})"
+    assert run("sdmdev.job", host, SEC).reason == words
+    digest.spec = replace(digest.spec, name="whirlpool")
+    result = run("sdmdev.job", host, SEC)
+    assert (result.result, result.reason) == ("skip", why)
 
 
 def test_a_channel_that_a_killed_run_had_is_to_be_had_again() -> None:
