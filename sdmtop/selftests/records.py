@@ -90,7 +90,7 @@ class SelfTest(NamedTuple):
 
 
 class Benchmark(NamedTuple):
-    """A benchmark: `run` returns one sample a run, in `unit`."""
+    """A benchmark: `run` returns one sample a run, in `unit`. The rest is as in `SelfTest`."""
 
     name: str
     run: "Callable[[Trial], list[float]]"
@@ -101,6 +101,7 @@ class Benchmark(NamedTuple):
     takes: float = 1.0
     limit: float = 30.0
     claims: bool = False
+    queues: int = 0
     plan: Planner | None = None
 
 

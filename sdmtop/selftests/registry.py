@@ -25,6 +25,7 @@ TESTS: tuple[SelfTest, ...] = (
 )
 BENCHMARKS: tuple[Benchmark, ...] = (
     *vfio.BENCHMARKS,
+    *sdmdev.BENCHMARKS,
     *edu.BENCHMARKS,
     *crypto.BENCHMARKS,
     *dmatest.BENCHMARKS,

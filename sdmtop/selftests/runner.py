@@ -205,9 +205,8 @@ class Run:
 def wants(job: Job) -> tuple[str, Need]:
     """Its target, and what has to be taken for it."""
     test = job.test
-    if isinstance(test, SelfTest):
-        return job.target, Need(test.claims, test.queues, test.each_type, test.plan)
-    return job.target, Need(test.claims, plan=test.plan)
+    each_type = isinstance(test, SelfTest) and test.each_type
+    return job.target, Need(test.claims, test.queues, each_type, test.plan)
 
 
 class _Outcome(NamedTuple):

@@ -16,7 +16,7 @@ from sdmtop.operations.preconditions import why_not_shared
 from sdmtop.patience import patiently
 from sdmtop.readers.snapshot import read_snapshot
 from sdmtop.selftests.claim import PAGE, memory
-from sdmtop.selftests.records import SelfTest, Skipped
+from sdmtop.selftests.records import Benchmark, SelfTest, Skipped
 from sdmtop.selftests.rings import PATIENCE, ROOM, Rings, answers, describes_itself
 from sdmtop.selftests.trial import Trial, plural
 
@@ -28,6 +28,9 @@ _FACTORIAL = "factorial"
 
 _IOVAS = (0x1000_0000, 0x2000_0000, 0x4000_0000, 0x1_0000_0000)
 """Where room may be in a domain that is shared with the parent's driver."""
+
+_AT_ONCE = 16
+"""Jobs that are given to a queue together, to see how many it does in a second."""
 
 _NO_BIND = frozenset({errno.ENOTTY, errno.EINVAL, errno.ENODEV})
 
@@ -174,6 +177,14 @@ class _Work:
         got = int.from_bytes(self.doorbell.view[4:8], "little")
         self._trial.expect(f"{n}!", math.factorial(n), got)
 
+    def repeat(self, count: int) -> None:
+        """Have one job done so often: given all at once, where the queue takes more than one."""
+        if self._rings is not None:
+            self._rings.repeat(self._known[0], count)
+            return
+        for _ in range(count):
+            self._factorial(12)
+
     def close(self) -> None:
         """Let the queue go: as long as its pages are mapped, the device stays open."""
         for page in self._pages:
@@ -292,6 +303,18 @@ def detach(trial: Trial) -> str:
     return f"IOVA {iova:#x} was free again"
 
 
+def bench_latency(trial: Trial) -> list[float]:
+    """Microseconds for one job, from the doorbell to the end of WAIT."""
+    work = _Work(trial, _lent(trial))
+    return [seconds * 1e6 for seconds in trial.samples(100, lambda: work.repeat(1))]
+
+
+def bench_jobs(trial: Trial) -> list[float]:
+    """Jobs a second, `_AT_ONCE` of them under way."""
+    work = _Work(trial, _lent(trial))
+    return [_AT_ONCE / seconds for seconds in trial.samples(50, lambda: work.repeat(_AT_ONCE))]
+
+
 _NEEDS = "an sdmdev parent with two free queues; VFIO"
 _TOUCHES = "creates two queues of the parent, and removes them"
 
@@ -338,4 +361,15 @@ TESTS = (
         remedy="reset the parent; look at its driver's counters",
         queues=1, each_type=True,
     ),
+)  # fmt: skip
+
+_BENCH_NEEDS = "an sdmdev parent with a free queue; VFIO; a type known here"
+
+BENCHMARKS = (
+    Benchmark("sdmdev.latency", bench_latency, targets,
+              measures="one job of the first type with room, and the wait for it",
+              unit="us", needs=_BENCH_NEEDS, queues=1),
+    Benchmark("sdmdev.jobs", bench_jobs, targets,
+              measures=f"jobs of that type, {_AT_ONCE} at once where its queue takes so many",
+              unit="jobs/s", needs=_BENCH_NEEDS, queues=1),
 )  # fmt: skip

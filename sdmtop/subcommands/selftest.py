@@ -131,7 +131,9 @@ def _run(options: argparse.Namespace, tests: "Sequence[SelfTest | Benchmark]") -
             return _nothing(options.target, "no such device, group or queue")
         return _nothing(
             options.target or "selftest",
-            "no test applies; 'sdmtop doctor' examines the host itself",
+            "no benchmark applies; 'sdmtop selftest --bench --list' says what each one needs"
+            if options.bench
+            else "no test applies; 'sdmtop doctor' examines the host itself",
         )
     plans = plans_for(lender, jobs, snapshot)
     if options.dry_run:

@@ -92,13 +92,31 @@ def test_no_call_that_fails_is_overlooked(name: str) -> None:
 
 @pytest.mark.parametrize("benchmark", [one.name for one in BENCHMARKS])
 def test_a_benchmark_measures_and_judges_nothing(benchmark: str) -> None:
-    host, target = place(benchmark.partition(".")[0])
+    found = measured(benchmark, *place(benchmark.partition(".")[0]))
+    assert found.reason is None
+    assert found.runs > 0
+
+
+@pytest.mark.parametrize("benchmark", ["sdmdev.latency", "sdmdev.jobs"])
+def test_a_queue_without_rings_is_measured_as_well(benchmark: str) -> None:
+    found = measured(benchmark, LyingHost("edu"), EDU)
+    assert (found.reason, found.median is not None) == (None, True)
+
+
+def test_a_job_that_is_not_done_is_not_measured() -> None:
+    host, target = place("sdmdev")
+    stalled(ZIP, *range(16))(host)
+    found = measured("sdmdev.jobs", host, target)
+    assert found.median is None
+    assert found.reason == "deflate: 16 of 16 not done in 2 s"
+
+
+def measured(benchmark: str, host: LyingHost, target: str) -> Measurement:
     snapshot = read_snapshot(host)
     made = jobs(chosen([benchmark], bench=True), host, snapshot, target)
     (found,) = Run(host, snapshot, made, lender=Lender(host, confirmed=True))
     assert isinstance(found, Measurement)
-    assert found.reason is None
-    assert found.runs > 0
+    return found
 
 
 # -- what must not be believed ---------------------------------------------------------------

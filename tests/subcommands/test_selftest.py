@@ -21,6 +21,13 @@ def test_where_there_is_nothing_to_test_it_says_so(capfd: pytest.CaptureFixture[
     assert told.err.count("\n") == 1
 
 
+def test_where_there_is_nothing_to_measure_it_tells_of_benchmarks(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    assert run(["selftest", "--bench", "--host", EMPTY]) == 4
+    assert "no benchmark applies; 'sdmtop selftest --bench --list'" in capfd.readouterr().err
+
+
 @pytest.mark.parametrize("target", ["0000:99:00.0", "group/99", "no such thing"])
 def test_a_target_that_is_not_there(target: str, capfd: pytest.CaptureFixture[str]) -> None:
     assert run(["selftest", target, "--host", BUSY]) == 4
