@@ -19,8 +19,8 @@ EDU = "0000:01:00.0"
 class Examiner:
     """One who talks about a host with an `edu`, and says the same to all that is asked."""
 
-    def __init__(self, consent: str = "yes") -> None:
-        self.host = LyingHost("edu")
+    def __init__(self, consent: str = "yes", scenario: str = "edu") -> None:
+        self.host = LyingHost(scenario)
         sampler = StillSampler(self.host)
         self.session = Session(sampler)
         self.session.ask = lambda _question: consent
@@ -40,6 +40,22 @@ def test_tests_are_told_with_what_they_take_before_anything_is_done() -> None:
     assert f"sdmtop selftest {EDU}" in answer
     assert answer[-1] == "not tested: not confirmed"
     assert read_snapshot(tester.host).devices == before
+
+
+@pytest.mark.parametrize(
+    ("scenario", "uuid", "words"),
+    [
+        ("default", "7a6c6962-0000-4000-8000-00000000dead",
+         "7a6c6962-0000-4000-8000-00000000dead is left alone: its parent 0000:75:00.0 is tested, "
+         "on queues made for that"),
+        ("vgpu", "b3f51c52-f4c2-11e6-90f6-000000000001",
+         "not tested: no test applies to a mediated device itself: test its parent, 0000:00:02.0"),
+    ],
+)  # fmt: skip
+def test_what_is_tested_in_the_place_of_a_mediated_device_is_told(
+    scenario: str, uuid: str, words: str
+) -> None:
+    assert Examiner("no", scenario)(f"test {uuid}")[0] == words
 
 
 def test_each_result_is_a_line_and_all_is_as_before() -> None:
