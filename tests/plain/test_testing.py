@@ -3,13 +3,18 @@
 import os
 import signal
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from sdmtop.plain.session import Session
 from sdmtop.plain.talk import Talk
 from sdmtop.readers.snapshot import read_snapshot
+from sdmtop.recorder import Recorder
+from sdmtop.replay import Replayer
 from tests.plain.test_talk import Listener
+from tests.samples import life
 from tests.selftests.liar import LyingHost
 from tests.tui.still import StillSampler
 
@@ -131,6 +136,31 @@ def test_a_termination_ends_the_program_once_all_is_given_back() -> None:
 )
 def test_what_cannot_be_tested_is_one_sentence(said: str, answer: str) -> None:
     assert Examiner()(said) == [answer]
+
+
+@pytest.mark.parametrize("make", [lambda: Examiner("no", "no-pasid"), Listener])
+def test_the_host_itself_is_examined_unasked_with_what_to_do(
+    make: Callable[[], Examiner | Listener],
+) -> None:
+    answer = make()("test host")
+    verdicts = [line.partition(": ")[0] for line in answer]
+    assert verdicts.index("fail") < verdicts.index("pass") < verdicts.index("skip")
+    assert verdicts.count("fail") == verdicts.count("why") == verdicts.count("do")
+    assert " passed, " in answer[-1]
+
+
+def test_the_host_of_a_recording_is_not_there_to_be_examined(tmp_path: Path) -> None:
+    name = str(tmp_path / "box.recording")
+    with Recorder(name, most_bytes=1 << 30, most_seconds=1e9) as recorder:
+        for sample in life("irq", "plug"):
+            recorder.add(sample)
+    replayer = Replayer(f"replay:{name}?at=-0")
+    say = Talk(Session(replayer))
+    replayer.start()
+    try:
+        assert [*say.answer("test host")][-1] == "not tested: a recording is only looked at"
+    finally:
+        replayer.stop()
 
 
 def test_a_host_that_is_only_read_is_not_tested() -> None:
