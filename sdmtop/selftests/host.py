@@ -233,26 +233,45 @@ def shared_domains(trial: Trial) -> str:
     if not parents:
         trial.skip("there is no sdmdev parent")
     groups = {group.id: group for group in snapshot.groups}
-    units = {unit.name: unit for unit in snapshot.iommu_units}
     faults = []
+    untold = 0
     for parent in parents:
         group = groups.get(parent.group) if parent.group is not None else None
         if group is None:
             faults.append(_Fault(parent.address, "an IOMMU group", "it is in none: ENODEV"))
             continue
-        unit = units.get(parent.iommu or "")
+        has_pasids = _has_pasids(snapshot, parent)
         attached = group.attached.type
         if attached in ("unmanaged", "blocked"):
             got = f"group {group.id} is {attached}: somebody holds the parent through VFIO"
             faults.append(_Fault(parent.address, "its default domain", got))
-        elif group.domain_type == "identity" and not (unit and unit.pasid):
+        elif group.domain_type == "identity" and has_pasids is False:
             got = f"group {group.id} is identity: nothing could be mapped"
             faults.append(_Fault(parent.address, "a translating domain", got))
-        elif not (unit and unit.pasid) and group.domain_type in _SHAREABLE:
+        elif group.domain_type == "identity" and has_pasids is None:
+            untold += 1
+        elif group.domain_type in _SHAREABLE and has_pasids is False:
             words = "shared with the kernel driver, by one process at a time: no PASIDs"
             trial.note(f"domain of group {group.id}", words)
     _conclude(trial, faults, "a parent's domain cannot be shared")
+    if untold:
+        trial.skip(f"whether {plural(untold, 'parent')} on identity can have PASIDs is not told")
     return f"{plural(len(parents), 'parent')}"
+
+
+def _has_pasids(snapshot: Snapshot, parent: Device) -> bool | None:
+    """Whether each process that shares a parent's domain gets a PASID; None: nothing tells.
+
+    Some IOMMUs do not say (SMMUv3 exports no registers). The parent's driver does: `attach` goes
+    by that, and a PASID that is live there proves it.
+    """
+    flags = parent.sdmdev.dma_flags if parent.sdmdev else ()
+    if "MULTI_PROC_MAP" in flags or any(one.device == parent.address for one in snapshot.pasids):
+        return True
+    told = [unit.pasid for unit in snapshot.iommu_units if unit.name == parent.iommu]
+    if told and told[0] is not None:
+        return told[0]
+    return False if "SINGLE_PROC_MAP" in flags else None
 
 
 def orphans(trial: Trial) -> str:
