@@ -74,3 +74,27 @@ def states(snapshot: Snapshot) -> dict[str, str]:
             if errno is not None or device.address in untold:
                 found[device.address] = STUCK if errno == "EBUSY" else UNTOLD
     return found
+
+
+def untold_drivers(snapshot: Snapshot) -> dict[str, str]:
+    """Why nobody can tell whether these devices have a driver, and whom an unbind waits for."""
+    found = states(snapshot)
+    if not found:
+        return {}
+    held = holders(snapshot)
+    names = {process.pid: process.name for process in snapshot.processes}
+    reasons = {}
+    for device in snapshot.devices:
+        state = found.get(device.address)
+        if state == STUCK:
+            of_queues = (
+                one.holders or () for one in snapshot.sdmdevs if one.parent == device.address
+            )
+            through = (held.get(device.address, ()), held.get(f"group/{device.group}", ()))
+            pids = sorted(set().union(*through, *of_queues))
+            who = ", ".join(f"{names.get(pid) or 'process'} {pid}" for pid in pids)
+            by = f", held by {who}" if who else ""
+            reasons[device.address] = f"an unbind of it is under way{by}"
+        elif state is not None:
+            reasons[device.address] = "its driver cannot be told"
+    return reasons

@@ -3,7 +3,7 @@
 This is what dims a key. What else stands against an operation, its plan says.
 """
 
-from sdmtop.conclusions import holders
+from sdmtop.conclusions import holders, untold_drivers
 from sdmtop.model import Device, Sdmdev, Snapshot
 from sdmtop.readers.groups import ONLY_BRIDGES, is_bridge, is_vfio
 
@@ -20,6 +20,9 @@ def not_to_attach(snapshot: Snapshot, target: str) -> str | None:
         return f"{target} is no device, group or queue"
     if target.startswith("group/") and all(map(is_bridge, devices)):
         return f"{target} has {ONLY_BRIDGES}"
+    untold = _untold(snapshot, devices)
+    if untold is not None:
+        return untold
     groups = {one.id: one for one in snapshot.groups}
     if all(
         device.driver is not None
@@ -39,6 +42,9 @@ def not_to_detach(snapshot: Snapshot, target: str) -> str | None:
     devices = _devices(snapshot, target)
     if not devices:
         return f"{target} is no device, group or queue"
+    untold = _untold(snapshot, devices)
+    if untold is not None:
+        return untold
     if len(devices) == 1 and devices[0].driver is None:
         return f"{target} has no driver"
     return None
@@ -66,6 +72,15 @@ def _held(snapshot: Snapshot, queue: Sdmdev) -> str | None:
     pids = queue.holders or holders(snapshot).get(f"group/{queue.group}", ())
     names = {process.pid: process.name for process in snapshot.processes}
     return f"{names.get(pids[0]) or 'process'} {pids[0]} holds it" if pids else None
+
+
+def _untold(snapshot: Snapshot, devices: list[Device]) -> str | None:
+    """Whatever would take the lock of such a device would wait behind its unbind."""
+    reasons = untold_drivers(snapshot)
+    return next(
+        (f"{one.address}: {reasons[one.address]}" for one in devices if one.address in reasons),
+        None,
+    )
 
 
 def _queue(snapshot: Snapshot, target: str) -> Sdmdev | None:

@@ -1,10 +1,11 @@
 """What follows from a snapshot: who holds what, and what is stuck."""
 
 import pytest
+from msgspec.structs import replace
 
-from sdmtop.conclusions import blindness, holders, states
+from sdmtop.conclusions import blindness, holders, states, untold_drivers
 from sdmtop.model import Process, Snapshot, Unknown
-from tests.records import device, group, snapshot
+from tests.records import device, group, queue, snapshot
 
 NIC = "0000:02:00.0"
 DRIVER = f"/sys/devices/pci0000:00/{NIC}/driver"
@@ -63,3 +64,20 @@ def test_one_of_many_failures_that_are_only_counted_is_named_by_its_group() -> N
     reason = f"cannot tell the driver of 0000:01:00.0, {NIC}"
     undecided = group(7, NIC, owner="free", viable=None, viability_reason=reason)
     assert states(snapshot(groups=[undecided], devices=[device(NIC)])) == {NIC: "?"}
+
+
+def test_an_unbind_under_way_is_told_with_whom_it_waits_for() -> None:
+    stuck = Unknown(path=DRIVER, errno="EBUSY", what="driver")
+    held_group = held("/dev/vfio/7")
+    who = {NIC: "an unbind of it is under way, held by qemu 42"}
+    assert untold_drivers(replace(held_group, unknown=(stuck,))) == who
+    of_queue = held("/dev/vfio/21")
+    queues = (queue("one", parent=NIC, holders=(42,)),)
+    assert untold_drivers(replace(of_queue, sdmdevs=queues, unknown=(stuck,))) == who
+    assert untold_drivers(held_group) == {}
+
+
+def test_a_driver_that_cannot_be_read_says_nothing_of_an_unbind() -> None:
+    failure = Unknown(path=DRIVER, errno="EIO", what="driver")
+    found = untold_drivers(snapshot(devices=[device(NIC)], unknown=[failure]))
+    assert found == {NIC: "its driver cannot be told"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from sdmtop.model import MdevType, Process, Snapshot
+from sdmtop.model import MdevType, Process, Snapshot, Unknown
 from sdmtop.reasons import not_to_attach, not_to_create, not_to_detach, not_to_remove
 from tests.records import device, group, queue, snapshot
 
@@ -71,6 +71,16 @@ def test_what_is_attached_in_a_group_that_is_not_viable_can_be_attached_whole(
 )
 def test_to_detach(host: Snapshot, target: str, reason: str | None) -> None:
     assert not_to_detach(host, target) == reason
+
+
+@pytest.mark.parametrize("target", [BARE, "group/3"])
+def test_an_unbind_under_way_stands_against_both(host: Snapshot, target: str) -> None:
+    path = f"/sys/devices/pci0000:00/{BARE}/driver"
+    qemu = Process(pid=7, name="qemu", user="root", holds=("/dev/vfio/3",))
+    waits = Unknown(path=path, errno="EBUSY", what="driver: an unbind waits")
+    stuck = replace(host, processes=(qemu,), unknown=(waits,))
+    reason = f"{BARE}: an unbind of it is under way, held by qemu 7"
+    assert not_to_attach(stuck, target) == not_to_detach(stuck, target) == reason
 
 
 def test_to_create(host: Snapshot) -> None:

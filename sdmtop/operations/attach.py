@@ -1,29 +1,31 @@
 """`attach`: give devices to VFIO or to a driver of choice, with what their groups need for it.
 
-A device changes its driver in three steps: unbind, override, bind. In this order a step that
-hangs (unbind) has changed nothing else yet, and undone from the last to the first each of them
-finds what it needs: the old override is back before the old driver binds.
+A device changes its driver in three steps: unbind, override, bind. All devices of a plan are
+unbound before the first gets its override. In this order a step that hangs (unbind) has changed
+nothing else yet, and undone from the last to the first each of them finds what it needs: the old
+override is back before the old driver binds.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from sdmtop.conclusions import states
+from sdmtop.conclusions import states, untold_drivers
 from sdmtop.errors import NothingToDoError, RefusedError, UsageError
 from sdmtop.operations import equivalents
 from sdmtop.operations.draft import Draft
 from sdmtop.operations.facts import now
 from sdmtop.operations.hold import hold_steps
 from sdmtop.operations.mdevs import removal_steps
-from sdmtop.operations.plan import Fact, Load, Write
+from sdmtop.operations.plan import Fact, Load, Step, Write
 from sdmtop.operations.settings import sriov_steps
 from sdmtop.operations.targets import MDEVS, find_targets
 from sdmtop.readers.groups import is_vfio, uses_dma
+from sdmtop.readers.idxd import is_configured
 from sdmtop.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from sdmtop.backends.base import Host
     from sdmtop.model import Device, Sdmdev, Snapshot
@@ -34,6 +36,14 @@ DRIVERS = {"pci": "vfio-pci", "platform": "vfio-platform", "amba": "vfio-amba", 
 
 NO_OVERRIDE = "(null)"
 """`driver_override` where none is set; a lone newline sets it so."""
+
+
+class _Freed(NamedTuple):
+    """A device that gets a driver, and the step that takes it from the one it had."""
+
+    device: Device
+    driver: str
+    unbind: tuple[Step, ...]
 
 
 def plan_attach(
@@ -64,19 +74,8 @@ def plan_attach(
         if driver is not None:
             raise RefusedError(f"{queue.id}: a queue is opened, it gets no driver")
         hold_steps(draft, queue)
-    named = {device.address for device in targets.devices}
-    for device in targets.devices:
-        chosen = driver or DRIVERS.get(device.bus or "")
-        if chosen is None:
-            raise RefusedError(
-                f"{device.address}: which driver? bus {device.bus} has none for VFIO"
-            )
-        rebind_steps(draft, device, chosen)
-        if is_vfio(chosen):
-            for sibling in _siblings(snapshot, device):
-                if sibling.address not in named:
-                    named.add(sibling.address)
-                    _decide(draft, sibling, device.address, only=only)
+    for freed in tuple(_free_all(draft, targets.devices, driver, only=only)):
+        _bind(draft, freed)
     for queue in targets.queues:
         if queue.id not in draft.gone:
             _refuse_without_parent(draft, queue)
@@ -85,6 +84,25 @@ def plan_attach(
         raise NothingToDoError(f"{what}: attached already")
     options = (f" --driver {driver}" if driver else "") + (" --only" if only else "")
     return draft.finish(f"sdmtop attach {' '.join(names)}{options}")
+
+
+def _free_all(
+    draft: Draft, devices: Sequence[Device], driver: str | None, *, only: bool
+) -> Iterator[_Freed]:
+    """Take devices from their drivers, and what stands in their way in their groups."""
+    named = {device.address for device in devices}
+    for device in devices:
+        chosen = driver or DRIVERS.get(device.bus or "")
+        if chosen is None:
+            raise RefusedError(
+                f"{device.address}: which driver? bus {device.bus} has none for VFIO"
+            )
+        yield from _free(draft, device, chosen)
+        if is_vfio(chosen):
+            for sibling in _siblings(draft.snapshot, device):
+                if sibling.address not in named:
+                    named.add(sibling.address)
+                    yield from _decide(draft, sibling, device.address, only=only)
 
 
 def _check_name(driver: str) -> None:
@@ -112,13 +130,18 @@ def _refuse_without_parent(draft: Draft, queue: Sdmdev) -> None:
         )
 
 
-def _decide(draft: Draft, device: Device, target: str, *, only: bool) -> None:
-    """What becomes of a device in the group of a target."""
+def _decide(draft: Draft, device: Device, target: str, *, only: bool) -> Iterator[_Freed]:
+    """What becomes of a device in the group of a target; itself, if it gets a driver as well."""
     if device.address in draft.gone:
         draft.decide(device.address, f"goes: it is a VF of {device.physfn}")
         return
     draft.identify_device(device)
-    if device.driver is None:
+    untold = untold_drivers(draft.snapshot).get(device.address)
+    if untold is not None:
+        draft.decide(device.address, f"kept as it is: {untold}")
+        sentence = f"cannot tell whether it keeps the group not viable: {untold}"
+        draft.verdict("unknown", device.address, sentence, f"{device.path}/driver")
+    elif device.driver is None:
         draft.decide(device.address, "kept as it is: it has no driver")
     elif not uses_dma(device.driver):
         draft.decide(device.address, f"kept as it is: {device.driver} does not stand in the way")
@@ -133,18 +156,23 @@ def _decide(draft: Draft, device: Device, target: str, *, only: bool) -> None:
         draft.decide(
             device.address, f"attached as well: {device.driver} would keep the group not viable"
         )
-        rebind_steps(draft, device, DRIVERS.get(device.bus or "", "vfio-pci"))
+        yield from _free(draft, device, DRIVERS.get(device.bus or "", "vfio-pci"))
 
 
-def rebind_steps(draft: Draft, device: Device, driver: str) -> None:
-    """Take a device from its driver and give it to another; no steps if it has that one."""
+def _free(draft: Draft, device: Device, driver: str) -> Iterator[_Freed]:
+    """Take a device from its driver, for another; no steps if it has that one."""
     draft.identify_device(device)
     draft.lock_device(device)
-    if device.driver == driver:
-        return
-    unbind_steps(draft, device)
+    if device.driver != driver:
+        yield _Freed(device, driver, unbind_steps(draft, device))
+
+
+def _bind(draft: Draft, freed: _Freed) -> None:
+    """Give a device to its new driver."""
+    device, driver, unbind = freed
     path, bus = device.path, device.bus
     drivers = f"/sys/bus/{bus}/drivers"
+    first = len(draft.steps)
     _load(draft, device, driver)
     if device.address not in states(draft.snapshot):  # Its lock is taken, and all is refused.
         _override(draft, device, driver)
@@ -158,7 +186,7 @@ def rebind_steps(draft: Draft, device: Device, driver: str) -> None:
         inverse_title=f"unbind {device.address} from {driver}",
     )
     for command in equivalents.rebind(device, driver):
-        draft.equivalent(command)
+        draft.equivalent(command, *unbind, *draft.steps[first:])
     draft.note("not persistent: a reboot undoes it (`driverctl set-override` would keep it)")
 
 
@@ -172,11 +200,11 @@ def _override(draft: Draft, device: Device, driver: str) -> None:
         override_step(draft, device, override, driver, title)
 
 
-def override_step(draft: Draft, device: Device, override: Fact, value: str, title: str) -> None:
+def override_step(draft: Draft, device: Device, override: Fact, value: str, title: str) -> Step:
     """Set the override of a device, which is another one now."""
     new, old = ("\n" if one in (None, NO_OVERRIDE) else one for one in (value, override.value))
     draft.identify(override)
-    draft.step(
+    return draft.step(
         device.address,
         title,
         Write(override.path, new),
@@ -187,25 +215,38 @@ def override_step(draft: Draft, device: Device, override: Fact, value: str, titl
     )
 
 
-def unbind_steps(draft: Draft, device: Device) -> None:
-    """Take a device from its driver, after all that lives on it: VFs and mediated devices."""
+def unbind_steps(draft: Draft, device: Device) -> tuple[Step, ...]:
+    """Take a device from its driver, after all that lives on it: VFs and mediated devices.
+
+    Answers the unbind itself; nothing for a device without a driver.
+    """
     draft.lock_device(device)
     draft.refuse_stuck(device)
     if device.driver is None:
-        return
+        return ()
     if device.sriov is not None and device.sriov.vfs:
         sriov_steps(draft, device, device.sriov.vfs, 0)
     # Undone, they are made again from the first to the last, and find the groups that they had.
     for queue in reversed(draft.snapshot.sdmdevs):
         if queue.parent == device.address and queue.kind in MDEVS:
             removal_steps(draft, queue)
-    unbind_step(draft, device, device.driver)
+    if any(
+        queue.kind == "idxd"
+        and queue.parent == device.address
+        and is_configured(queue) is not False
+        for queue in draft.snapshot.sdmdevs
+    ):
+        draft.note(
+            "`accel-config save-config` first: an undo does not set up the queues of "
+            f"{device.address} again"
+        )
+    return (unbind_step(draft, device, device.driver),)
 
 
-def unbind_step(draft: Draft, device: Device, driver: str) -> None:
+def unbind_step(draft: Draft, device: Device, driver: str) -> Step:
     """Take a device from the driver that it has."""
     link, drivers = f"{device.path}/driver", f"/sys/bus/{device.bus}/drivers"
-    draft.step(
+    return draft.step(
         device.address,
         f"unbind {device.address} from {driver}",
         Write(f"{drivers}/{driver}/unbind", device.address),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sdmtop.conclusions import states
+from sdmtop.conclusions import untold_drivers
 from sdmtop.operations.equivalents import shell
 from sdmtop.operations.facts import now, say, value_of
 from sdmtop.operations.plan import ANY, WORST_FIRST, Fact, Plan, Step, Verdict, Write
@@ -13,6 +13,8 @@ from sdmtop.readers.groups import GROUPS
 from sdmtop.text import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sdmtop.backends.base import Host
     from sdmtop.model import Device, Snapshot
     from sdmtop.operations.plan import Action, Operation, VerdictKind
@@ -34,7 +36,7 @@ class Draft:
         self._locks: dict[str, None] = {}
         self._identity: dict[Fact, None] = {}
         self._decisions: dict[str, None] = {}
-        self._equivalents: dict[str, None] = {}
+        self._equivalents: dict[Step, list[str]] = {}
         self._notes: dict[str, None] = {}
 
     # -- what it is about ----------------------------------------------------------------------
@@ -81,18 +83,18 @@ class Draft:
 
     def refuse_stuck(self, device: Device) -> None:
         """Whatever takes its lock would wait behind the unbind that has it."""
-        if device.address in states(self.snapshot):
-            self.refuse(device.address,
-                        "an unbind of it is under way, or its driver cannot be told",
-                        f"{device.path}/driver")  # fmt: skip
+        why = untold_drivers(self.snapshot).get(device.address)
+        if why is not None:
+            self.refuse(device.address, why, f"{device.path}/driver")
 
     def decide(self, subject: str, decision: str) -> None:
         """What becomes of a device of the group that was not named."""
         self._decisions[f"{subject}: {decision}"] = None
 
-    def equivalent(self, command: str) -> None:
-        """A command of a known tool that does the same."""
-        self._equivalents[command] = None
+    def equivalent(self, command: str, *steps: Step) -> None:
+        """A command of a known tool that does the same as these steps."""
+        for step in steps:
+            self._equivalents.setdefault(step, []).append(command)
 
     def note(self, sentence: str) -> None:
         """Something that an operator should know besides."""
@@ -110,9 +112,11 @@ class Draft:
         after: tuple[Fact, ...] = (),
         inverse: Action | None = None,
         inverse_title: str = "",
-    ) -> None:
+    ) -> Step:
         """One change; `before` and `after` as in `Step`."""
-        self.steps.append(Step(subject, title, inverse_title, action, before, after, inverse))
+        step = Step(subject, title, inverse_title, action, before, after, inverse)
+        self.steps.append(step)
+        return step
 
     def finish(
         self, command: str, *, undoes: int | None = None, finishes: int | None = None
@@ -122,7 +126,6 @@ class Draft:
         self._refuse_lost()
         self._refuse_contradictions()
         verdicts = (*self._verdicts, *judge(self.host, self.snapshot, self.steps))
-        by_hand = tuple(filter(None, (shell(step.action) for step in self.steps)))
         return Plan(
             operation=self._operation,
             targets=tuple(self._targets),
@@ -132,11 +135,24 @@ class Draft:
             decisions=tuple(self._decisions),
             verdicts=tuple(sorted(verdicts, key=lambda one: WORST_FIRST.index(one.kind))),
             steps=tuple(self.steps),
-            equivalents=tuple(self._equivalents) or by_hand,
+            equivalents=tuple(self._by_hand()),
             notes=tuple(self._notes),
             undoes=undoes,
             finishes=finishes,
         )
+
+    def _by_hand(self) -> Iterator[str]:
+        """Commands for all steps, in their order; that of a tool where its first step stands."""
+        told: set[str] = set()
+        for step in self.steps:
+            commands = self._equivalents.get(step)
+            if commands is None:
+                yield from filter(None, [shell(step.action)])
+                continue
+            for command in commands:
+                if command not in told:
+                    told.add(command)
+                    yield command
 
     def _refuse_hidden(self) -> None:
         """Nothing is written that the operator cannot see exactly as it is."""

@@ -184,7 +184,7 @@ def _open_idxd(draft: Draft, queue: Sdmdev) -> None:
         (queue.id, now(draft.host, "text", f"{place}/state"), "user"),
     ):
         if state.value == "disabled":
-            draft.step(
+            step = draft.step(
                 queue.id,
                 f"enable {name} (driver {driver})",
                 Write(f"{_DRIVERS}/{driver}/bind", name),
@@ -195,7 +195,7 @@ def _open_idxd(draft: Draft, queue: Sdmdev) -> None:
             )
             tool = "enable-device" if driver == "idxd" else "enable-wq"
             full = device if driver == "idxd" else f"{device}/{queue.id}"
-            draft.equivalent(f"accel-config {tool} {full}")
+            draft.equivalent(f"accel-config {tool} {full}", step)
     directory = "/dev/iax" if device.startswith("iax") else "/dev/dsa"
     _open(draft, queue, f"queue of {queue.id}", f"{directory}/{queue.id}")
 

@@ -77,7 +77,7 @@ def removal_steps(draft: Draft, queue: Sdmdev) -> None:
     if type_ is None:
         draft.refuse(queue.id, "its type cannot be told, so it could not be made again", path)
         return
-    draft.step(
+    step = draft.step(
         parent.address,
         f"remove {queue.id} of {parent.address}",
         Write(f"{path}/remove", "1"),
@@ -86,12 +86,12 @@ def removal_steps(draft: Draft, queue: Sdmdev) -> None:
         inverse=Write(f"{_directory(parent, type_.id)}/create", queue.id),
         inverse_title=f"make {queue.id} of type {type_.id} again",
     )
-    draft.equivalent(equivalents.remove(queue.id))
+    draft.equivalent(equivalents.remove(queue.id), step)
 
 
 def _create_step(draft: Draft, parent: Device, type_: MdevType, uuid: str) -> None:
     path = f"{parent.path}/{uuid}"
-    draft.step(
+    step = draft.step(
         parent.address,
         f"make {uuid} of type {type_.id} on {parent.address}",
         Write(f"{_directory(parent, type_.id)}/create", uuid),
@@ -100,7 +100,7 @@ def _create_step(draft: Draft, parent: Device, type_: MdevType, uuid: str) -> No
         inverse=Write(f"{path}/remove", "1"),
         inverse_title=f"remove {uuid}",
     )
-    draft.equivalent(equivalents.create(uuid, parent.address, type_.id))
+    draft.equivalent(equivalents.create(uuid, parent.address, type_.id), step)
 
 
 def _facts(path: str, uuid: str, type_id: str | None) -> tuple[Fact, ...]:

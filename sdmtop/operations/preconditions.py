@@ -55,7 +55,8 @@ def judge(host: Host, snapshot: Snapshot, steps: Sequence[Step]) -> tuple[Verdic
     if rules.touched:
         own = (sys.executable, os.path.dirname(sdmtop.__file__), state_directory())
         end = time.monotonic() + _LONGEST
-        blast = blast_radius(host, snapshot, tuple(rules.touched), own=own,
+        resets = [address for address, only_reset in rules.touched.items() if only_reset]
+        blast = blast_radius(host, snapshot, tuple(rules.touched), resets=resets, own=own,
                              enough=lambda: time.monotonic() > end)  # fmt: skip
         verdicts.update(dict.fromkeys(blast))
     return tuple(verdicts)
@@ -85,8 +86,8 @@ class _Rules:
         """Queues that an earlier step disables."""
         self._own = number_of(_link(host, "/proc/self"))
         """Our own process, whose queues an earlier step closes."""
-        self.touched: dict[str, None] = {}
-        """Devices that somebody could miss."""
+        self.touched: dict[str, bool] = {}
+        """Devices that somebody could miss, and whether they are only reset."""
 
     def of(self, step: Step) -> Iterator[Verdict]:
         """What speaks against one step."""
@@ -126,7 +127,7 @@ class _Rules:
 
     def _unbind(self, device: Device) -> Iterator[Verdict]:
         """A device that loses its driver."""
-        self.touched[device.address] = None
+        self.touched[device.address] = False
         yield from self._bridge(device)
         for queue in self._snapshot.sdmdevs:
             if queue.domain_of == device.group and queue.kind in MDEVS and queue.holders:
@@ -146,7 +147,7 @@ class _Rules:
         self._bound.add(device.address)
         yield from self._bridge(device)
         if is_vfio(driver) or driver in _TO_PROCESSES:
-            self.touched[device.address] = None
+            self.touched[device.address] = False
         group = self._group(device.group)
         if not is_vfio(driver):
             others = [pid for pid in self._holders.get(f"group/{device.group}", ())
@@ -184,7 +185,7 @@ class _Rules:
                           device.path)  # fmt: skip
 
     def _reset(self, device: Device) -> Iterator[Verdict]:
-        self.touched[device.address] = None
+        self.touched.setdefault(device.address, True)
         if device.driver is not None:
             yield Verdict(
                 "unsafe",
@@ -203,7 +204,7 @@ class _Rules:
         for function in self._snapshot.devices:
             if function.physfn != device.address:
                 continue
-            self.touched[function.address] = None
+            self.touched[function.address] = False
             if function.driver is not None and is_vfio(function.driver):
                 yield _refuse(
                     function.address,

@@ -196,7 +196,6 @@ def sriov_steps(draft: Draft, device: Device, had: int, count: int) -> None:
         inverse=Write(file, str(had)),
         inverse_title=_say_functions(device, had),
     )
-    draft.equivalent(f"echo {count} > {file}")
 
 
 def _say_functions(device: Device, count: int) -> str:

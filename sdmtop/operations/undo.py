@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sdmtop.conclusions import untold_drivers
 from sdmtop.errors import NothingToDoError, RefusedError
 from sdmtop.operations import equivalents
 from sdmtop.operations.attach import NO_OVERRIDE, override_step, unbind_step
@@ -273,27 +274,30 @@ def plan_detach(
     All devices of a group go together unless `only` those that were named.
 
     Raises `NothingToDoError` where nothing is attached, `RefusedError` for what another process
-    holds.
+    holds, and for a device of which nobody can tell whether it is attached.
     """
     targets = find_targets(snapshot, names)
     draft = Draft(host, snapshot, "detach")
+    untold = untold_drivers(snapshot)
     covered: list[int] = []
     for queue in targets.queues:
         draft.target(queue.id)
         _let_go(draft, queue, kept)
     named = {device.address for device in targets.devices}
     for device in targets.devices:
+        if device.address in untold:
+            raise RefusedError(f"{device.address}: {untold[device.address]}")
         draft.target(device.address)
         members = [device]
         if not only:
-            members += [
+            others = [
                 other
                 for other in snapshot.devices
-                if other.group == device.group is not None
-                and other.address not in named
-                and other.driver is not None
-                and is_vfio(other.driver)
+                if other.group == device.group is not None and other.address not in named
             ]
+            for other in others:
+                draft.refuse_stuck(other)
+            members += [other for other in others if is_vfio(other.driver or "")]
         for member in members:
             named.add(member.address)
             if member is not device:
@@ -370,12 +374,12 @@ def _probe(draft: Draft, device: Device, driver: str) -> None:
     path = device.path
     draft.identify_device(device)
     draft.lock_device(device)
-    unbind_step(draft, device, driver)
+    steps = [unbind_step(draft, device, driver)]
     override = now(draft.host, "text", f"{path}/driver_override")
     if override.value not in (None, NO_OVERRIDE):
         title = f"let any driver bind to {device.address}"
-        override_step(draft, device, override, NO_OVERRIDE, title)
-    draft.step(
+        steps.append(override_step(draft, device, override, NO_OVERRIDE, title))
+    probe = draft.step(
         device.address,
         f"have the kernel look for a driver for {device.address}",
         Write(f"/sys/bus/{device.bus}/drivers_probe", device.address),
@@ -385,5 +389,5 @@ def _probe(draft: Draft, device: Device, driver: str) -> None:
         inverse_title=f"unbind {device.address} from what was found",
     )
     for command in equivalents.give_back(device):
-        draft.equivalent(command)
+        draft.equivalent(command, *steps, probe)
     draft.note(f"the journal does not know which driver {device.address} had")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from sdmtop.conclusions import blindness, holders
+from sdmtop.conclusions import blindness, holders, untold_drivers
 from sdmtop.headline import iommu_kind
 from sdmtop.lookup import devices_of
 from sdmtop.model import Interrupt, IommuGroup, Pasid, Snapshot
@@ -82,10 +82,12 @@ def of_viability(snapshot: Snapshot, group: IommuGroup) -> Iterator[str]:
     else:
         yield f"{name} cannot be given to VFIO: {reason}"
     devices = devices_of(snapshot)
+    untold = untold_drivers(snapshot)
     for address in group.devices:
         device = devices.get(address)
         driver = f"driver {device.driver}" if device and device.driver else "no driver"
-        yield printable(f"it has {address}, {driver if device else 'of which nothing is known'}")
+        told = untold.get(address, driver) if device else "of which nothing is known"
+        yield printable(f"it has {address}, {told}")
     yield _held(snapshot, f"group/{group.id}", name)
     attached = group.attached
     yield printable(f"attached now is {attached.type or 'an unknown domain'}, {attached.evidence}")

@@ -90,6 +90,14 @@ def command_status(text: str) -> str:
     return f"{text} ({_CMD_STATUS.get(code, 'an error not known here')})"
 
 
+def is_configured(queue: Sdmdev) -> bool | None:
+    """Whether somebody has set up this work queue; None where it does not tell."""
+    kind, size = (queue.type or "").partition("/")[0], queue.params.get("size")
+    if kind not in ("", "none") or size not in (None, "0"):
+        return True
+    return False if kind and size else None
+
+
 def _is_queue(name: str) -> bool:
     device, dot, index = name.removeprefix("wq").partition(".")
     return name.startswith("wq") and bool(dot) and device.isdecimal() and index.isdecimal()

@@ -7,6 +7,7 @@ import errno
 import pytest
 from msgspec.structs import replace
 
+from sdmtop.backends.base import open_host
 from sdmtop.backends.tree import Failure, TreeHost
 from sdmtop.errors import NothingToDoError, RefusedError
 from sdmtop.operations.attach import plan_attach
@@ -167,6 +168,45 @@ def test_the_equivalents_are_commands_of_tools_that_people_know() -> None:
     )
 
 
+def test_what_no_tool_does_is_a_line_for_the_shell_where_its_step_stands() -> None:
+    plan = plan_attach(*captured(BUSY), [NIC], only=True)
+    assert plan.equivalents == (
+        "driverctl --nosave set-override 0000:06:03.0 vfio-pci",
+        "virsh nodedev-detach pci_0000_06_03_0 --driver vfio",
+        *(
+            f"mdevctl stop --uuid {queue.id}"
+            for queue in reversed(captured(BUSY)[1].sdmdevs)
+            if queue.parent == "0000:06:01.0"
+        ),
+        "echo 0000:06:01.0 > /sys/bus/pci/drivers/sdmdev_edu/unbind",
+    )
+
+
+def test_all_devices_are_unbound_before_anything_else_changes() -> None:
+    for only in (False, True):
+        done = [place for place, _ in writes(plan_attach(*captured(BUSY), [NIC], only=only))]
+        unbinds = [place for place in done if place.endswith(("/unbind", "/remove"))]
+        assert len(unbinds) > 1
+        assert done[: len(unbinds)] == unbinds
+
+
+def test_vfs_that_go_first_are_no_part_of_what_a_tool_does() -> None:
+    plan = plan_attach(*captured(BUSY), ["0000:02:00.0"])
+    assert plan.equivalents[0].startswith("echo 0 > ")
+    assert plan.equivalents[1].startswith("driverctl --nosave set-override 0000:02:00.0 ")
+
+
+def test_what_is_set_up_on_queues_of_idxd_is_a_cost() -> None:
+    host = open_host("sim:idxd?at=0")
+    plan = plan_attach(host, read_snapshot(host), ["0000:6a:01.0"])
+    lost = [one.sentence for one in plan.doubts if "configuration" in one.sentence]
+    assert lost == [
+        f"the configuration of its queue wq0.{number} goes with it" for number in (0, 1, 2)
+    ]
+    (note,) = [note for note in plan.notes if "accel-config" in note]
+    assert "an undo does not set up the queues" in note
+
+
 def test_a_driver_that_is_not_there_is_loaded_first() -> None:
     host = tree()
     plan = plan_attach(host, read_snapshot(host), [small_host.NIC])
@@ -200,6 +240,15 @@ def test_an_unbind_under_way_is_a_refusal() -> None:
     host.remove(f"{ROOT}/{small_host.NIC}/driver")
     plan = plan_attach(host, read_snapshot(host), [small_host.NIC])
     assert any("under way" in one for one in refusals(plan))
+
+
+def test_an_unbind_under_way_of_another_device_of_the_group_is_a_doubt() -> None:
+    host = tree()
+    host.remove(f"{ROOT}/{small_host.NIC}/driver")
+    plan = plan_attach(host, read_snapshot(host), [small_host.DISK])
+    (decision,) = plan.decisions
+    assert decision == f"{small_host.NIC}: kept as it is: an unbind of it is under way"
+    assert [one.subject for one in plan.doubts if one.kind == "unknown"] == [small_host.NIC]
 
 
 def test_nothing_is_written_that_cannot_be_shown() -> None:

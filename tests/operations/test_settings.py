@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from sdmtop.backends.base import open_host
 from sdmtop.errors import NothingToDoError, RefusedError, UsageError
 from sdmtop.model import Process
 from sdmtop.operations.plan import ANY, Fact, Write
@@ -14,6 +15,7 @@ from sdmtop.operations.settings import (
     plan_reset,
     plan_sriov,
 )
+from sdmtop.readers.snapshot import read_snapshot
 from tests.operations.captured import BUSY, PLAIN, captured, refusals, writes
 
 ON_VFIO, ON_NVME = "group/15", "group/14"
@@ -115,6 +117,14 @@ def test_a_device_under_its_driver_is_reset_only_when_typed() -> None:
     assert any("nvme is bound to it" in verdict.sentence for verdict in plan.doubts)
     assert plan.steps[0].inverse is None
     assert "a reset cannot be undone" in plan.notes
+
+
+def test_a_reset_takes_no_queue_away() -> None:
+    host = open_host("sim:default")
+    plan = plan_reset(host, read_snapshot(host), "0000:75:00.0")
+    costs = [one.sentence for one in plan.doubts if "queue" in one.sentence]
+    assert any("which nobody holds, is lost" in cost for cost in costs)
+    assert not any("goes with it" in cost for cost in costs)
 
 
 def test_a_device_that_cannot_be_reset() -> None:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from sdmtop.errors import NothingToDoError
+from sdmtop.backends.tree import Link, TreeHost
+from sdmtop.errors import NothingToDoError, RefusedError
 from sdmtop.operations.undo import inverted, plan_detach
+from sdmtop.readers.snapshot import read_snapshot
 from tests.operations.box import step
-from tests.operations.captured import BUSY, captured, writes
+from tests.operations.captured import BUSY, captured, refusals, writes
+from tests.readers import small_host
+from tests.readers.small_host import DISK, NIC, ROOT
 
 
 def test_undoing_goes_from_the_last_step_to_the_first() -> None:
@@ -35,3 +39,19 @@ def test_what_is_on_its_own_driver_is_not_attached() -> None:
 def test_a_queue_that_nobody_holds_is_not_attached() -> None:
     with pytest.raises(NothingToDoError, match="not attached"):
         plan_detach(*captured(BUSY), ["5d3de000-0000-4000-8000-000000000001"])
+
+
+def test_what_an_unbind_waits_for_is_refused_and_not_called_detached() -> None:
+    host = TreeHost(small_host.small_host())
+    host.remove(f"{ROOT}/{NIC}/driver")
+    with pytest.raises(RefusedError, match=f"{NIC}: an unbind of it is under way"):
+        plan_detach(host, read_snapshot(host), [NIC])
+
+
+def test_an_unbind_under_way_in_the_group_is_a_refusal_unless_only_the_other_goes() -> None:
+    host = TreeHost(small_host.small_host())
+    host.remove(f"{ROOT}/{NIC}/driver")
+    host.put(f"{ROOT}/{DISK}/driver", Link("../../../bus/pci/drivers/vfio-pci"))
+    snapshot = read_snapshot(host)
+    assert refusals(plan_detach(host, snapshot, [DISK])) == [f"{NIC}: an unbind of it is under way"]
+    assert not refusals(plan_detach(host, snapshot, [DISK], only=True))

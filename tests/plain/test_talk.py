@@ -139,6 +139,15 @@ def test_why_says_whether_a_group_can_be_given_away_and_who_is_in_the_way(say: L
     assert say(f"why {UUID}")[0].startswith("group 1 cannot be given to VFIO")
 
 
+def test_why_tells_an_unbind_under_way_from_no_driver(say: Listener) -> None:
+    say.host.remove(f"/sys/devices/pci0000:00/{NIC}/driver")
+    say.tick(60.0)
+    assert say("why group/2")[:2] == [
+        f"whether group 2 can be given to VFIO cannot be told: cannot tell the driver of {NIC}",
+        f"it has {NIC}, an unbind of it is under way",
+    ]
+
+
 def test_interrupts_come_with_their_rate_the_busiest_first(say: Listener) -> None:
     say.tick(1.0)
     say.host.put("/proc/stat", stat(0, 10, 20, 530))

@@ -1,10 +1,11 @@
 import errno
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sdmtop.backends.tree import Failure, Link, TreeHost
-from sdmtop.readers.idxd import command_status, read_idxd
+from sdmtop.readers.idxd import command_status, is_configured, read_idxd
 from sdmtop.readers.unknowns import Unknowns
 
 BUS = "/sys/bus/dsa/devices"
@@ -111,3 +112,20 @@ def test_any_attribute_gives_a_queue(text: bytes) -> None:
     files = {**queue(name=text, size=text), f"{DSA}/cmd_status": text}
     (found,) = read_idxd(TreeHost(files), Unknowns())
     assert found.id == "wq0.1"
+
+
+@pytest.mark.parametrize(
+    ("kind", "size", "told"),
+    [
+        (b"user\n", b"16\n", True),
+        (b"none\n", b"8\n", True),
+        (b"none\n", b"0\n", False),
+        (b"none\n", Failure(errno.EIO), None),
+        (Failure(errno.EIO), b"0\n", None),
+    ],
+)
+def test_a_queue_is_set_up_if_it_has_a_type_or_a_size(
+    kind: bytes | Failure, size: bytes | Failure, told: bool | None
+) -> None:
+    (found,) = read_idxd(TreeHost(queue(type=kind, size=size)), Unknowns())
+    assert is_configured(found) is told

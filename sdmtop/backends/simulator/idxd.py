@@ -9,30 +9,47 @@ from typing import TYPE_CHECKING
 from sdmtop.backends.simulator.accelerators.dsa import DESCRIPTOR, DsaQueue
 from sdmtop.backends.simulator.processes import PAGE, OpenFile
 from sdmtop.backends.simulator.refusal import refusal
+from sdmtop.backends.simulator.scenario import WorkQueue as QueueSpec
 
 if TYPE_CHECKING:
     from sdmtop.backends.simulator.accelerators.dsa import Portal
     from sdmtop.backends.simulator.pci import PciDevice
     from sdmtop.backends.simulator.processes import Process
     from sdmtop.backends.simulator.scenario import Idxd as Spec
-    from sdmtop.backends.simulator.scenario import WorkQueue as QueueSpec
 
 IDXD_MAJOR = 235
 
+_FRESH = QueueSpec(mode="shared")
+"""What a queue is that nobody has configured since the driver came."""
+
 
 class IdxdDevice:
-    """`dsa0` or `iax0`, with its queues."""
+    """`dsa0` or `iax0`, with its queues: all fresh, as the driver finds them after its reset."""
 
     def __init__(self, device: PciDevice, spec: Spec) -> None:
         self.device = device
         self.spec = spec
         self.number = int(spec.name[3:])
         self.cmd_status = 0
-        self.state = "enabled"
+        self.state = "disabled"
+        self.is_gone = False
         self.queues = {
-            f"wq{self.number}.{index}": IdxdQueue(self, index, queue)
-            for index, queue in enumerate(spec.queues)
+            f"wq{self.number}.{index}": IdxdQueue(self, index) for index in range(len(spec.queues))
         }
+
+    def configure(self) -> None:
+        """Configure and enable all as the scenario says: what accel-config does at boot."""
+        self.state = "enabled"
+        for queue, spec in zip(self.queues.values(), self.spec.queues, strict=True):
+            queue.spec = spec
+            queue.is_enabled = spec.enabled
+
+    def leave(self) -> None:
+        """The driver goes: the device is disabled, and takes nothing more from who has it open."""
+        self.is_gone = True
+        for queue in self.queues.values():
+            for file in queue.files.values():
+                file.disable()
 
     @property
     def clients(self) -> int:
@@ -48,12 +65,12 @@ class IdxdDevice:
 class IdxdQueue:
     """A work queue. `files` are those that have it open, by the number of their directory."""
 
-    def __init__(self, idxd: IdxdDevice, index: int, spec: QueueSpec) -> None:
+    def __init__(self, idxd: IdxdDevice, index: int) -> None:
         self.idxd = idxd
         self.index = index
-        self.spec = spec
+        self.spec = _FRESH
         self.name = f"wq{idxd.number}.{index}"
-        self.is_enabled = spec.enabled
+        self.is_enabled = False
         self.files: dict[int, IdxdFile] = {}
         self._opened = 0
 
@@ -112,7 +129,14 @@ class IdxdFile(OpenFile):
             portal.submit(data[at : at + DESCRIPTOR.size])
         return len(data)
 
+    def disable(self) -> None:
+        """What is written to the portal from now on goes nowhere."""
+        if self._queue is not None and self._portal is not None:
+            self._queue.close(self._portal)
+
     def _opened(self) -> Portal:
+        if self.queue.idxd.is_gone:
+            raise refusal(errno.ENODEV, f"{self.queue.idxd.spec.name} is gone")
         if self._portal is None:
             queue = self.queue.idxd.device.accelerator().queue(self.queue.index)
             if not isinstance(queue, DsaQueue):
@@ -128,8 +152,7 @@ class IdxdFile(OpenFile):
     def release(self) -> None:
         """See `OpenFile.release`: what was submitted is drained first."""
         device = self.queue.idxd.device
-        if self._queue is not None and self._portal is not None:
-            self._queue.close(self._portal)
+        self.disable()
         del self.queue.files[self.index]
         if self._pasid is not None and device.group is not None:
             device.kernel.iommu.unbind_pasid(device.group, self._pasid, self)

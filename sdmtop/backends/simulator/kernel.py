@@ -132,6 +132,8 @@ class Kernel:
             if spec.driver == VFIO_PCI:
                 device.override = VFIO_PCI
             device.bind(self.buses[spec.bus].drivers[spec.driver])
+            if spec.idxd is not None and spec.idxd.name in self.idxd:
+                self.idxd[spec.idxd.name].configure()
         if spec.vfs and isinstance(device, PciDevice):
             device.add_vfs(spec.vfs)
 
@@ -163,7 +165,9 @@ class Kernel:
         if spec.uacce is not None and spec.uacce.name in self.uacce:
             self.uacce.pop(spec.uacce.name).is_gone = True
         if spec.idxd is not None:
-            self.idxd.pop(spec.idxd.name, None)
+            idxd = self.idxd.pop(spec.idxd.name, None)
+            if idxd is not None:
+                idxd.leave()
 
     def allocate_line(
         self,

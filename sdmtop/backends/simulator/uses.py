@@ -167,7 +167,11 @@ def _use_uacce(life: Life, use: Use, name: str) -> Steps:
 def _use_idxd(life: Life, use: Use, name: str) -> Steps:
     """Open the node, map the portal, write descriptors into it."""
     system, process = life.system, life.process
-    kind = next(idxd.spec.name[:3] for idxd in life.kernel.idxd.values() if name in idxd.queues)
+    kind = next(
+        one.idxd.name[:3]
+        for one in life.kernel.scenario.devices
+        if one.idxd is not None and name in one.idxd.nodes
+    )
     device = yield from life.open(f"/dev/{kind}/{name}")
     if use.load is None:
         yield None

@@ -3,9 +3,10 @@
 One file for each kind of use, with a function `verdicts(survey, device)`. See docs/blast-radius.md.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from sdmtop.backends.base import Host
+from sdmtop.conclusions import untold_drivers
 from sdmtop.model import Snapshot
 from sdmtop.operations.blast import (
     classes,
@@ -31,19 +32,22 @@ def blast_radius(
     snapshot: Snapshot,
     addresses: Sequence[str],
     *,
+    resets: Collection[str] = (),
     own: Sequence[str] = (),
     enough: Callable[[], bool] = lambda: False,
 ) -> tuple[Verdict, ...]:
     """What it would cost if these devices left their drivers, the worst first.
 
     The snapshot is a fresh one of the host. Virtual functions, what is behind a bridge, and
-    devices that the kernel would unbind as well are added, each a subject of its own. `own` are
-    absolute paths that sdmtop itself needs. `enough` is asked often; once it answers True, what
-    has not been looked at is `unknown`. Every device has at least one verdict. Raises nothing.
+    devices that the kernel would unbind as well are added, each a subject of its own. Those in
+    `resets` keep their drivers, and are only reset. `own` are absolute paths that sdmtop itself
+    needs. `enough` is asked often; once it answers True, what has not been looked at is `unknown`.
+    Every device has at least one verdict. Raises nothing.
     """
     touched = reach(host, snapshot, tuple(addresses))
     # Paths of ours mean nothing on a host that we do not run on.
-    survey = Survey(host, snapshot, touched, tuple(own) if host.backend == "linux" else (), enough)
+    ours = tuple(own) if host.backend == "linux" else ()
+    survey = Survey(host, snapshot, touched, ours, enough, frozenset(resets))
     found = [
         Verdict("unknown", address, "there is no such device now")
         for address in addresses
@@ -60,6 +64,10 @@ def _of(survey: Survey, device: Touched) -> list[Verdict]:
         found.append(
             device.verdict("unknown", f"cannot tell what else goes with it: {device.doubt}")
         )
+    untold = untold_drivers(survey.snapshot).get(device.address)
+    if untold is not None:
+        sentence = f"cannot tell who uses it: {untold}"
+        found.append(device.verdict("unknown", sentence, f"{device.path}/driver"))
     if not found:
         if device.driver is None:
             found.append(device.verdict("safe", "it has no driver, and nothing is behind it"))

@@ -8,6 +8,7 @@ from sdmtop.operations.blast.reach import Touched
 from sdmtop.operations.blast.survey import Survey
 from sdmtop.operations.plan import Verdict
 from sdmtop.readers.groups import is_vfio
+from sdmtop.readers.idxd import is_configured
 
 CLASSES = frozenset(
     {"sdmdev", "mdev_bus", "uacce", "dsa", "iax", "vfio", "vfio-dev", "iommu", "misc"}
@@ -21,6 +22,7 @@ def verdicts(survey: Survey, device: Touched) -> Iterator[Verdict]:
     for queue in queues.values():
         if queue.parent == device.address:
             yield from _of_queue(survey, device, queue)
+            yield from _of_configuration(survey, device, queue)
     for group in snapshot.groups:
         if device.address not in group.devices:
             continue
@@ -40,8 +42,30 @@ def _of_queue(survey: Survey, device: Touched, queue: Sdmdev) -> Iterator[Verdic
     elif queue.holders is None or queue.state in ("held", "started"):
         yield device.verdict("unknown", f"cannot tell who holds its queue {queue.id}", queue.id)
     elif queue.kind in ("sdmdev", "mdev"):
-        sentence = f"its queue {queue.id}, which nobody holds, goes with it"
+        sentence = (
+            f"the state of its queue {queue.id}, which nobody holds, is lost"
+            if device.address in survey.resets
+            else f"its queue {queue.id}, which nobody holds, goes with it"
+        )
         yield device.verdict("unsafe", sentence, queue.id)
+
+
+def _of_configuration(survey: Survey, device: Touched, queue: Sdmdev) -> Iterator[Verdict]:
+    """What was set up on a queue of IDXD: its driver begins with a reset, and makes queues anew.
+
+    So does a reset of the function; newer drivers set the queues up again after that one.
+    """
+    if queue.kind != "idxd":
+        return
+    told = is_configured(queue)
+    if told is None:
+        sentence = f"cannot tell whether its queue {queue.id} is configured"
+        yield device.verdict("unknown", sentence, queue.id)
+    elif told:
+        what = f"the configuration of its queue {queue.id}"
+        reset = f"{what} is lost, unless the driver sets it up again"
+        sentence = reset if device.address in survey.resets else f"{what} goes with it"
+        yield device.verdict("unsafe", sentence, queue.id, queue.type or "none")
 
 
 def _of_vfio(survey: Survey, device: Touched, group: int) -> Iterator[Verdict]:

@@ -38,8 +38,9 @@ class Part(Record, frozen=True):
 class Survey:
     """A host, what is touched, and what was read of it so far.
 
-    `own` are paths that the program itself needs. `enough` is asked between two steps of what can
-    take long: once it answers True nothing more is looked at, and that is a doubt.
+    `resets` are devices that keep their drivers. `own` are paths that the program itself needs.
+    `enough` is asked between two steps of what can take long: once it answers True nothing more is
+    looked at, and that is a doubt.
     """
 
     def __init__(
@@ -49,12 +50,14 @@ class Survey:
         touched: tuple[Touched, ...],
         own: tuple[str, ...],
         enough: Callable[[], bool],
+        resets: frozenset[str],
     ) -> None:
         self.host = host
         self.snapshot = snapshot
         self.touched = touched
         self.own = own
         self.enough = enough
+        self.resets = resets
         self._doubts: dict[str, list[str]] = {}
         self._made: dict[Callable[[Survey], Any], Any] = {}
 

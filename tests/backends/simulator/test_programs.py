@@ -229,9 +229,7 @@ def test_a_polite_guest_lets_its_device_go_when_it_is_asked(polite: str, returns
     assert pending.wait(5) is returns
 
 
-def test_an_idxd_queue_moves_memory_for_its_process() -> None:
-    host = machine(
-        """
+DSA = """
 title = ""
 [[unit]]
 name = "dmar0"
@@ -262,10 +260,42 @@ idxd = "wq0.0"
 job = "copy"
 load = "steady"
 """
-    )
+
+
+def test_an_idxd_queue_moves_memory_for_its_process() -> None:
+    host = machine(DSA)
     snapshot = after(host, 10)
     (queue,) = snapshot.sdmdevs
     assert (queue.state, queue.holders) == ("started", (33,))
     (interrupt,) = (row for row in snapshot.interrupts if row.device == "0000:6a:01.0")
     assert interrupt.total == pytest.approx(200, abs=5)
     assert "DMAR" not in log(host)  # Nothing missed.
+
+
+def test_what_was_set_up_on_an_idxd_queue_goes_with_its_driver() -> None:
+    host = machine(DSA)
+    host.step(1)
+    assert begin(host, "/sys/bus/pci/drivers/idxd/unbind", "0000:6a:01.0").wait(5)
+    assert after(host, 1).sdmdevs == ()
+    assert begin(host, "/sys/bus/pci/drivers/idxd/bind", "0000:6a:01.0").wait(5)
+    first, second = after(host, 1), after(host, 10)
+    (queue,) = second.sdmdevs
+    assert (queue.type, queue.params["size"], queue.params["state"]) == (
+        "none/shared", "0", "disabled"
+    )  # fmt: skip
+    assert (queue.params["device_state"], queue.holders) == ("disabled", ())
+    assert [process.name for process in second.processes] == []  # Its node is gone.
+    counts = [
+        [row.total for row in snapshot.interrupts if row.device == "0000:6a:01.0"]
+        for snapshot in (first, second)
+    ]
+    assert counts[0] == counts[1]
+
+
+def test_a_process_that_comes_when_an_idxd_queue_is_gone_is_refused() -> None:
+    host = machine(DSA.replace("pid = 33", "pid = 33\nbegin = 5"))
+    host.step(1)
+    assert begin(host, "/sys/bus/pci/drivers/idxd/unbind", "0000:6a:01.0").wait(1)
+    after(host, 10)
+    assert "spdk[33]" in log(host)
+    assert "(ENOENT)" in log(host)

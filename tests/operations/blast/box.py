@@ -216,13 +216,16 @@ class Box:
         self,
         *addresses: str,
         backend: Backend = "linux",
+        resets: Sequence[str] = (),
         own: Sequence[str] = (),
         enough: Callable[[], bool] = lambda: False,
     ) -> tuple[Verdict, ...]:
         host = self.host(backend)
         reading = Reading(host, Names((), hwdb=False))
         reading.read_all()
-        return blast_radius(host, reading.snapshot(), addresses, own=own, enough=enough)
+        return blast_radius(
+            host, reading.snapshot(), addresses, resets=resets, own=own, enough=enough
+        )
 
 
 def of_kind(verdicts: Sequence[Verdict], kind: VerdictKind) -> list[str]:

@@ -26,6 +26,19 @@ def test_a_device_without_a_driver_is_safe(box: Box) -> None:
     assert (verdict.kind, verdict.subject) == ("safe", PF)
 
 
+def test_a_device_whose_unbind_waits_is_not_safe(box: Box) -> None:
+    path = box.device(PF, driver=None)
+    box.put(f"{path}/modalias", "pci:v00008086d000010D3sv00000000sd00000000bc02sc00i00\n")
+    box.put(f"{path}/enable", "1\n")
+    box.put("/sys/class/vfio/2/dev", "240:2\n")
+    box.process(70, "qemu", fd9="/dev/vfio/2")
+    (verdict,) = box.radius(PF)
+    assert (verdict.kind, verdict.sentence) == (
+        "unknown",
+        "cannot tell who uses it: an unbind of it is under way, held by qemu 70",
+    )
+
+
 def test_a_driver_that_tells_nothing_is_unknown(box: Box) -> None:
     box.device(PF, "0x118000", "mystery")
     assert of_kind(box.radius(PF), "unknown") == [
@@ -161,6 +174,13 @@ def test_a_queue_that_nobody_holds_goes_too_and_that_is_said(box: Box) -> None:
     queue(box)
     assert of_kind(box.radius(PF), "unsafe") == [
         f"its queue {UUID}, which nobody holds, goes with it"
+    ]
+
+
+def test_a_reset_removes_no_queue_but_its_state(box: Box) -> None:
+    queue(box)
+    assert of_kind(box.radius(PF, resets=[PF]), "unsafe") == [
+        f"the state of its queue {UUID}, which nobody holds, is lost"
     ]
 
 

@@ -29,6 +29,20 @@ def test_the_card_with_the_default_route_has_to_be_typed() -> None:
     assert "the default route" in sentence
 
 
+def test_queues_of_idxd_that_are_set_up_would_be_lost() -> None:
+    found = radius("idxd", "0000:6a:02.0")
+    assert of_kind(found, "unsafe") == ["the configuration of its queue wq1.0 goes with it"]
+
+
+def test_a_reset_may_lose_it_too() -> None:
+    host = open_host("sim:idxd?at=0")
+    address = "0000:6a:02.0"
+    (sentence,) = of_kind(
+        blast_radius(host, read_snapshot(host), [address], resets=[address]), "unsafe"
+    )
+    assert sentence.startswith("the configuration of its queue wq1.0 is lost, unless")
+
+
 @pytest.mark.parametrize("scenario", ["default", "broken", "edu", "idxd", "uacce", "vgpu"])
 def test_no_file_is_missing_that_the_verdicts_rely_on(scenario: str) -> None:
     host = open_host(f"sim:{scenario}?at=0")
