@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sdmtop.readers.snapshot import read_snapshot
-from tests.backends.simulator.machines import begin, machine, text
+from tests.backends.simulator.machines import PCI, begin, machine, text, write
 
 if TYPE_CHECKING:
     from sdmtop.backends.simulator.host import SimulatorHost
@@ -128,6 +128,35 @@ def test_a_program_begins_at_its_time() -> None:
     assert names(after(host, 2)) == ["late"]
 
 
+@pytest.mark.parametrize("path", [f"driver/unbind={ZIP}", "remove=1"])
+def test_a_program_whose_device_is_not_there_gives_up_and_comes_again(path: str) -> None:
+    host = board(process("late", "begin = 7\nagain = 20"))
+    file, _, data = path.partition("=")
+    write(host, f"{PCI}/{ZIP}/{file}", data)
+    assert names(after(host, 10)) == []
+    (line,) = (line for line in log(host).splitlines() if "late[" in line)
+    assert ZIP in line
+    if file == "remove":
+        write(host, "/sys/bus/pci/rescan", "1")
+    else:
+        write(host, "/sys/bus/pci/drivers/hisi_zip/bind", ZIP)
+    assert names(after(host, 20)) == ["late"]
+
+
+def test_a_program_that_has_given_up_uses_nothing_more() -> None:
+    uses = (
+        f'[[process.use]]\nsdmdev = "{ZIP}"\ntype = "zlib"\n[[process.use]]\nuacce = "hisi_zip-0"\n'
+    )
+    gone = "0000:02:00.0"
+    second = BOARD.partition("[[device]]")[2].format(bits=16).replace(ZIP, gone)
+    second = second.replace('uacce = { name = "hisi_zip-0" }', "")
+    program = f'[[process]]\nname = "late"\nbegin = 1\n{uses}'.replace(ZIP, gone)
+    host = board(f"[[device]]{second}{program}")
+    write(host, f"{PCI}/{gone}/driver/unbind", gone)
+    assert names(after(host, 2)) == []
+    assert text(host, "/sys/class/uacce/hisi_zip-0/available_instances") == "4"
+
+
 def test_a_group_can_be_held_without_opening_the_queue() -> None:
     (queue,) = queues(after(board(process("standby", "", "started = false")), 1))
     assert queue.state == "held"
@@ -229,9 +258,8 @@ def test_a_polite_guest_lets_its_device_go_when_it_is_asked(polite: str, returns
     assert pending.wait(5) is returns
 
 
-def test_an_idxd_queue_moves_memory_for_its_process() -> None:
-    host = machine(
-        """
+DSA = "0000:6a:01.0"
+MOVER = """
 title = ""
 [[unit]]
 name = "dmar0"
@@ -262,10 +290,20 @@ idxd = "wq0.0"
 job = "copy"
 load = "steady"
 """
-    )
+
+
+def test_an_idxd_queue_moves_memory_for_its_process() -> None:
+    host = machine(MOVER)
     snapshot = after(host, 10)
     (queue,) = snapshot.sdmdevs
     assert (queue.state, queue.holders) == ("started", (33,))
-    (interrupt,) = (row for row in snapshot.interrupts if row.device == "0000:6a:01.0")
+    (interrupt,) = (row for row in snapshot.interrupts if row.device == DSA)
     assert interrupt.total == pytest.approx(200, abs=5)
     assert "DMAR" not in log(host)  # Nothing missed.
+
+
+def test_a_program_whose_idxd_queue_is_not_there_gives_up() -> None:
+    host = machine(MOVER.replace("pid = 33", "begin = 5"))
+    write(host, f"{PCI}/{DSA}/driver/unbind", DSA)
+    assert names(after(host, 10)) == []
+    assert "spdk[2000]: the device of wq0.0 has no driver (ENODEV)" in log(host)
