@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING
 
 import pytest
 
+from sdmtop.backends.simulator import uapi
+from sdmtop.backends.simulator.completion import Completion
+from sdmtop.backends.simulator.scenario import Fault
 from sdmtop.readers.snapshot import read_snapshot
-from tests.backends.simulator.machines import PCI, begin, machine, text, write
+from tests.backends.simulator.machines import PCI, begin, machine, refused, text, write
 
 if TYPE_CHECKING:
     from sdmtop.backends.simulator.host import SimulatorHost
@@ -196,6 +200,31 @@ load = "steady"
     assert (queue.state, queue.holders) == ("started", (11,))
     (interrupt,) = (row for row in snapshot.interrupts if row.device == ZIP)
     assert interrupt.total > 80
+
+
+@pytest.mark.parametrize("operation", ["open", "START_Q"])
+def test_a_program_that_is_killed_while_a_call_hangs_has_nothing_afterwards(operation: str) -> None:
+    host = board('[[process]]\nname = "tool"\nbegin = 1\n[[process.use]]\nuacce = "hisi_zip-0"\n')
+    host.inject(Fault("hang", target="tool", operation=operation, lasts=10))
+    host.step(2)
+    host.inject(Fault("kill", target="tool"))
+    host.step(20)
+    assert text(host, "/sys/class/uacce/hisi_zip-0/available_instances") == "4"
+    assert host.kernel.uacce["hisi_zip-0"].device.accelerator().started == {}
+
+
+def test_a_command_that_hangs_is_not_done_on_a_descriptor_that_was_closed() -> None:
+    host = board("")
+    host.inject(Fault("hang", operation="START_Q", lasts=5))
+    queue = host.open("/dev/hisi_zip-0")
+    pending = host.system.ioctl(host.kernel.processes.own, queue.number, uapi.UACCE_START)
+    queue.close()
+    again = host.open("/dev/hisi_zip-0")
+    host.step(10)
+    assert isinstance(pending, Completion)
+    with refused(errno.EBADF, "has closed /dev/hisi_zip-0 meanwhile"):
+        pending.result()
+    again.ioctl(uapi.UACCE_START)
 
 
 def test_a_program_writes_files_and_waits_for_what_they_do() -> None:
