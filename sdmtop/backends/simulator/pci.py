@@ -46,6 +46,10 @@ class PciDevice(Device):
         self.physfn = physfn
         self.numa_node = spec.numa_node
         self.vfs: list[PciDevice] = []
+        self._disabling: Completion | None = None
+        """The removal of its VFs, while that waits."""
+        self._removal: Completion | None = None
+        """Its own removal, once it has begun."""
         self.enabled = 0
         self.lines: list[Interrupt] = []
         """The interrupts that its driver has set up."""
@@ -62,6 +66,11 @@ class PciDevice(Device):
     def does_dma(self) -> bool:
         """See `Device.does_dma`."""
         return not self.is_bridge
+
+    @property
+    def lock(self) -> Completion | None:
+        """See `Device.lock`: removing its VFs takes it, too."""
+        return self.leaving or self._disabling
 
     @property
     def is_bridge(self) -> bool:
@@ -183,12 +192,13 @@ class PciDevice(Device):
 
     def remove_vfs(self) -> Completion:
         """Remove all of them, the last one first, as soon as nobody holds them."""
-        ending = self.held()
+        ending = self._disabling = self.held()
 
         def remove_next(_: Completion) -> None:
             if self.vfs:
                 self.vfs[-1].remove().then(drop)
             else:
+                self._disabling = None
                 ending.finish()
 
         def drop(done: Completion) -> None:
@@ -208,8 +218,10 @@ class PciDevice(Device):
         return self.remove() if int(text) else completed()
 
     def remove(self) -> Completion:
-        """Unbind, and take away with everything behind it."""
-        ending = self.held()
+        """Unbind, and take away with everything behind it; a second one waits for the first."""
+        if self._removal is not None:
+            return self._removal
+        ending = self._removal = self.held()
 
         def remove_next(_: Completion) -> None:
             behind = next(iter(self.children.values()), None)

@@ -396,6 +396,56 @@ def test_a_driver_that_goes_takes_its_virtual_functions_along() -> None:
     assert [one for one in host.list(PCI) if one.startswith("0000:02")] == [NVME]
 
 
+@pytest.mark.parametrize(
+    ("file", "data", "left"),
+    [("sriov_numvfs", "0", [NVME]), ("driver/unbind", NVME, [NVME]), ("remove", "1", [])],
+)
+def test_two_who_want_virtual_functions_gone_wait_for_their_holder(
+    file: str, data: str, left: list[str]
+) -> None:
+    host = guest()
+    write(host, f"{PCI}/{NVME}/sriov_numvfs", "2")
+    opened = hold(host, "0000:02:00.1")
+    first = begin(host, f"{PCI}/{NVME}/sriov_numvfs", "0")
+    second = begin(host, f"{PCI}/{NVME}/{file}", data)
+    assert not first.wait(1)
+    assert not second.wait(1)
+    for one in reversed(opened):
+        one.close()
+    assert first.wait(1)
+    assert second.wait(1)
+    first.result()
+    second.result()
+    assert [one for one in host.list(PCI) if one.startswith("0000:02")] == left
+
+
+def test_virtual_functions_are_made_anew_after_those_that_were_held_are_gone() -> None:
+    host = guest()
+    numvfs = f"{PCI}/{NVME}/sriov_numvfs"
+    write(host, numvfs, "1")
+    opened = hold(host, "0000:02:00.1")
+    first, second = begin(host, numvfs, "0"), begin(host, numvfs, "1")
+    assert not second.wait(1)
+    for one in reversed(opened):
+        one.close()
+    assert first.wait(1)
+    assert second.wait(1)
+    assert driver_of(host, "0000:02:00.1") == "nvme"
+
+
+def test_a_device_that_is_removed_twice_goes_once() -> None:
+    host = guest()
+    opened = hold(host, NIC)
+    events = host.events()
+    assert events is not None
+    pending = [begin(host, f"{PCI}/{NIC}/remove", "1") for _ in range(2)]
+    assert not any(one.wait(1) for one in pending)
+    for one in reversed(opened):
+        one.close()
+    assert all(one.wait(1) for one in pending)
+    assert [one.path[-12:] for one in events.drain() if one.action == "remove"].count(NIC) == 1
+
+
 # -- 10 --------------------------------------------------------------------------------------------
 
 
