@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sdmtop.backends.simulator.accelerators.hardware import Accelerator, Queue
     from sdmtop.backends.simulator.clock import Clock
     from sdmtop.backends.simulator.interrupts import Interrupt
-    from sdmtop.backends.simulator.iommu import Domain
+    from sdmtop.backends.simulator.iommu import Domain, Group
     from sdmtop.backends.simulator.kernel import Kernel
     from sdmtop.backends.simulator.mdev import MdevParent
     from sdmtop.backends.simulator.scenario import DeviceSpec
@@ -314,7 +314,8 @@ class PciBus(Bus):
         """Host bridges, `pci0000:00`, with what is directly below them."""
         self.removed: dict[str, PciDevice] = {}
         """Devices that were removed and that a rescan finds again."""
-        self._keys: dict[str, str] = {}
+        self._shared: dict[str, Group] = {}
+        """Groups that a scenario puts several devices into, by the name that it has for them."""
 
     def place(self, device: PciDevice) -> None:
         """Enter a device, with its group."""
@@ -339,13 +340,12 @@ class PciBus(Bus):
         if unit is None:
             return
         key = spec.group if device.physfn is None else None
-        number = self._keys.get(key) if key is not None else None
-        group = self.kernel.iommu.groups.get(number) if number is not None else None
-        if group is None:
+        group = self._shared.get(key) if key is not None else None
+        if group is None or not group.devices:
             boot = spec.domain_type or self.kernel.scenario.domain_type
             group = self.kernel.iommu.new_group(unit, boot=boot)
             if key is not None:
-                self._keys[key] = str(group.id)
+                self._shared[key] = group
         group.reserve(spec.reserved)
         self.kernel.iommu.join(group, device)
         device.say(f"Adding to iommu group {group.id}")

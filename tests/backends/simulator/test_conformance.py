@@ -10,6 +10,7 @@ import pytest
 from sdmtop.readers.snapshot import read_snapshot
 from sdmtop.vfio import TYPE1V2, Container, Group, Queue
 from tests.backends.simulator.machines import (
+    BRIDGE,
     BRIDGED_EDU,
     BRIDGED_NIC,
     BRIDGED_TESTDEV,
@@ -431,6 +432,17 @@ def test_virtual_functions_are_made_anew_after_those_that_were_held_are_gone() -
     assert first.wait(1)
     assert second.wait(1)
     assert driver_of(host, "0000:02:00.1") == "nvme"
+
+
+def test_what_is_found_again_joins_no_group_that_has_the_number_of_its_old_one() -> None:
+    host = guest()
+    old = group_of(host, BRIDGE)
+    write(host, f"{PCI}/{BRIDGE}/remove", "1")
+    write(host, f"{PCI}/{NVME}/sriov_numvfs", "1")
+    assert group_of(host, "0000:02:00.1") == old
+    write(host, "/sys/bus/pci/rescan", "1")
+    assert host.list(f"{GROUPS}/{old}/devices") == ["0000:02:00.1"]
+    assert group_of(host, BRIDGED_NIC) == group_of(host, BRIDGED_EDU) == group_of(host, BRIDGE)
 
 
 def test_a_device_that_is_removed_twice_goes_once() -> None:
