@@ -25,7 +25,8 @@ class UacceDevice:
     def __init__(self, device: PciDevice, spec: Spec) -> None:
         self.device = device
         self.spec = spec
-        self.minor = len(device.kernel.uacce)
+        taken = {other.minor for other in device.kernel.uacce.values()}
+        self.minor: int = next(minor for minor in range(len(taken) + 1) if minor not in taken)
         self.is_gone = False
         self.isolate_strategy = 0
         self._free: list[int] = [*range(device.spec.queues - 1, -1, -1)]

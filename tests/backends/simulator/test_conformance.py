@@ -356,6 +356,16 @@ def test_a_uacce_queue_is_taken_at_open_and_given_back_at_close() -> None:
     Queue.open(host, "/dev/hisi_hpre-0")
 
 
+def test_a_uacce_device_that_comes_back_has_a_number_of_its_own() -> None:
+    more = UACCE.partition("[[device]]")[2].replace("hpre-0", "hpre-1").replace("79:00", "7a:00")
+    host = machine(f"{UACCE}[[device]]{more}")
+    write(host, f"{DRIVERS}/hisi_hpre/unbind", "0000:79:00.0")
+    write(host, f"{DRIVERS}/hisi_hpre/bind", "0000:79:00.0")
+    numbers = [text(host, f"/sys/class/uacce/hisi_hpre-{one}/dev") for one in (0, 1)]
+    assert numbers == ["236:0", "236:1"]
+    assert host.device_number("/dev/hisi_hpre-0") != host.device_number("/dev/hisi_hpre-1")
+
+
 def test_a_uacce_device_whose_driver_goes_answers_enxio() -> None:
     host = machine(UACCE)
     queue = Queue.open(host, "/dev/hisi_hpre-0")
