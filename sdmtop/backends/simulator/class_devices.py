@@ -261,7 +261,7 @@ def _queue(queue: IdxdQueue) -> Directory:
     def minor() -> str:
         if not queue.has_node:
             raise refusal(errno.ENXIO, "the queue has no node")
-        return f"{queue.index}\n"
+        return f"{queue.minor}\n"
 
     texts: dict[str, Callable[[], object]] = {
         "type": lambda: spec.type,
@@ -303,7 +303,7 @@ def _node(queue: IdxdQueue) -> Directory:
             return {}
         return {f"file{one.index}": file(one) for one in queue.files.values()}
 
-    return Directory(Fixed(dev=File(lambda: f"{IDXD_MAJOR}:{queue.index}\n")), Computed(opened))
+    return Directory(Fixed(dev=File(lambda: f"{IDXD_MAJOR}:{queue.minor}\n")), Computed(opened))
 
 
 # -- modules -------------------------------------------------------------------------------------

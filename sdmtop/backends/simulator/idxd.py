@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 from typing import TYPE_CHECKING
 
@@ -29,8 +30,12 @@ class IdxdDevice:
         self.number = int(spec.name[3:])
         self.cmd_status = 0
         self.state = "enabled"
-        self.queues = {
-            f"wq{self.number}.{index}": IdxdQueue(self, index, queue)
+        taken = {
+            queue.minor for other in device.kernel.idxd.values() for queue in other.queues.values()
+        }
+        free = (minor for minor in itertools.count() if minor not in taken)
+        self.queues: dict[str, IdxdQueue] = {
+            f"wq{self.number}.{index}": IdxdQueue(self, index, next(free), queue)
             for index, queue in enumerate(spec.queues)
         }
 
@@ -48,9 +53,10 @@ class IdxdDevice:
 class IdxdQueue:
     """A work queue. `files` are those that have it open, by the number of their directory."""
 
-    def __init__(self, idxd: IdxdDevice, index: int, spec: QueueSpec) -> None:
+    def __init__(self, idxd: IdxdDevice, index: int, minor: int, spec: QueueSpec) -> None:
         self.idxd = idxd
         self.index = index
+        self.minor = minor
         self.spec = spec
         self.name = f"wq{idxd.number}.{index}"
         self.is_enabled = spec.enabled
@@ -88,7 +94,7 @@ class IdxdFile(OpenFile):
     """An open queue: its portal is a page of the device."""
 
     def __init__(self, queue: IdxdQueue, index: int, pid: int, pasid: int | None) -> None:
-        super().__init__(f"/dev/{queue.node}", os.makedev(IDXD_MAJOR, queue.index))
+        super().__init__(f"/dev/{queue.node}", os.makedev(IDXD_MAJOR, queue.minor))
         self.queue = queue
         self.index = index
         self.pid = pid

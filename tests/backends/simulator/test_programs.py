@@ -336,3 +336,17 @@ def test_a_program_whose_idxd_queue_is_not_there_gives_up() -> None:
     write(host, f"{PCI}/{DSA}/driver/unbind", DSA)
     assert names(after(host, 10)) == []
     assert "spdk[2000]: the device of wq0.0 has no driver (ENODEV)" in log(host)
+
+
+def test_queues_of_two_idxd_devices_have_numbers_of_their_own() -> None:
+    device = MOVER[MOVER.index("[[device]]") : MOVER.index("[[process]]")]
+    second = device.replace(DSA, "0000:6a:02.0").replace("dsa0", "iax1")
+    host = machine(MOVER + second)
+    handle = host.open("/dev/iax/wq1.0")
+    snapshot = after(host, 1)
+    assert {queue.id: queue.holders for queue in snapshot.sdmdevs} == {
+        "wq0.0": (33,),
+        "wq1.0": (4242,),
+    }
+    handle.close()
+    assert text(host, "/sys/bus/dsa/devices/wq1.0/cdev_minor") == "1"
