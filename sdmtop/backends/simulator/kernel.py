@@ -161,7 +161,7 @@ class Kernel:
         """The driver of a device is going: no node of it can be opened any more."""
         spec = device.spec
         if spec.uacce is not None and spec.uacce.name in self.uacce:
-            self.uacce.pop(spec.uacce.name).is_gone = True
+            self.uacce.pop(spec.uacce.name).withdraw()
         if spec.idxd is not None:
             self.idxd.pop(spec.idxd.name, None)
 

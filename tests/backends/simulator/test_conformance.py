@@ -372,8 +372,28 @@ def test_a_uacce_device_whose_driver_goes_answers_enxio() -> None:
     write(host, f"{DRIVERS}/hisi_hpre/unbind", "0000:79:00.0")
     with refused(errno.ENXIO):
         queue.start()
+    with refused(errno.ENXIO):
+        queue.handle.map(0, 4096)
     queue.close()
     assert host.list("/sys/class/uacce") == []
+
+
+def test_a_uacce_queue_whose_driver_goes_stops_and_hinders_no_other() -> None:
+    host = machine(UACCE)
+    old = Queue.open(host, "/dev/hisi_hpre-0")
+    old.start()
+    group = host.kernel.find("0000:79:00.0").group
+    assert group is not None
+    assert [*group.pasids] == [1]
+    write(host, f"{DRIVERS}/hisi_hpre/unbind", "0000:79:00.0")
+    assert [*group.pasids] == []
+    write(host, f"{DRIVERS}/hisi_hpre/bind", "0000:79:00.0")
+    new = Queue.open(host, "/dev/hisi_hpre-0")
+    new.start()
+    old.close()
+    with refused(errno.EINVAL, "has been started"):
+        new.start()
+    assert text(host, "/sys/class/uacce/hisi_hpre-0/available_instances") == "2"
 
 
 # -- 9 ---------------------------------------------------------------------------------------------
