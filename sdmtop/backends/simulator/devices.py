@@ -204,6 +204,7 @@ class Driver:
     uses_dma = True
     """Whether it uses the DMA API; those that do not have `driver_managed_dma`."""
     makes_vfs = False
+    """Whether it can make virtual functions."""
 
     def __init__(self, name: str) -> None:
         self.name = name

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sdmtop.backends.simulator.clock import Clock
 from sdmtop.backends.simulator.devices import Bus, Device, Driver
 from sdmtop.backends.simulator.dmatest import DmaTest
-from sdmtop.backends.simulator.drivers import KernelDriver, SriovDriver, VfioPciDriver
+from sdmtop.backends.simulator.drivers import KernelDriver, VfioPciDriver
 from sdmtop.backends.simulator.interrupts import Interrupts
 from sdmtop.backends.simulator.iommu import Iommu, Unit
 from sdmtop.backends.simulator.log import KernelLog
@@ -94,9 +94,10 @@ class Kernel:
         self.load(VFIO_PCI)
         for spec in scenario.devices:
             if spec.driver is not None:
-                self._driver(spec.bus, spec.driver, makes_vfs=bool(spec.sriov_total)).ids.add(
-                    (spec.vendor, spec.device)
-                )
+                driver = self._driver(spec.bus, spec.driver)
+                driver.ids.add((spec.vendor, spec.device))
+                if spec.sriov_total and isinstance(driver, KernelDriver):
+                    driver.makes_vfs = True
         for spec in scenario.devices:
             self._bind_at_boot(spec)
         for mdev in scenario.mdevs:
@@ -117,12 +118,11 @@ class Kernel:
         where = parent.path if parent is not None else spec.bus
         bus.add(PciDevice(self, bus, spec, where, parent))
 
-    def _driver(self, bus: str, name: str, *, makes_vfs: bool = False) -> Driver:
+    def _driver(self, bus: str, name: str) -> Driver:
         """A driver by its name, loaded if it is not yet."""
         drivers = self.buses[bus].drivers
         if name not in drivers:
-            kind = SriovDriver if makes_vfs else KernelDriver
-            self.buses[bus].register(kind(self, name))
+            self.buses[bus].register(KernelDriver(self, name))
             self.modules[name.replace("-", "_")] = None
         return drivers[name]
 

@@ -420,6 +420,20 @@ def test_virtual_functions() -> None:
         write(host, numvfs, "1")
 
 
+def test_a_driver_makes_virtual_functions_of_each_device_that_can_have_them() -> None:
+    device = """
+[[device]]
+address = "0000:0{}:00.0"
+driver = "nvme"
+vendor = 0x144d
+device = 0xa80{}
+sriov_total = {}
+"""
+    host = machine('title = ""' + device.format(1, 1, 0) + device.format(2, 2, 4))
+    write(host, f"{PCI}/0000:02:00.0/sriov_numvfs", "3")
+    assert host.readlink(f"{PCI}/0000:02:00.0/virtfn2") == "../0000:02:00.3"
+
+
 def test_a_driver_that_goes_takes_its_virtual_functions_along() -> None:
     host = guest()
     write(host, f"{PCI}/{NVME}/sriov_numvfs", "2")
