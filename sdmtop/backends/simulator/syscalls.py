@@ -159,7 +159,12 @@ class System:
             raise error(errno.EISDIR if isinstance(node, Directory) else errno.ENXIO, path)
         open_ = node.open
         about = (path, *_names(process))
-        return self._guarded("open", about, lambda: process.install(open_(process)), process)
+
+        def answer() -> int:
+            process.check_room()
+            return process.install(open_(process))
+
+        return self._guarded("open", about, answer, process)
 
     def ioctl(
         self, process: Process, number: int, request: int, argument: int | bytearray = 0
