@@ -82,8 +82,9 @@ class Kernel:
         if not self.is_arm:
             for number, hwirq, trigger, action in _LEGACY:
                 self.interrupts.allocate(
-                    "IR-IO-APIC", hwirq, action, number=number, trigger=trigger
-                )
+                    "IR-IO-APIC", hwirq, action, number=number, trigger=trigger,
+                    managed=action == "timer",
+                )  # fmt: skip
         for unit in scenario.units:
             self.iommu.units[unit.name] = Unit(
                 unit.name, unit.driver, pasid_bits=unit.pasid_bits, remapping=unit.remapping,

@@ -552,6 +552,9 @@ def test_managed_vectors_are_placed_by_the_kernel(kernel: str, number: int) -> N
     write(host, f"/proc/irq/{irqs[0]}/smp_affinity_list", "1")
     with refused(number):
         write(host, f"/proc/irq/{irqs[1]}/smp_affinity_list", "1")
+    with refused(number):
+        write(host, "/proc/irq/0/smp_affinity_list", "1")  # The timer.
+    write(host, "/proc/irq/8/smp_affinity_list", "1")
     for text_ in ("9", "x", "1-0"):
         with refused(errno.EINVAL):
             write(host, f"/proc/irq/{irqs[0]}/smp_affinity_list", text_)
