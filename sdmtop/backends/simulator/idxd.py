@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from sdmtop.backends.simulator.scenario import WorkQueue as QueueSpec
 
 IDXD_MAJOR = 235
+_USER_WITHOUT_PASIDS = 0x8011_0000
+"""`cmd_status` after a queue for processes could not be enabled."""
 
 
 class IdxdDevice:
@@ -38,6 +40,8 @@ class IdxdDevice:
             f"wq{self.number}.{index}": IdxdQueue(self, index, next(free), queue)
             for index, queue in enumerate(spec.queues)
         }
+        if any(queue.spec.enabled and not queue.is_enabled for queue in self.queues.values()):
+            self.cmd_status = _USER_WITHOUT_PASIDS
 
     @property
     def clients(self) -> int:
@@ -59,7 +63,8 @@ class IdxdQueue:
         self.minor = minor
         self.spec = spec
         self.name = f"wq{idxd.number}.{index}"
-        self.is_enabled = spec.enabled
+        # Without PASIDs the driver enables no queue for processes.
+        self.is_enabled = spec.enabled and (spec.type != "user" or idxd.has_pasids)
         self.files: dict[int, IdxdFile] = {}
         self._opened = 0
 

@@ -350,3 +350,10 @@ def test_queues_of_two_idxd_devices_have_numbers_of_their_own() -> None:
     }
     handle.close()
     assert text(host, "/sys/bus/dsa/devices/wq1.0/cdev_minor") == "1"
+
+
+def test_without_pasids_no_idxd_queue_is_for_processes() -> None:
+    snapshot = after(machine(MOVER.replace("pasid_bits = 20", "pasid_bits = 0")), 1)
+    (queue,) = snapshot.sdmdevs
+    assert (queue.params["state"], names(snapshot)) == ("disabled", [])
+    assert queue.params["cmd_status"].startswith("0x80110000 (a user queue needs")
