@@ -109,13 +109,21 @@ class Device:
         try:
             driver.probe(self)
         except OSError as error:
+            self._say_why_not(driver, error.errno or errno.EIO)
             self.driver = None
             if uses and self.group is not None:
                 self.group.unuse()
-            self.say(f"probe with driver {driver.name} failed with error -{error.errno}", 4)
             raise
         driver.devices_bound[self.name] = self
         self.kernel.uevents.emit("bind", self.bus.name, self.sysfs)
+
+    def _say_why_not(self, driver: Driver, number: int) -> None:
+        """Log a probe that failed, while the driver still is the device's."""
+        if self.kernel.behaviour.device_in_probe:
+            self.say(f"probe with driver {driver.name} failed with error -{number}", 4)
+        else:
+            text = f"{driver.name}: probe of {self.name} failed with error -{number}"
+            self.kernel.log.say(text, 4)
 
     def held(self) -> Completion:
         """What waits until nobody holds it."""

@@ -640,3 +640,18 @@ def test_a_direct_region_forbids_a_claim() -> None:
         with refused(number, "firmware"):
             group.set_container(Container.open(host))
         assert not group.status().in_container
+
+
+@pytest.mark.parametrize(
+    ("kernel", "line"),
+    [
+        ("6.1", f"vfio-pci: probe of {BRIDGE} failed with error -22"),
+        ("6.12", f"vfio-pci {BRIDGE}: probe with driver vfio-pci failed with error -22"),
+    ],
+)
+def test_a_probe_that_fails_is_told_in_the_log(kernel: str, line: str) -> None:
+    host = guest(kernel)
+    write(host, f"{PCI}/{BRIDGE}/driver_override", "vfio-pci")
+    with refused(errno.EINVAL):
+        write(host, f"{DRIVERS}/vfio-pci/bind", BRIDGE)
+    assert host.kernel_log()[-1].decode().partition(";")[2].splitlines()[0] == line
