@@ -168,6 +168,35 @@ def test_readers_see_holders_faults_and_nodes_in_a_capture(box: CaptureHost) -> 
     assert "/dev/vfio/4" in process.holds
 
 
+def test_holders_of_idxd_queues_are_taken(tmp_path: Path) -> None:
+    queue = f"{DEVICE}/dsa0/wq0.0"
+    rdev = os.makedev(235, 0)
+    host = TreeHost(
+        BOX
+        | {
+            "/sys/bus/dsa/devices/wq0.0": Link(f"../../..{queue[4:]}"),
+            "/sys/bus/dsa/devices/dsa!wq0.0": Link(f"../../..{queue[4:]}/dsa!wq0.0"),
+            f"{queue}/type": "user\n",
+            f"{queue}/dsa!wq0.0/dev": "235:0\n",
+            "/dev/dsa/wq0.0": Node(rdev),
+            "/proc/7/fd/11": Link("/dev/dsa/wq0.0", rdev),
+        }
+    )
+    captured, _ = taken(host, tmp_path)
+    (row,) = read_snapshot(captured).sdmdevs
+    assert (row.id, row.holders) == ("wq0.0", (7,))
+
+
+def test_a_capture_of_a_simulated_host_has_its_holders(tmp_path: Path) -> None:
+    host = open_host("sim:idxd?at=6")
+    snapshot = read_snapshot(taken(host, tmp_path)[0])
+    assert {row.id: row.holders for row in snapshot.sdmdevs if row.holders} == {
+        "wq0.0": (2000, 2801),
+        "wq0.1": (2950,),
+    }
+    assert "/dev/dsa/wq0.1" in {held for one in snapshot.processes for held in one.holds}
+
+
 def test_a_capture_of_a_capture_is_the_same_capture(box: CaptureHost, tmp_path: Path) -> None:
     again, _ = taken(box, tmp_path)
     assert contents(again) == contents(box)

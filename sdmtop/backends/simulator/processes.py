@@ -167,10 +167,17 @@ class Process:
     def __str__(self) -> str:
         return f"{self.name} (pid {self.pid})"
 
-    def install(self, file: OpenFile) -> int:
-        """The lowest free descriptor, from now on of this file."""
+    def check_room(self) -> None:
+        """Raise EMFILE where it has no descriptor left."""
         if len(self.files) >= MOST_OPEN:
             raise refusal(errno.EMFILE, f"{self} has {MOST_OPEN} files open, and may have no more")
+
+    def install(self, file: OpenFile) -> int:
+        """The lowest free descriptor, from now on of this file. Raises EMFILE.
+
+        Whoever takes something to make the file asks `check_room` first.
+        """
+        self.check_room()
         number = next(n for n in range(3, MOST_OPEN + 4) if n not in self.files)
         self.files[number] = file
         file.take()

@@ -133,6 +133,8 @@ class Life:
     # -- threads -------------------------------------------------------------------------------
 
     def _run(self, thread: Steps) -> None:
+        if self._programs.lives.get(self.process.pid) is not self:
+            return  # It has given up already.
         self._threads.append(thread)
         self._resume(thread, lambda: next(thread))
 

@@ -300,6 +300,7 @@ class GroupFile(OpenFile):
         container = self.group.container
         if container is None or container.iommu is None:
             raise refusal(errno.EINVAL, "the group has no container with an IOMMU yet")
+        process.check_room()
         if self.group.is_noiommu:
             device.device.say(f"vfio-noiommu device opened by user ({process.name}:{process.pid})")
         return process.install(DeviceFile(device, self, process))

@@ -352,6 +352,18 @@ def test_set_irqs_refuses() -> None:
         device.signal_irqs(INTX, [signal])
 
 
+@pytest.mark.parametrize("index", [INTX, MSI, REQUEST])
+def test_only_an_interrupt_that_is_enabled_can_be_disabled(index: int) -> None:
+    host = guest()
+    _, _, device = hold(host, EDU)
+    with refused(errno.EINVAL, f"index {index} is not enabled"):
+        device.set_irqs(index, DATA_NONE | TRIGGER, 0, 0)
+    device.signal_irqs(index, [host.signal()])
+    device.set_irqs(index, DATA_NONE | TRIGGER, 0, 0)
+    with refused(errno.EINVAL):
+        device.set_irqs(index, DATA_NONE | TRIGGER, 0, 0)
+
+
 def test_an_interrupt_is_disabled_when_its_device_is_closed() -> None:
     host = guest()
     _, _, device = hold(host, NIC)
