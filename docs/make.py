@@ -66,7 +66,7 @@ Terms stand side by side, and all have to be true. `enter` keeps the query that 
 
 A group has the fields of the group, a device also those of its group, a queue also those of its
 device. `tab` completes fields, and values that there are on this host. What is wrong with a query
-stands below it, under a `^` at the place; the lines stay as they were until it is right.
+stands below it, under a `^` at the place; until it is right, the lines are those of what was right last.
 
 | field | is |
 |---|---|
@@ -167,7 +167,8 @@ suspend = []          # no key at all
 
 A key is the character that it gives (`s`, `S`, `/`), or one of `up`, `down`, `left`, `right`, `home`, `end`,
 `pgup`, `pgdn`, `insert`, `delete`, `enter`, `esc`, `tab`, `space`, `backspace`, `f1` to `f24`, with `ctrl+`,
-`alt+` or `shift+` before it. `keep` and `clear` have the keys of every program, and keep them.
+`alt+` or `shift+` before it. `keep` and `clear` have the keys of every program, and keep them; `tab` and `shift+tab` go from
+pane to pane.
 """
 
 

@@ -10,6 +10,7 @@ from typing import Literal
 
 from sdmtop.backends.tree import Link
 from sdmtop.errors import UsageError
+from sdmtop.places import flush_directory
 
 Leaf = bytes | Link | None
 """What is at a path; None is a directory."""
@@ -54,7 +55,7 @@ def write(file: str, entries: Iterable[tuple[str, Leaf]], when: int, *, replace:
     except BaseException:
         _discard(part)
         raise
-    _flush_directory(os.path.dirname(final))
+    flush_directory(os.path.dirname(final))
     return size
 
 
@@ -136,11 +137,3 @@ def _discard(part: str) -> None:
         shutil.rmtree(part, ignore_errors=True)
     elif os.path.lexists(part):
         os.unlink(part)
-
-
-def _flush_directory(path: str) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

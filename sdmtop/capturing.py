@@ -44,11 +44,10 @@ Progress = Callable[[str], None]
 _BUSES = ("pci", "mdev", "dsa")
 """Buses whose devices are all taken; of others, those in a group or behind a class."""
 
-_CLASSES = ("iommu", "vfio", "vfio-dev", "mdev_bus", "sdmdev", "uacce", "dsa", "iax")
+_CLASSES = ("iommu", "vfio", "vfio-dev", "mdev_bus", "sdmdev", "uacce")
 _MISC = ("/sys/class/misc/vfio", "/sys/class/misc/iommu")
 _GROUPS = "/sys/kernel/iommu_groups"
 _DEBUG = "/sys/kernel/debug"
-_POOLS = "/proc/spl/kstat/zfs"
 _INTEL = f"{_DEBUG}/iommu/intel"
 _LOG = "/dev/kmsg"
 
@@ -190,7 +189,8 @@ class _Walk:
         for path in _MISC:
             self._link(path)
         for bus in _BUSES:
-            self._links(f"/sys/bus/{bus}/devices")
+            found = self._links(f"/sys/bus/{bus}/devices")
+            self._nodes += _nodes_of(bus, found)
             self._some(f"/sys/bus/{bus}/drivers")
         self._progress("devices")
         while self._devices:
@@ -266,8 +266,8 @@ class _Walk:
                 self.found[f"/sys/fs/{type_}/{name}"] = None
         for uuid in self._names("/sys/fs/btrfs"):
             self._bare_links(f"/sys/fs/btrfs/{uuid}/devices")
-        for pool in self._names(_POOLS):
-            self._names(f"{_POOLS}/{pool}")
+        for pool in self._names(carried.POOLS):
+            self._names(f"{carried.POOLS}/{pool}")
         pids = sorted(filter(str.isdecimal, self._names("/proc")), key=int)
         read = partial(self._patient.call, self._host.read)
         for pid, text in namespaces(read, pids):
@@ -602,15 +602,14 @@ def _why(error: OSError) -> str:
     return words.get(error.errno or 0) or f"{FAILED}{error.errno or errno.EIO}"
 
 
-def _nodes_of(class_: str, names: list[str]) -> list[bytes]:
-    """How the paths of the nodes begin that a class of devices has."""
-    if not names:
-        return []
-    if class_ == "uacce":
+def _nodes_of(kind: str, names: list[str]) -> list[bytes]:
+    """How the paths of the nodes begin that the devices of a class or bus have."""
+    if kind == "uacce":
         return [os.fsencode(f"/dev/{name}") for name in names]
-    places = {"vfio": b"/dev/vfio/", "vfio-dev": b"/dev/vfio/", "dsa": b"/dev/dsa/",
-              "iax": b"/dev/iax/"}  # fmt: skip
-    return [places[class_]] if class_ in places else []
+    if kind == "dsa":  # `dsa!wq0.0` is /dev/dsa/wq0.0.
+        parts = {name.partition("!")[0] for name in names if "!" in name}
+        return [os.fsencode(f"/dev/{part}/") for part in sorted(parts)]
+    return [b"/dev/vfio/"] if names and kind in ("vfio", "vfio-dev") else []
 
 
 def _is_node(path: bytes, nodes: tuple[bytes, ...]) -> bool:

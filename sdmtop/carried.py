@@ -11,6 +11,7 @@ TABLES = ("/proc/swaps", "/proc/crypto", "/proc/net/route", "/proc/net/ipv6_rout
 SYSTEMS = ("ext4", "xfs", "f2fs")
 """File systems with a directory in /sys/fs for each block device that one is mounted from."""
 
+POOLS = "/proc/spl/kstat/zfs"
 INPUTS = "/proc/bus/input/devices"
 
 _INPUT_FIELDS = (b"N: ", b"S: ", b"H: ", b"B: EV=")

@@ -8,6 +8,7 @@ from typing import NoReturn, Protocol, cast
 from sdmtop import __version__
 from sdmtop.console import DISARMED, console, load_settings, on_a_terminal, settings_given
 from sdmtop.errors import FAILED, NothingToDoError, RefusedError, UsageError, complain, put_out
+from sdmtop.places import config_file
 from sdmtop.subcommands.options import add_host, add_interval, add_read_only
 
 COMMANDS = {
@@ -103,7 +104,10 @@ def run(arguments: Sequence[str]) -> int:
         if options.plain:
             from sdmtop.plain.talk import converse
 
-            settings = load_settings(settings_given(options))
+            try:
+                settings = load_settings(settings_given(options))
+            except (OSError, ValueError) as error:
+                return complain(config_file(), error)
             disarmed = DISARMED if settings.read_only else None
             return converse(options.host, settings.interval, disarmed=disarmed)
         from sdmtop.subcommands.snapshot import print_snapshot

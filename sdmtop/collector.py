@@ -18,7 +18,7 @@ from sdmtop.readers.groups import GROUPS
 from sdmtop.readers.irq_counters import IrqTotals, VisibleCounts
 from sdmtop.readers.kernel_log import boot_time, parse
 from sdmtop.readers.names import Names
-from sdmtop.readers.snapshot import Reading
+from sdmtop.readers.snapshot import Reading, taken_at
 from sdmtop.timeline import Happening, Timeline, differences
 
 SMALL = 512
@@ -86,6 +86,7 @@ class Collector:
     ) -> None:
         self._host = host
         self._timeline = timeline
+        self._stands_at = taken_at(host)
         self._reading = Reading(host, names)
         self._totals = IrqTotals(host)
         self._visible = VisibleCounts(host)
@@ -168,7 +169,7 @@ class Collector:
     def sample(self) -> Sample:
         """The host as it is known now."""
         return Sample(
-            at=time.time(),
+            at=self._stands_at or time.time(),
             snapshot=self._snapshot or self._reading.snapshot(),
             counters=self._ring.view(),
             per_cpu=self._visible.counts,

@@ -16,6 +16,8 @@ from sdmtop.toml_lines import Path as Place
 
 _OPTIONS = {option.name: option for option in OPTIONS}
 _COMMANDS = {command.id: command for command in COMMANDS}
+_MOVING = frozenset({"tab", "shift+tab"})
+"""Keys that are Textual's own, but where a text is typed."""
 
 
 def read(path: str) -> dict[str, Any]:
@@ -112,6 +114,9 @@ def _keys(table: Any, lines: Lines) -> dict[str, str]:
             keymap[id_] = ",".join(map(keys.named, written))
         except ValueError as error:
             raise _wrong(lines, place, f"{id_}: {error}") from error
+        taken = _MOVING.intersection(keymap[id_].split(","))
+        if taken and overlapping("console", command.scope):
+            raise _wrong(lines, place, f"{id_}: {min(taken)} goes from pane to pane")
     for one, other, key in clashes(with_keys(keymap)):
         here, there = (other, one) if other.id in keymap else (one, other)
         sentence = f"{keys.shown(key)} is the key of {there.id} ({there.help}) already"

@@ -1,6 +1,7 @@
 """What is different in a later Snapshot: each record that came, went or changed, field by field."""
 
 from collections.abc import Callable, Iterator, Sequence
+from operator import is_
 from typing import Any, Literal
 
 from msgspec.structs import asdict, replace
@@ -73,12 +74,8 @@ def _shared(part: str, old: Snapshot, new: Snapshot) -> tuple[Record, ...]:
     for record in after:
         was = known.get(key_of(record))
         found.append(was if was == record else record)
-    same = len(before) == len(found) and all(map(_is, before, found))
+    same = len(before) == len(found) and all(map(is_, before, found))
     return before if same else tuple(found)
-
-
-def _is(one: Record, other: Record) -> bool:
-    return one is other
 
 
 def _by_key(part: str, snapshot: Snapshot) -> dict[str, Any]:

@@ -25,13 +25,18 @@ class NothingToDoError(Exception):
 _STATUSES = {UsageError: USAGE, RefusedError: REFUSED, NothingToDoError: NOTHING_TO_DO}
 
 
-def sentence(what: str, error: Exception) -> str:
-    """`what: why (errno name)`, on one line, fit for a terminal."""
+def reason(error: Exception) -> str:
+    """`why (errno name)`, on one line, fit for a terminal."""
     if isinstance(error, OSError) and error.errno is not None:
         why = error.strerror or os.strerror(error.errno)
         name = errno.errorcode.get(error.errno, str(error.errno))
-        return printable(f"{what}: {why} ({name})")
-    return printable(f"{what}: {error}")
+        return printable(f"{why} ({name})")
+    return printable(str(error))
+
+
+def sentence(what: str, error: Exception) -> str:
+    """`what: why (errno name)`, on one line, fit for a terminal."""
+    return f"{printable(what)}: {reason(error)}"
 
 
 def complain(what: str, error: Exception) -> int:

@@ -19,8 +19,9 @@ _KINDS = (
 
 NO_IOMMU = "none"
 _HELP = (
-    "No IOMMU is active: there is no group, so nothing can be shared or passed on.",
+    "No IOMMU is active: /sys/class/iommu and /sys/kernel/iommu_groups are empty.",
     "Firmware: enable VT-d, AMD-Vi or SMMU. Kernel: intel_iommu=on or amd_iommu=on.",
+    "Then, as root, for devices to be passed on: modprobe vfio-pci vfio_iommu_type1",
     "Try: key w or sdmtop tour, sdmtop --host capture:FILE, or sdmtop --host sim:",
 )
 HELP_ROWS = len(_HELP)

@@ -18,6 +18,7 @@ _NAMES = {
     "|": "vertical_line", "}": "right_curly_bracket", "~": "tilde",
 }  # fmt: skip
 """Written down: to ask Unicode for them costs 0.4 MiB of its tables."""
+_ALIKE = {"ctrl+i": "tab", "ctrl+m": "enter", "ctrl+left_square_bracket": "esc"}
 _CHARACTERS = {name: char for char, name in _NAMES.items()}
 
 
@@ -52,7 +53,10 @@ def named(text: str) -> str:
         raise ValueError(
             f"{text!r}: write the character that the key gives, such as {base.upper()!r}"
         )
-    return "+".join((*found, key))
+    name = "+".join((*found, key))
+    if name in _ALIKE:
+        raise ValueError(f"{text!r}: a terminal sends the same for {_ALIKE[name]}")
+    return name
 
 
 def shown(key: str) -> str:

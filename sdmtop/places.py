@@ -28,6 +28,15 @@ def screens_directory(environment: "Mapping[str, str]" = os.environ) -> str:
     return f"{state_directory(environment)}/screens"
 
 
+def flush_directory(path: str) -> None:
+    """Have the name of a new file on the disk, too."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
 def _base(environment: "Mapping[str, str]", variable: str, below_home: str) -> str:
     """A base directory; the specification has a path that is not absolute ignored."""
     path = environment.get(variable, "")

@@ -48,11 +48,26 @@ def differences(old: Snapshot, new: Snapshot, at: float) -> tuple[Happening, ...
     if old is new:
         return ()
     names = {process.pid: process.name for process in (*old.processes, *new.processes)}
-    return tuple(
+    told = tuple(
         Happening(at=at, kind=change.kind, key=change.key, text=text)
         for change in changes(old, new, tuple(_FIELDS))
         for text in _texts(change, names, (_is_unread(old, change), _is_unread(new, change)))
     )
+    return (*told, *_let_go(old, new, at))
+
+
+def _let_go(old: Snapshot, new: Snapshot, at: float) -> Iterator[Happening]:
+    """Devices whose driver could not be told, as an unbind waited, and that have none now."""
+    before, after = (
+        {entry.path for entry in one.unknown if entry.path.endswith("/driver")}
+        for one in (old, new)
+    )
+    if before <= after:
+        return
+    for device in new.devices:
+        if device.driver is None and f"{device.path}/driver" in before - after:
+            text = f"{device.address}: driver unknown -> none"
+            yield Happening(at=at, kind="changed", key=device.address, text=text)
 
 
 def _is_unread(snapshot: Snapshot, change: Change) -> bool:

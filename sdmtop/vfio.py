@@ -326,10 +326,6 @@ class Device(Node):
         else:
             self.set_irqs(index, DATA_NONE | TRIGGER, 0, 0)
 
-    def fire_irqs(self, index: int, count: int) -> None:
-        """Raise the first signals of an index as its interrupts would, without hardware."""
-        self.set_irqs(index, DATA_NONE | TRIGGER, 0, count)
-
     def reset(self) -> None:
         """Reset it. EINVAL: it has no way to be reset."""
         self.ask(RESET)

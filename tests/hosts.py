@@ -1,5 +1,9 @@
 """A small host for tests of what stands above the readers: it changes when a test changes it."""
 
+from collections.abc import Callable
+
+import pytest
+
 from sdmtop.backends.tree import Directory, Entry, Link, TreeHost
 
 PARENT = "0000:00:01.0"
@@ -7,6 +11,13 @@ NIC = "0000:00:02.0"
 UUID = "5d3de000-0000-4000-8000-000000000001"
 GROUPS = "/sys/kernel/iommu_groups"
 _PCI = "/sys/devices/pci0000:00"
+
+
+def errno_of(call: Callable[..., object], *arguments: object) -> int | None:
+    """The error that a call of a host raises, by its number."""
+    with pytest.raises(OSError, match=r".") as caught:
+        call(*arguments)
+    return caught.value.errno
 
 
 def box(**more: Entry) -> TreeHost:

@@ -2,7 +2,7 @@ import errno
 import os
 import stat
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from sdmtop.backends.tree import Directory, Entry, Failure, Link, Node, TreeHost
 from sdmtop.capturing import CaptureReport, capture
 from sdmtop.readers.kernel_log import read_faults
 from sdmtop.readers.snapshot import read_snapshot
+from tests.hosts import errno_of
 
 if TYPE_CHECKING:
     from sdmtop.model import Snapshot
@@ -111,12 +112,6 @@ def box(tmp_path_factory: pytest.TempPathFactory) -> CaptureHost:
     return taken(TreeHost(BOX), tmp_path_factory.mktemp("box"))[0]
 
 
-def errno_of(call: Callable[..., object], *arguments: object) -> int | None:
-    with pytest.raises(OSError, match=r".") as caught:
-        call(*arguments)
-    return caught.value.errno
-
-
 def facts(host: Host) -> dict[str, Any]:
     """All that readers see, but for when and where."""
     snapshot: Snapshot = read_snapshot(host)
@@ -171,6 +166,35 @@ def test_readers_see_holders_faults_and_nodes_in_a_capture(box: CaptureHost) -> 
     (process,) = read_snapshot(box).processes
     assert (process.pid, process.name, process.user) == (7, "qemu", "107")
     assert "/dev/vfio/4" in process.holds
+
+
+def test_holders_of_idxd_queues_are_taken(tmp_path: Path) -> None:
+    queue = f"{DEVICE}/dsa0/wq0.0"
+    rdev = os.makedev(235, 0)
+    host = TreeHost(
+        BOX
+        | {
+            "/sys/bus/dsa/devices/wq0.0": Link(f"../../..{queue[4:]}"),
+            "/sys/bus/dsa/devices/dsa!wq0.0": Link(f"../../..{queue[4:]}/dsa!wq0.0"),
+            f"{queue}/type": "user\n",
+            f"{queue}/dsa!wq0.0/dev": "235:0\n",
+            "/dev/dsa/wq0.0": Node(rdev),
+            "/proc/7/fd/11": Link("/dev/dsa/wq0.0", rdev),
+        }
+    )
+    captured, _ = taken(host, tmp_path)
+    (row,) = read_snapshot(captured).sdmdevs
+    assert (row.id, row.holders) == ("wq0.0", (7,))
+
+
+def test_a_capture_of_a_simulated_host_has_its_holders(tmp_path: Path) -> None:
+    host = open_host("sim:idxd?at=6")
+    snapshot = read_snapshot(taken(host, tmp_path)[0])
+    assert {row.id: row.holders for row in snapshot.sdmdevs if row.holders} == {
+        "wq0.0": (2000, 2801),
+        "wq0.1": (2950,),
+    }
+    assert "/dev/dsa/wq0.1" in {held for one in snapshot.processes for held in one.holds}
 
 
 def test_a_capture_of_a_capture_is_the_same_capture(box: CaptureHost, tmp_path: Path) -> None:

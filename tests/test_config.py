@@ -60,6 +60,9 @@ def test_over_ssh_other_defaults_hold_and_the_file_goes_before_them() -> None:
          "line 3: sort: p is the key of pause (freeze what is shown; reading goes on) already"),
         ("[keys]\norigin = 'f6'\nturn = 'f6'",
          "line 2: origin: f6 is the key of turn (sort the tree the other way round) already"),
+        ("[keys]\ndetach = 'shift+tab'", "line 2: detach: shift+tab goes from pane to pane"),
+        ("[keys]\nsort = 'ctrl+i'", "line 2: sort: 'ctrl+i': a terminal sends the same for tab"),
+        ("[keys]\nsort = 'ctrl+m'", "line 2: sort: 'ctrl+m': a terminal sends the same for enter"),
         ("interval = ", "end of document: Invalid value"),
         ("a = 1\nb 2", "line 2, column 3: Expected '=' after a key in a key/value pair"),
     ],
@@ -76,6 +79,10 @@ def test_a_file_that_is_not_utf_8_is_refused_with_its_line() -> None:
 def test_keys_may_change_places_and_be_taken_away() -> None:
     chosen = parse(b'[keys]\nsort = "p"\npause = "s"\nsuspend = []\n')
     assert chosen["keys"] == {"sort": "p", "pause": "s", "suspend": ""}
+
+
+def test_a_key_that_goes_from_pane_to_pane_may_be_one_of_a_field() -> None:
+    assert parse(b"[keys]\ncomplete = ['tab', 'f2']\n")["keys"] == {"complete": "tab,f2"}
 
 
 def test_the_usual_keys_do_not_clash() -> None:

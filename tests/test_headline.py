@@ -11,7 +11,7 @@ def test_the_help_without_an_iommu_fits_and_offers_the_simulator(size: tuple[int
     assert all(len(line) + 1 <= min(size[0], 79) for line in lines)
     assert "No IOMMU is active" in lines[0]
     assert "--host sim:" in lines[-1]
-    assert len(lines) == (3 if size[1] >= 20 and size[0] >= 79 else 1)
+    assert len(lines) == (4 if size[1] >= 20 and size[0] >= 79 else 1)
 
 
 def test_an_iommu_is_told_by_its_units_or_by_its_groups() -> None:

@@ -49,6 +49,8 @@ def test_a_driver_that_can_no_longer_be_told_is_unknown_and_not_none() -> None:
     new = snapshot(devices=[replace(bound, driver=None)], unknown=[unread])
     assert texts(old, new) == ["0000:00:01.0: driver vfio-pci -> unknown"]
     assert texts(new, old) == ["0000:00:01.0: driver unknown -> vfio-pci"]
+    freed = snapshot(devices=[replace(bound, driver=None)])
+    assert texts(new, freed) == ["0000:00:01.0: driver unknown -> none"]
 
 
 def test_a_new_holder_and_one_that_lets_go_are_told_by_name() -> None:

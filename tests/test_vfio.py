@@ -11,6 +11,7 @@ import pytest
 from sdmtop.backends.linux import LinuxHost
 from sdmtop.vfio import (
     DATA_EVENTFD,
+    DATA_NONE,
     MSI,
     MSIX,
     TRIGGER,
@@ -200,7 +201,7 @@ def test_interrupts_raise_signals_and_are_disabled() -> None:
     device = Device(kernel)
     signal: Signal = _Signal()
     device.signal_irqs(MSI, [signal])
-    device.fire_irqs(MSI, 1)
+    device.set_irqs(MSI, DATA_NONE | TRIGGER, 0, 1)
     device.signal_irqs(MSI, [])
     assert kernel.asked == [
         (0x3B6E, struct.pack("=IIIIIi", 24, DATA_EVENTFD | TRIGGER, MSI, 0, 1, 40)),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sdmtop.conclusions import untold_drivers
 from sdmtop.operations.equivalents import shell
 from sdmtop.operations.facts import now, say, value_of
-from sdmtop.operations.plan import ANY, Fact, Plan, Step, Verdict, Write
+from sdmtop.operations.plan import ANY, WORST_FIRST, Fact, Plan, Step, Verdict, Write
 from sdmtop.operations.preconditions import judge
 from sdmtop.readers.groups import GROUPS
 from sdmtop.text import printable
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from sdmtop.backends.base import Host
     from sdmtop.model import Device, Snapshot
     from sdmtop.operations.plan import Action, Operation, VerdictKind
-
-
-_WORST_FIRST = ("refused", "unknown", "unsafe", "safe")
 
 
 class Draft:
@@ -136,7 +133,7 @@ class Draft:
             locks=tuple(self._locks),
             identity=tuple(self._identity),
             decisions=tuple(self._decisions),
-            verdicts=tuple(sorted(verdicts, key=lambda one: _WORST_FIRST.index(one.kind))),
+            verdicts=tuple(sorted(verdicts, key=lambda one: WORST_FIRST.index(one.kind))),
             steps=tuple(self.steps),
             equivalents=tuple(self._by_hand()),
             notes=tuple(self._notes),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeGuard, TypeVar
 
-from sdmtop.errors import RefusedError, sentence
+from sdmtop.errors import RefusedError, reason, sentence
 from sdmtop.operations.equivalents import shell
 from sdmtop.operations.facts import (
     all_hold,
@@ -71,6 +71,12 @@ class Progress(NamedTuple):
     step: int
     phase: Phase
     text: str = ""
+
+    @property
+    def words(self) -> str:
+        """`waits for 3 s`, `failed: Invalid argument (EINVAL)`, `done`."""
+        between = " " if self.phase == "waits" else ": "
+        return f"{self.phase}{between}{self.text}" if self.text else self.phase
 
 
 class Pending(NamedTuple):
@@ -312,7 +318,7 @@ class _Run:
             if not self._attempt(index, action):
                 return "it does not return"
         except OSError as error:
-            return sentence("it failed", error)
+            return reason(error)
         moved = None
         for pause in _SETTLING:
             self._host.sleep(pause)

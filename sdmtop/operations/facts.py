@@ -72,9 +72,9 @@ def differences(host: Host, facts: Iterable[Fact], kept: Kept | None = None) -> 
     return [found for one in facts if (found := difference(host, one, kept)) is not None]
 
 
-def all_hold(host: Host, facts: Iterable[Fact], kept: Kept | None = None) -> bool:
+def all_hold(host: Host, facts: Iterable[Fact]) -> bool:
     """Whether all of these facts are so."""
-    return first_difference(host, facts, kept) is None
+    return first_difference(host, facts) is None
 
 
 def say(fact: Fact) -> str:

@@ -19,6 +19,7 @@ import msgspec
 
 from sdmtop.model import Record
 from sdmtop.operations.plan import Plan  # noqa: TC001 - msgspec needs it to decode
+from sdmtop.places import flush_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -139,7 +140,7 @@ class Journal:
             )
             _append(fd, begun)
         if number == 1 and self.path is not None:
-            _sync(os.path.dirname(self.path))
+            flush_directory(os.path.dirname(self.path))
         return number
 
     def step(self, number: int, index: int, state: StepState, detail: str = "") -> None:
@@ -294,15 +295,6 @@ def _append(fd: int, line: _Line) -> None:
     while data:
         data = data[os.write(fd, data) :]
     os.fsync(fd)
-
-
-def _sync(directory: str) -> None:
-    """Have the name of a new file on the disk, too."""
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _checksum(body: bytes) -> bytes:

@@ -56,13 +56,6 @@ class Kept:
         if node is not None:
             node.close()
 
-    def close_all(self) -> None:
-        """Give everything back, what was opened last first."""
-        while self._nodes:
-            self._nodes.popitem()[1].close()
-        self._numbers.clear()
-        self.plans.clear()
-
     def call(self, action: Call) -> None:  # noqa: PLR0912 - a table, a request a line or two
         """Make an ioctl. Raises the kernel's `OSError`; EBADF for a node that is not open."""
         match action.request:

@@ -12,6 +12,7 @@ from typing import Literal
 from sdmtop.model import Record
 
 VerdictKind = Literal["safe", "unsafe", "unknown", "refused"]
+WORST_FIRST: tuple[VerdictKind, ...] = ("refused", "unknown", "unsafe", "safe")
 FactKind = Literal["link", "text", "cpus", "names", "count", "exists", "config", "status", "open"]
 Operation = Literal[
     "attach", "detach", "create", "remove", "domain-type", "affinity", "reset", "sriov", "undo",

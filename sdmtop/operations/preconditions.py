@@ -7,6 +7,7 @@ when it begins.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import time
@@ -61,6 +62,15 @@ def judge(host: Host, snapshot: Snapshot, steps: Sequence[Step]) -> tuple[Verdic
     return tuple(verdicts)
 
 
+def why_not_shared(host: Host, snapshot: Snapshot, queue: Sdmdev, number: int) -> str | None:
+    """Why the kernel answered this errno when a queue was to share its parent's domain.
+
+    None if nothing on the host, as it is in this snapshot, explains it.
+    """
+    found = _Rules(host, snapshot).sharing(queue)
+    return next((verdict.sentence for answer, verdict in found if answer == number), None)
+
+
 class _Rules:
     """The rules, on one host at one moment."""
 
@@ -89,7 +99,7 @@ class _Rules:
         elif isinstance(action, Call) and action.request == vfio.SET_IOMMU.name:
             queue = find_queue(self._snapshot, step.subject)
             if queue is not None and queue.domain_of is not None:
-                yield from self._share(queue)
+                yield from (verdict for _, verdict in self.sharing(queue))
 
     def _write(self, write: Write, step: Step) -> Iterator[Verdict]:
         directory, _, file = write.path.rpartition("/")
@@ -304,32 +314,56 @@ class _Rules:
             yield _refuse(queue.id, "it is isolated after errors",
                           f"/sys/class/uacce/{queue.id}/isolate")  # fmt: skip
 
-    def _share(self, queue: Sdmdev) -> Iterator[Verdict]:
-        """Whether an sdmdev may share its parent's domain (the RFC, and its review)."""
+    def sharing(self, queue: Sdmdev) -> Iterator[tuple[int, Verdict]]:
+        """Why an sdmdev may not share its parent's domain, with what the kernel answers to it.
+
+        By the RFC, and its review.
+        """
         parent = self._devices.get(queue.parent or "")
         group = self._group(parent.group) if parent is not None else None
         if parent is None or group is None:
-            yield _refuse(queue.id, f"its parent {queue.parent} is in no IOMMU group: there is no "
-                          "domain to share")  # fmt: skip
+            yield (
+                errno.ENODEV,
+                _refuse(
+                    queue.id,
+                    f"its parent {queue.parent} is in no IOMMU group: there is no domain to share",
+                ),
+            )
             return
         place = f"{GROUPS}/{group.id}"
         held = self._holders.get(f"group/{group.id}", ())
         if held or group.owner == "vfio":
             who = f": {self._process(held[0])} holds it" if held else ""
-            yield _refuse(queue.id, f"group {group.id} of its parent is VFIO's, and has no domain "
-                          f"to share{who}", place)  # fmt: skip
+            yield (
+                errno.EINVAL,
+                _refuse(
+                    queue.id,
+                    f"group {group.id} of its parent is VFIO's, and has no domain to share{who}",
+                    place,
+                ),
+            )
         if parent.sdmdev is not None and "MULTI_PROC_MAP" in parent.sdmdev.dma_flags:
             return  # Each process gets a PASID, and an address space of its own.
         if group.domain_type == "identity":
-            yield _refuse(queue.id, f"the domain of group {group.id} is identity: nothing can be "
-                          "mapped into it", f"{place}/type")  # fmt: skip
-        for other in self._snapshot.sdmdevs:
-            if other.parent == queue.parent and other.id != queue.id and other.holders:
-                yield _refuse(
+            yield (
+                errno.EINVAL,
+                _refuse(
                     queue.id,
-                    f"without PASIDs one process at a time shares a domain, and "
-                    f"{self._process(other.holders[0])} holds {other.id}",
-                    f"/proc/{other.holders[0]}/fd",
+                    f"the domain of group {group.id} is identity: nothing can be mapped into it",
+                    f"{place}/type",
+                ),
+            )
+        for other in self._snapshot.sdmdevs:
+            others = [pid for pid in other.holders or () if pid != self._own]
+            if other.parent == queue.parent and other.id != queue.id and others:
+                yield (
+                    errno.EBUSY,
+                    _refuse(
+                        queue.id,
+                        "without PASIDs one process at a time shares a domain, and "
+                        f"{self._process(others[0])} holds {other.id}",
+                        f"/proc/{others[0]}/fd",
+                    ),
                 )
 
     # -- what they share --

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from sdmtop.backends.base import Host
-    from sdmtop.operations.execute import Result
+    from sdmtop.operations.execute import Progress, Result
     from sdmtop.operations.journal import Ending, Entry
     from sdmtop.operations.plan import Plan, Verdict
 
@@ -74,6 +74,12 @@ def demand(plan: Plan) -> str:
     if plan.doubts:
         return f"In use, or not known to be free. To go on, type in full: {plan.phrase}"
     return "Nothing is known to be in use."
+
+
+def progress_line(plan: Plan, progress: Progress) -> str:
+    """What has become of a step: `2/4 bind 0000:75:00.0 to vfio-pci: done`."""
+    title = plan.steps[progress.step].title
+    return f"{progress.step + 1}/{len(plan.steps)} {title}: {progress.words}"
 
 
 def result_lines(plan: Plan, result: Result) -> Iterator[str]:

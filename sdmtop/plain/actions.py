@@ -120,8 +120,8 @@ def _carry_out(session: Session, make: Maker) -> Iterator[str]:
 
         def tell(progress: Progress) -> None:
             step = plan.steps[progress.step]
-            told = f"step {progress.step + 1} of {len(plan.steps)}, {step.title}, {progress.phase}"
-            session.say(printable(f"{told} {progress.text}".rstrip()))
+            told = f"step {progress.step + 1} of {len(plan.steps)}, {step.title}, {progress.words}"
+            session.say(printable(told))
 
         with stopping() as stopped:
             result = execute(

@@ -235,8 +235,9 @@ COMMANDS = {
     "undo": Command("[PLAN]", "undo the last plan, or the one of this number", _act("undo"),
                     whole=True),
     "journal": Command("", "what was done, and what became of it", _act("journal")),
-    "test": Command("N", "known-answer tests of a device, a group or a queue; first they are told, "
-                    "and asked about", _test, whole=True),
+    "test": Command("N or host", "known-answer tests of a device, a group or a queue; first they "
+                    "are told, and asked about; host: what is wrong with the box", _test,
+                    whole=True),
     "host": Command("", "which host this is", _host),
     "help": Command("", "what can be said; the beginning of a word is enough", _help),
     "quit": Command("", "end", _quit),

@@ -6,11 +6,16 @@ from collections.abc import Iterator
 from queue import SimpleQueue
 
 from sdmtop.operations.journal import Judged
+from sdmtop.patience import patiently
 from sdmtop.plain.sentences import count
 from sdmtop.plain.session import Session, UnansweredError
-from sdmtop.selftests.records import Result, SelfTest
+from sdmtop.readers.snapshot import read_snapshot
+from sdmtop.sampler import Sampler
+from sdmtop.selftests import host as host_family
+from sdmtop.selftests import registry
+from sdmtop.selftests.records import HOST, Result, SelfTest
 from sdmtop.selftests.reports import age, evidence_lines, summary
-from sdmtop.selftests.runner import Job
+from sdmtop.selftests.runner import Job, Run
 from sdmtop.selftests.session import Ended, Ready, Update
 from sdmtop.selftests.session import Session as Tests
 from sdmtop.selftests.signals import cancelling
@@ -19,6 +24,9 @@ from sdmtop.text import printable
 
 def test(session: Session, rest: str) -> Iterator[str]:
     """Tell which tests apply to a thing and what they take, ask, tell what comes of each."""
+    if rest == HOST:
+        yield from map(printable, _doctor(session))
+        return
     target = session.line(rest).key
     refusal = session.source.host.refusal()
     if refusal is not None:
@@ -34,6 +42,28 @@ def test(session: Session, rest: str) -> Iterator[str]:
     if session.ask("say yes to go on> ").lower() != "yes":
         raise UnansweredError("not tested: not confirmed")
     yield from map(printable, _what_comes(tests, told))
+
+
+def _doctor(session: Session) -> Iterator[str]:
+    """The checks of the host itself, which only look: what fails first, with what to do."""
+    host = session.source.host
+    if not isinstance(session.source, Sampler):
+        raise UnansweredError(f"not tested: {host.refusal()}")
+    snapshot = patiently(host, read_snapshot, host)
+    checks = {check.name: check for check in host_family.TESTS}
+    run = Run(host, snapshot, registry.jobs(checks.values(), host, snapshot, HOST))
+    with cancelling(run.cancel) as signals:
+        results = [found for found in run if isinstance(found, Result)]
+    for verdict in ("fail", "pass", "skip"):
+        for result in results:
+            if result.result == verdict:
+                yield from _of_result(result)
+                if verdict == "fail":
+                    yield f"why: {checks[result.test].why}"
+                    yield f"do: {checks[result.test].remedy}"
+    yield summary(results)
+    if signals and signals[0] != signal.SIGINT:
+        signal.raise_signal(signals[0])
 
 
 def _what_would_be_done(ready: Ready) -> Iterator[str]:

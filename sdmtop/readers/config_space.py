@@ -13,7 +13,6 @@ from sdmtop.model import Detail, DevicePasid, Record
 from sdmtop.readers.unknowns import Unknowns
 
 _FIRST = 0x100
-_END = 0x1000
 _MAX_HOPS = 64
 # An ordinary user gets 64 bytes, 128 of a CardBus bridge; root never less than 256.
 _BEYOND_ORDINARY = 128

@@ -18,7 +18,6 @@ from sdmtop.text import fact, printable
 CLASS = "/sys/class/iommu"
 
 _INTEL = ("cap", "ecap", "domains_supported", "domains_used")
-_AMD = ("features",)
 _GUESSED = " (inferred: this kernel may print the two words in either order)"
 
 

@@ -20,13 +20,12 @@ _ENDED = (errno.ESRCH, errno.EINVAL)
 class Mount(Record, frozen=True):
     """A line of `mountinfo`.
 
-    `number` is `major:minor` of the file system (of a block device, or `0:N`), `root` the
-    directory of it that is mounted at `point`; `source` and `options` are the file system's own
-    words. `pid` is a process of the mount namespace, None for the one that we are in.
+    `number` is `major:minor` of the file system (of a block device, or `0:N`), `point` where it is
+    mounted; `source` and `options` are the file system's own words. `pid` is a process of the
+    mount namespace, None for the one that we are in.
     """
 
     number: str
-    root: str
     point: str
     type: str
     source: str
@@ -68,9 +67,9 @@ def _mount(line: bytes, pid: int | None) -> Mount | None:
     fields, system = head.split(b" "), tail.split(b" ")
     if not dash or len(fields) < 6 or len(system) < 3:
         return None
-    number, root, point = map(_word, fields[2:5])
+    number, point = _word(fields[2]), _word(fields[4])
     type_, source, options = map(_word, system[:3])
-    return Mount(number, root, point, type_, source, options, pid)
+    return Mount(number, point, type_, source, options, pid)
 
 
 def essence(line: bytes) -> tuple[bytes, ...]:

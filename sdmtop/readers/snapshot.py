@@ -636,13 +636,28 @@ def _domain(type_: str | None, evidence: Evidence) -> AttachedDomain:
     return AttachedDomain(type=type_, evidence=evidence)
 
 
+def taken_at(host: Host) -> float | None:
+    """When a capture was made, in seconds since the epoch; None where it does not tell.
+
+    None of a host that goes on, too.
+    """
+    if not host.taken_at:
+        return None
+    from datetime import datetime  # A millisecond that only captures need.
+
+    try:
+        return datetime.fromisoformat(host.taken_at).timestamp()
+    except (ValueError, OverflowError):
+        return None  # Written by somebody else than `sdmtop capture`.
+
+
 def _time_of(host: Host) -> float:
-    """Seconds since the epoch; a simulated host has a time of its own."""
+    """Seconds since the epoch; a simulated host has a time of its own, a capture its last."""
     if host.backend == "simulator":
         booted = boot_time(host)
         if booted is not None:
             return booted + host.now()
-    return time.time()
+    return taken_at(host) or time.time()
 
 
 def _is_node_of(node: Node, queue: Sdmdev) -> bool:

@@ -43,7 +43,6 @@ _SUMMARY = re.compile(
 class Summary(NamedTuple):
     """The line that a thread of the module ends with; `operation` is `copy0`, `xor0`, ..."""
 
-    channel: str
     operation: str
     tests: int
     failures: int
@@ -60,7 +59,6 @@ def summaries(records: Sequence[bytes], channel: str) -> list[Summary]:
         if match and match[1].decode("ascii", "replace") == channel:
             found.append(
                 Summary(
-                    channel,
                     match[2].decode("ascii", "replace"),
                     int(match[3]),
                     int(match[4]),

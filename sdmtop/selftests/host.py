@@ -15,6 +15,7 @@ from sdmtop.readers.groups import is_vfio
 from sdmtop.readers.interrupts import InterruptTable
 from sdmtop.readers.iommu_units import CLASS
 from sdmtop.readers.kernel_log import read_faults
+from sdmtop.readers.numa import numbers_of_list
 from sdmtop.readers.sysfs import is_absent, natural, number
 from sdmtop.selftests.records import Evidence, SelfTest, the_host
 from sdmtop.selftests.trial import Trial, because, plural
@@ -232,26 +233,45 @@ def shared_domains(trial: Trial) -> str:
     if not parents:
         trial.skip("there is no sdmdev parent")
     groups = {group.id: group for group in snapshot.groups}
-    units = {unit.name: unit for unit in snapshot.iommu_units}
     faults = []
+    untold = 0
     for parent in parents:
         group = groups.get(parent.group) if parent.group is not None else None
         if group is None:
             faults.append(_Fault(parent.address, "an IOMMU group", "it is in none: ENODEV"))
             continue
-        unit = units.get(parent.iommu or "")
+        has_pasids = _has_pasids(snapshot, parent)
         attached = group.attached.type
         if attached in ("unmanaged", "blocked"):
             got = f"group {group.id} is {attached}: somebody holds the parent through VFIO"
             faults.append(_Fault(parent.address, "its default domain", got))
-        elif group.domain_type == "identity" and not (unit and unit.pasid):
+        elif group.domain_type == "identity" and has_pasids is False:
             got = f"group {group.id} is identity: nothing could be mapped"
             faults.append(_Fault(parent.address, "a translating domain", got))
-        elif not (unit and unit.pasid) and group.domain_type in _SHAREABLE:
+        elif group.domain_type == "identity" and has_pasids is None:
+            untold += 1
+        elif group.domain_type in _SHAREABLE and has_pasids is False:
             words = "shared with the kernel driver, by one process at a time: no PASIDs"
             trial.note(f"domain of group {group.id}", words)
     _conclude(trial, faults, "a parent's domain cannot be shared")
+    if untold:
+        trial.skip(f"whether {plural(untold, 'parent')} on identity can have PASIDs is not told")
     return f"{plural(len(parents), 'parent')}"
+
+
+def _has_pasids(snapshot: Snapshot, parent: Device) -> bool | None:
+    """Whether each process that shares a parent's domain gets a PASID; None: nothing tells.
+
+    Some IOMMUs do not say (SMMUv3 exports no registers). The parent's driver does: `attach` goes
+    by that, and a PASID that is live there proves it.
+    """
+    flags = parent.sdmdev.dma_flags if parent.sdmdev else ()
+    if "MULTI_PROC_MAP" in flags or any(one.device == parent.address for one in snapshot.pasids):
+        return True
+    told = [unit.pasid for unit in snapshot.iommu_units if unit.name == parent.iommu]
+    if told and told[0] is not None:
+        return told[0]
+    return False if "SINGLE_PROC_MAP" in flags else None
 
 
 def orphans(trial: Trial) -> str:
@@ -495,14 +515,14 @@ def numa(trial: Trial) -> str:
             for row in snapshot.interrupts
             if row.device == device.address and row.total and row.affinity
         }
-        if lines and all(near.isdisjoint(_cpus(affinity)) for affinity in lines.values()):
+        if lines and all(near.isdisjoint(numbers_of_list(affinity)) for affinity in lines.values()):
             where = ", ".join(f"{irq} on CPU {affinity}" for irq, affinity in lines.items())
             found.append(_Fault(f"interrupts of {device.address}", "one near to it",
                                 f"{where}, {place}"))  # fmt: skip
         for queue in snapshot.sdmdevs:
             for pid in (queue.holders or ()) if queue.parent == device.address else ():
                 allowed = _allowed_cpus(trial.host, pid)
-                if allowed and near.isdisjoint(_cpus(allowed)):
+                if allowed and near.isdisjoint(numbers_of_list(allowed)):
                     got = f"allowed on CPU {allowed} only, {place}"
                     found.append(_Fault(f"process {pid}", f"near to {queue.id}", got))
     _conclude(trial, found, "work is done far from its device")
@@ -517,22 +537,10 @@ def _allowed_cpus(host: Host, pid: int) -> str:
 def _cpus_of_nodes(host: Host) -> dict[int, set[int]]:
     online = _read(host, "/sys/devices/system/node/online") or ""
     found = {}
-    for node in _cpus(online):
+    for node in numbers_of_list(online):
         text = _read(host, f"/sys/devices/system/node/node{node}/cpulist")
         if text:
-            found[node] = _cpus(text)
-    return found
-
-
-def _cpus(text: str) -> set[int]:
-    """The numbers of a list as the kernel writes it: `0-3,8`; none of any other text."""
-    found: set[int] = set()
-    for part in text.split(","):
-        first, _, last = part.partition("-")
-        low, high = number(first), number(last or first)
-        if low is None or high is None or not 0 <= low <= high < 1 << 16:
-            return set()
-        found.update(range(low, high + 1))
+            found[node] = {*numbers_of_list(text)}
     return found
 
 

@@ -27,7 +27,6 @@ class _Bound(NamedTuple):
     iommufd: vfio.Iommufd
     device: vfio.Device
     id: int
-    path: str
 
 
 def _node(trial: Trial) -> str:
@@ -55,7 +54,7 @@ def _bound(trial: Trial) -> _Bound:
             trial.skip(f"{holder_of(trial, path)} has the device or its group: end it first")
         raise
     watch_for_request(trial, device)
-    return _Bound(iommufd, device, id_, path)
+    return _Bound(iommufd, device, id_)
 
 
 def _attached(trial: Trial, bound: _Bound) -> int:

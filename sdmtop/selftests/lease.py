@@ -21,7 +21,8 @@ from sdmtop.operations.recovery import SELFTEST, give_back
 from sdmtop.operations.store import Store, open_store
 from sdmtop.patience import patiently
 from sdmtop.selftests.runner import Need
-from sdmtop.selftests.sdmdev import spare_type
+from sdmtop.selftests.sdmdev import spare_type, spare_types
+from sdmtop.selftests.trial import plural
 
 
 class Loan(NamedTuple):
@@ -66,12 +67,17 @@ class Lender:
             return [need.plan(self._host, snapshot, target)]
         if need.claims:
             return [plan_attach(self._host, snapshot, [target])]
-        type_ = spare_type(snapshot, target, need.queues)
-        if type_ is None:
-            raise RefusedError(f"{target}: no type has {need.queues} free queues")
-        name = f"{target}/{type_.id}"
+        types = (
+            spare_types(snapshot, target)
+            if need.each_type
+            else [*filter(None, [spare_type(snapshot, target, need.queues)])]
+        )
+        if not types:
+            raise RefusedError(f"{target}: no type has {plural(need.queues, 'free queue')}")
         return [
-            plan_create(self._host, snapshot, name, str(uuid.uuid4())) for _ in range(need.queues)
+            plan_create(self._host, snapshot, f"{target}/{type_.id}", str(uuid.uuid4()))
+            for type_ in types
+            for _ in range(need.queues)
         ]
 
     def lend(self, snapshot: Snapshot, target: str, need: Need) -> Loan:

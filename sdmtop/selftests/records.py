@@ -68,9 +68,9 @@ class SelfTest(NamedTuple):
 
     `takes` is how many seconds it usually needs, `limit` after how many it counts as hung. A test
     that `claims` wants its target on vfio-pci with the whole group viable, and nobody else holding
-    it; one that wants `queues` has so many sdmdevs of its target, a parent, made for it; `plan`
-    makes what else has to be set. `why` and `remedy` tell an operator what a failure means for him,
-    and what to do.
+    it; one that wants `queues` has so many sdmdevs of its target, a parent, made for it: of one
+    type, or with `each_type` of each that has room; `plan` makes what else has to be set. `why` and
+    `remedy` tell an operator what a failure means for him, and what to do.
     """
 
     name: str
@@ -85,11 +85,12 @@ class SelfTest(NamedTuple):
     limit: float = 10.0
     claims: bool = False
     queues: int = 0
+    each_type: bool = False
     plan: Planner | None = None
 
 
 class Benchmark(NamedTuple):
-    """A benchmark: `run` returns one sample a run, in `unit`."""
+    """A benchmark: `run` returns one sample a run, in `unit`. The rest is as in `SelfTest`."""
 
     name: str
     run: "Callable[[Trial], list[float]]"
@@ -100,6 +101,7 @@ class Benchmark(NamedTuple):
     takes: float = 1.0
     limit: float = 30.0
     claims: bool = False
+    queues: int = 0
     plan: Planner | None = None
 
 

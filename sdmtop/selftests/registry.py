@@ -1,16 +1,20 @@
 """All families, and which of their tests apply to what."""
 
 import fnmatch
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from sdmtop.backends.base import Host
 from sdmtop.errors import UsageError
 from sdmtop.model import Snapshot
+from sdmtop.operations.targets import MDEVS
 from sdmtop.readers.groups import is_vfio
 from sdmtop.selftests import crypto, dmatest, edu, idxd, iommufd, sdmdev, uacce, vfio
 from sdmtop.selftests import host as host_family
 from sdmtop.selftests.records import HOST, Benchmark, SelfTest
 from sdmtop.selftests.runner import Job
+
+_SDMDEV = "sdmdev"
+"""The family whose tests of a parent are those of its queues."""
 
 TESTS: tuple[SelfTest, ...] = (
     *vfio.TESTS,
@@ -25,6 +29,7 @@ TESTS: tuple[SelfTest, ...] = (
 )
 BENCHMARKS: tuple[Benchmark, ...] = (
     *vfio.BENCHMARKS,
+    *sdmdev.BENCHMARKS,
     *edu.BENCHMARKS,
     *crypto.BENCHMARKS,
     *dmatest.BENCHMARKS,
@@ -61,15 +66,16 @@ def jobs(
 ) -> list[Job]:
     """Each test on each of its targets, sorted by target, so that a device is taken once.
 
-    `target` is a TARGET. None is everything but the box itself, and takes no device away from
-    its driver.
+    `target` is a TARGET; an sdmdev stands for the sdmdev tests of its parent. None is everything
+    but the box itself, and takes no device away from its driver.
     """
     named = None if target is None else members(snapshot, target)
+    parents = {*stand_ins(snapshot, named or ()).values()}
     given = {device.address for device in snapshot.devices if is_vfio(device.driver or "")}
 
     def is_wanted(test: SelfTest | Benchmark, one: str) -> bool:
         if named is not None:
-            return one in named
+            return one in named or (one in parents and _is_named(test.name, _SDMDEV))
         return one != HOST and (one in given or not test.claims)
 
     found: dict[str, list[Job]] = {}
@@ -93,6 +99,63 @@ def exists(snapshot: Snapshot, target: str) -> bool:
     names.update(device.address for device in snapshot.devices)
     names.update(queue.id for queue in snapshot.sdmdevs)
     return target in names
+
+
+def stand_ins(snapshot: Snapshot, names: Collection[str]) -> dict[str, str]:
+    """The sdmdevs among these, each with the parent that is tested in its place.
+
+    What there is to be tested of a queue needs one that is free; so queues are made for it.
+    """
+    return {
+        queue.id: queue.parent
+        for queue in snapshot.sdmdevs
+        if queue.kind == "sdmdev"
+        and queue.id in names
+        and queue.parent is not None
+        and queue.parent not in names
+    }
+
+
+def history_of(
+    snapshot: Snapshot, target: str, names: Sequence[str] | None
+) -> tuple[frozenset[str], Sequence[str] | None]:
+    """Under which targets, and of which tests (None: all), results of a TARGET are kept.
+
+    `names` are the tests that are asked for.
+    """
+    named = members(snapshot, target)
+    parents = stand_ins(snapshot, named).values()
+    if parents:
+        all_ = [test.name for test in TESTS] if names is None else names
+        names = [name for name in all_ if _is_named(name, _SDMDEV)]
+    return named.union(parents), names
+
+
+def told(snapshot: Snapshot, target: str) -> tuple[str, ...]:
+    """What is tested in the place of a TARGET, in words."""
+    return tuple(
+        f"{queue} is left alone: its parent {parent} is tested, on queues made for that"
+        for queue, parent in stand_ins(snapshot, members(snapshot, target)).items()
+    )
+
+
+def why_none(
+    tests: Sequence[SelfTest | Benchmark], host: Host, snapshot: Snapshot, target: str
+) -> str | None:
+    """Why none of these applies to a mediated device, and what to test instead.
+
+    None if it is something else.
+    """
+    noun = "benchmark" if any(isinstance(test, Benchmark) for test in tests) else "test"
+    for queue in snapshot.sdmdevs:
+        if queue.id == target and queue.kind in MDEVS and queue.parent is not None:
+            if queue.kind == "sdmdev" and any(_is_named(test.name, _SDMDEV) for test in tests):
+                return f"no {noun} applies: its parent {queue.parent} has no queue left for one"
+            if jobs(tests, host, snapshot, queue.parent):
+                instead = f"itself: test its parent, {queue.parent}"
+                return f"no {noun} applies to a mediated device {instead}"
+            return f"no {noun} applies to it, nor to its parent {queue.parent}"
+    return None
 
 
 def members(snapshot: Snapshot, target: str) -> frozenset[str]:

@@ -122,10 +122,44 @@ class Rings:
 
     def perform(self, answer: Answer) -> bytes:
         """Have one job done; its result. Fails where none comes, or with another status than ok."""
-        trial, view = self._trial, self._room.view
+        trial = self._trial
         trial.say(answer.name)
+        self._fill(answer)
+        tag = self._submit(answer)
+        self._client.ring()
+        done = self._completed()
+        if not done:
+            trial.fail(f"{answer.name}: no completion in {PATIENCE:g} s")
+        trial.expect(f"{answer.name}: completions", 1, len(done))
+        trial.expect(f"{answer.name}: tag", tag, done[0].tag)
+        trial.expect(f"{answer.name}: status", "ok", _status(done[0].status))
+        return bytes(self._room.view[_TARGET : _TARGET + done[0].produced])
+
+    def repeat(self, answer: Answer, count: int) -> None:
+        """Have one job done so often, all given at once. Fails as `perform` does."""
+        trial = self._trial
+        trial.say(f"{count} times {answer.name}")
+        self._fill(answer)
+        for _ in range(count):
+            self._submit(answer)
+        self._client.ring()
+        missing = count
+        while missing:
+            done = self._completed()
+            if not done:
+                trial.fail(f"{answer.name}: {missing} of {count} not done in {PATIENCE:g} s")
+            for one in done:
+                if one.status:
+                    trial.fail(f"{answer.name}: {_status(one.status)}")
+            missing -= len(done)
+
+    def _fill(self, answer: Answer) -> None:
+        view = self._room.view
         view[_SOURCE : _SOURCE + len(answer.source)] = answer.source
         view[_EXTRA : _EXTRA + len(answer.extra)] = answer.extra
+
+    def _submit(self, answer: Answer) -> int:
+        """Put a job into the ring; its tag."""
         tag = self._client.submitted
         self._client.submit(
             Job(
@@ -140,7 +174,10 @@ class Rings:
                 tag=tag,
             )
         )
-        self._client.ring()
+        return tag
+
+    def _completed(self) -> list[Completion]:
+        """What has been completed, once something is; nothing if that takes too long."""
         done: list[Completion] = []
 
         def come() -> bool:
@@ -148,12 +185,7 @@ class Rings:
             return bool(done)
 
         self._wait(come)
-        if not done:
-            trial.fail(f"{answer.name}: no completion in {PATIENCE:g} s")
-        trial.expect(f"{answer.name}: completions", 1, len(done))
-        trial.expect(f"{answer.name}: tag", tag, done[0].tag)
-        trial.expect(f"{answer.name}: status", "ok", _status(done[0].status))
-        return bytes(view[_TARGET : _TARGET + done[0].produced])
+        return done
 
     def check(self, answer: Answer) -> None:
         """Have one job done, and compare."""

@@ -44,6 +44,7 @@ class Need(NamedTuple):
 
     claims: bool = False
     queues: int = 0
+    each_type: bool = False
     plan: Planner | None = None
 
 
@@ -204,9 +205,8 @@ class Run:
 def wants(job: Job) -> tuple[str, Need]:
     """Its target, and what has to be taken for it."""
     test = job.test
-    return job.target, Need(
-        test.claims, test.queues if isinstance(test, SelfTest) else 0, test.plan
-    )
+    each_type = isinstance(test, SelfTest) and test.each_type
+    return job.target, Need(test.claims, test.queues, each_type, test.plan)
 
 
 class _Outcome(NamedTuple):

@@ -22,8 +22,9 @@ from sdmtop.selftests.trial import because
 
 
 class Ready(NamedTuple):
-    """What would be run, and in words what has to be taken first; `said` are leftovers.
+    """What would be run, and in words what has to be taken first.
 
+    `said` is what was left over, and what is tested in the place of the target.
     `before` is what came of earlier runs, by test and target.
     """
 
@@ -108,12 +109,14 @@ class Session:
         snapshot = patiently(self._host, read_snapshot, self._host)
         self._jobs = registry.jobs(registry.TESTS, self._host, snapshot, self._target)
         if not self._jobs:
-            self._tell(Ended(f"no test applies to {self._target}"))
+            why = registry.why_none(registry.TESTS, self._host, snapshot, self._target)
+            self._tell(Ended(why or f"no test applies to {self._target}"))
             return
         self._means = snapshot, lender
         plans = plans_for(lender, self._jobs, snapshot)
         lines = tuple(line for plan in plans for line in plan_lines(plan))
         before = last(history(self._host, store.journal))
+        said = (*said, *registry.told(snapshot, self._target))
         self._tell(Ready(tuple(self._jobs), lines, said, before))
 
     def _follow(self, run: Run, kept: History) -> None:

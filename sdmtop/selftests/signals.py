@@ -12,7 +12,8 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def cancelling(cancel: Callable[[], None]) -> Iterator[list[int]]:
     """Have a signal cancel a run that the main thread waits for.
 
-    The list will hold its number. The same signal again ends the program.
+    The list will hold its number. The same signal again ends the program. One that is ignored
+    stays so (`nohup`).
     """
     came: list[int] = []
 
@@ -21,7 +22,11 @@ def cancelling(cancel: Callable[[], None]) -> Iterator[list[int]]:
         signal.signal(number, signal.SIG_DFL)
         cancel()
 
-    before = {number: signal.signal(number, handle) for number in _SIGNALS}
+    before = {
+        number: signal.signal(number, handle)
+        for number in _SIGNALS
+        if signal.getsignal(number) is not signal.SIG_IGN
+    }
     try:
         yield came
     finally:

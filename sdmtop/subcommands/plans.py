@@ -73,7 +73,7 @@ def _execute(host: Host, plan: Plan, options: argparse.Namespace) -> int:
     from sdmtop.operations.recovery import settle
     from sdmtop.operations.stopping import stopping
     from sdmtop.operations.store import open_store
-    from sdmtop.operations.words import result_lines
+    from sdmtop.operations.words import progress_line, result_lines
 
     why = gate(host, plan)
     if why is not None:
@@ -83,9 +83,7 @@ def _execute(host: Host, plan: Plan, options: argparse.Namespace) -> int:
     settle(host, store.journal)
 
     def tell(progress: Progress) -> None:
-        step = plan.steps[progress.step]
-        told = f"{progress.step + 1}/{len(plan.steps)} {step.title}: {progress.phase}"
-        _print([f"{told} {progress.text}".rstrip()])
+        _print([progress_line(plan, progress)])
 
     with stopping() as stopped:
         result = execute(

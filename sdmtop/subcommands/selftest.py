@@ -25,7 +25,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "target",
         metavar="TARGET",
         nargs="?",
-        help="a PCI address, an mdev UUID, group/N, a uacce or wq name, a DMA channel, or 'host'; "
+        help="a PCI address, the UUID of an sdmdev (for the tests of its parent), group/N, a uacce "
+        "or wq name, a DMA channel, or 'host'; "
         "default: all that is free, but not the host itself",
     )
     parser.add_argument(
@@ -77,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
     return _print(reports.list_lines(tests))
 
 
-def _history(options: argparse.Namespace, tests: "list[str] | None") -> int:
+def _history(options: argparse.Namespace, tests: "Sequence[str] | None") -> int:
     """What came of earlier runs: of these tests, or of all."""
     from sdmtop.backends.base import open_host
     from sdmtop.operations.store import open_journal
@@ -90,7 +91,8 @@ def _history(options: argparse.Namespace, tests: "list[str] | None") -> int:
     journal = open_journal(host)
     targets = None
     if target is not None:
-        targets = registry.members(patiently(host, read_snapshot, host), target)
+        snapshot = patiently(host, read_snapshot, host)
+        targets, tests = registry.history_of(snapshot, target, tests)
     found = history(host, journal, targets=targets, tests=tests)
     if options.format == "json":
         return put_out(reports.as_json(history=found, damaged_lines=journal.damaged))
@@ -129,10 +131,10 @@ def _run(options: argparse.Namespace, tests: "Sequence[SelfTest | Benchmark]") -
     if not jobs:
         if options.target is not None and not registry.exists(snapshot, options.target):
             return _nothing(options.target, "no such device, group or queue")
-        return _nothing(
-            options.target or "selftest",
-            "no test applies; 'sdmtop doctor' examines the host itself",
-        )
+        why = options.target and registry.why_none(tests, host, snapshot, options.target)
+        return _nothing(options.target or "selftest", why or _none_applies(options))
+    if options.target is not None:
+        _say(registry.told(snapshot, options.target))
     plans = plans_for(lender, jobs, snapshot)
     if options.dry_run:
         lines = [line for plan in plans for line in (*plan_lines(plan), "")]
@@ -142,6 +144,12 @@ def _run(options: argparse.Namespace, tests: "Sequence[SelfTest | Benchmark]") -
     show = _show if _is_live(options) else _ignore
     history = History(host, snapshot.host.kernel, lambda: lender.store.journal)
     return _report(options, Run(host, snapshot, jobs, show, lender), history)
+
+
+def _none_applies(options: argparse.Namespace) -> str:
+    if options.bench:
+        return "no benchmark applies; 'sdmtop selftest --bench --list' says what each one needs"
+    return "no test applies; 'sdmtop doctor' examines the host itself"
 
 
 def _confirm(plans: "Sequence[Plan]") -> bool:

@@ -298,8 +298,8 @@ class Console(App[None]):
 
     def on_console_fresh(self, message: Fresh) -> None:
         """Take a new sample, and show it unless the view is frozen."""
-        if message.sampler is not self.sampler:
-            return  # The last of a host that is looked at no more.
+        if message.sampler is not self.sampler or not self._stands:
+            return  # The last of a host that is looked at no more, or of all: we leave.
         self._taken += 1
         if self._taken % _TIDY == _SETTLED:
             gc.collect()  # By itself the collector would come much later, and memory creep up.
@@ -388,7 +388,8 @@ class Console(App[None]):
     def _show_sides(self, sample: Sample) -> None:
         target = self._shown_target = self._tree.cursor
         screen = self.screen_stack[0]
-        screen.query_one(Events).live = not self.sampler.playhead.paused and not self._replayer
+        stands = self.sampler.playhead.paused or self.sampler.host.taken_at is not None
+        screen.query_one(Events).live = not stands and not self._replayer
         for kind in (Inspector, Pasids, Interrupts, Events, Domains):
             screen.query_one(kind).show(sample, target)
         self._look()
@@ -555,16 +556,20 @@ class Console(App[None]):
         """Show a plan, and have it carried out if the operator says so."""
         from sdmtop.tui.operations import PlanScreen
 
-        screen = PlanScreen(self._session, title, make, siblings=siblings)
+        sampler, target = self.sampler, self._tree.cursor
+
+        def happened(text: str) -> None:
+            sampler.timeline.add("changed", target, text)
+            if isinstance(sampler, Sampler):
+                sampler.hurry()
 
         def closed(done: bool | None) -> None:
-            if done and isinstance(self.sampler, Sampler):
+            if done:
                 self._tree.unmark()
-                for text in screen.happened:
-                    self.sampler.timeline.add("changed", self._tree.cursor, text.strip())
-                self.sampler.hurry()
 
-        self.push_screen(screen, closed)
+        self.push_screen(
+            PlanScreen(self._session, title, make, happened, siblings=siblings), closed
+        )
         self._show_footer()
 
     @property

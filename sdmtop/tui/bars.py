@@ -99,11 +99,6 @@ class FooterBar(Widget):
         self._hints: Sequence[Hint] = ()
         self._said = ""
 
-    @property
-    def said(self) -> str:
-        """The sentence that stands here instead of the keys."""
-        return self._said
-
     def show(self, hints: Sequence[Hint]) -> None:
         """Show these keys."""
         if hints != self._hints:

@@ -17,7 +17,14 @@ from sdmtop.operations.execute import Consent, Progress, Result, gate
 from sdmtop.operations.journal import Entry
 from sdmtop.operations.plan import Plan
 from sdmtop.operations.session import Failed, Late, Means, Session, Update
-from sdmtop.operations.words import demand, entry_lines, plan_lines, result_lines, state_of
+from sdmtop.operations.words import (
+    demand,
+    entry_lines,
+    plan_lines,
+    progress_line,
+    result_lines,
+    state_of,
+)
 from sdmtop.text import printable
 from sdmtop.tui.bars import Bar
 from sdmtop.tui.ground import Fitting
@@ -73,8 +80,19 @@ class PlanScreen(Fitting, ModalScreen[bool]):
             super().__init__()
             self.update = update
 
-    def __init__(self, session: Session, title: str, make: Maker, *, siblings: bool) -> None:
-        """Of the plan that `make` makes; `siblings`: it may be for the targets only."""
+    def __init__(
+        self,
+        session: Session,
+        title: str,
+        make: Maker,
+        happened: Callable[[str], None],
+        *,
+        siblings: bool,
+    ) -> None:
+        """Of the plan that `make` makes; `siblings`: it may be for the targets only.
+
+        `happened` is told what comes of it, when it comes and from any thread.
+        """
         super().__init__()
         self._session = session
         self._title = title
@@ -86,13 +104,14 @@ class PlanScreen(Fitting, ModalScreen[bool]):
         self._stops = False
         self._ended = False
         self._told: list[str] = []
-        self.happened: list[str] = []
-        """What came of it, for the events."""
+        self._happened = happened
 
     def compose(self) -> ComposeResult:
         """The plan, what it asks for, and two buttons."""
         with Vertical():
-            yield Lines(id="plan")
+            plan = Lines(id="plan")
+            plan.can_focus = False  # It scrolls by keys of the dialog; enter is for a button.
+            yield plan
             yield Static(id="demand", markup=False)
             with Horizontal():
                 yield Choice("Cancel", id="cancel")
@@ -112,7 +131,12 @@ class PlanScreen(Fitting, ModalScreen[bool]):
         self._session.plan(lambda means: self._make(means, only), self._tell)
 
     def _tell(self, update: Update) -> None:
-        """Called in the session's thread."""
+        """Called in the session's thread; the dialog may be closed by then."""
+        if isinstance(update, Result) and self._plan is not None:
+            for line in [*result_lines(self._plan, update)][:2]:
+                self._happened(line.strip())
+        elif isinstance(update, Late):
+            self._happened(update.what)
         self.post_message(self.Told(update))
 
     # -- what comes of it --
@@ -146,21 +170,17 @@ class PlanScreen(Fitting, ModalScreen[bool]):
     def _show_progress(self, progress: Progress) -> None:
         if self._plan is None:
             return
-        steps = self._plan.steps
-        text = f" {progress.text}" if progress.text else ""
-        line = f"  {progress.step + 1}/{len(steps)} {steps[progress.step].title}: {progress.phase}"
+        line = progress_line(self._plan, progress)
         if progress.phase in ("begins", "waits"):
-            told = line.strip() + text
-            self._demand(f"{told}\n{_STOPPING}" if self._stops else told)
+            self._demand(f"{line}\n{_STOPPING}" if self._stops else line)
         else:
-            self._told.append(line + text)
+            self._told.append(f"  {line}")
             self.query_one(Lines).tell(f" {self._title}: under way", self._told, end=True)
 
     def _show_result(self, result: Result) -> None:
         assert self._plan is not None  # noqa: S101 - a result is that of a plan
-        lines = [*result_lines(self._plan, result)]
-        self.happened += lines[:2]
-        self._finish([*self._told, "", *(f"  {line}" for line in lines)])
+        lines = [f"  {line}" for line in result_lines(self._plan, result)]
+        self._finish([*self._told, "", *lines])
 
     def _finish(self, lines: Sequence[str]) -> None:
         self._told = list(lines)

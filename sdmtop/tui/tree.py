@@ -19,9 +19,6 @@ from sdmtop.text import printable
 from sdmtop.tui.bindings import bindings
 from sdmtop.tui.lines import Content, LinesPane
 
-RATES = "irq/s"
-"""The column whose values change all the time."""
-
 _STYLES = {
     "vfio": "accent",
     "held": "good",
@@ -74,7 +71,7 @@ class TreePane(LinesPane):
         heading = self._outline.columns.heading(
             self._widths,
             order=self.order,
-            turned=self.turned is not (self.order == RATES),
+            turned=self.turned is not (self.order == RATE),
             note="  ".join(notes),
         )
         return f"  {heading}"
@@ -110,7 +107,7 @@ class TreePane(LinesPane):
         old, self._sample = self._sample, sample
         if old is None or old.snapshot is not sample.snapshot:
             self._make(sample)
-        elif self.order == RATES or any(term.field == RATE for term in self._query):
+        elif self.order == RATE or any(term.field == RATE for term in self._query):
             self.rearrange()
         else:
             self.redraw()
@@ -194,8 +191,8 @@ class TreePane(LinesPane):
     def next_order(self) -> None:
         """Sort by the next column: the rates are what is wanted most often, and come first."""
         shown = self._outline.columns.names
-        rates = [name for name in shown if name == RATES]
-        orders = [NAME, *rates, *(name for name in shown if name not in (NAME, RATES))]
+        rates = [name for name in shown if name == RATE]
+        orders = [NAME, *rates, *(name for name in shown if name not in (NAME, RATE))]
         at = orders.index(self.order) if self.order in orders else -1
         self.sort_by(orders[(at + 1) % len(orders)])
 
@@ -271,12 +268,12 @@ class TreePane(LinesPane):
         values = [(self._value_of(line), line) for line in lines]
         some = [(value, line) for value, line in values if value is not None]
         # The busiest first; of everything else, the lowest.
-        some.sort(key=lambda pair: pair[0], reverse=self.turned is not (self.order == RATES))
+        some.sort(key=lambda pair: pair[0], reverse=self.turned is not (self.order == RATE))
         return [*(line for _, line in some), *(line for value, line in values if value is None)]
 
     def _value_of(self, line: Line) -> tuple[float, str] | None:
         """What a line is sorted by."""
-        if self.order == RATES:
+        if self.order == RATE:
             rate = self._rate(line.key)
             return (rate, "") if rate else None
         core = self._outline.core(line)

@@ -2,7 +2,6 @@ import errno
 import os
 import stat
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ from sdmtop.backends.base import open_host
 from sdmtop.backends.limits import SIDE_EFFECTS
 from sdmtop.backends.linux import LinuxHost
 from tests.descriptors import open_files
+from tests.hosts import errno_of
 
 
 @pytest.fixture
@@ -27,12 +27,6 @@ def device(tmp_path: Path) -> Path:
 def host(tmp_path: Path, device: Path) -> LinuxHost:
     assert device.is_dir()
     return LinuxHost(str(tmp_path))
-
-
-def errno_of(call: Callable[..., object], *arguments: object) -> int | None:
-    with pytest.raises(OSError, match=r".") as caught:
-        call(*arguments)
-    return caught.value.errno
 
 
 def descriptors_below(root: Path) -> int:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from sdmtop.backends import tree
 from sdmtop.backends.limits import SIDE_EFFECTS
 from sdmtop.backends.tree import Directory, Entry, Failure, Link, Node, TreeHost
+from tests.hosts import errno_of
 
 HOST = TreeHost(
     {
@@ -34,12 +35,6 @@ HOST = TreeHost(
         "/proc/7/fd/5": Link("/seen/from/a/container", 0x1F408),
     }
 )
-
-
-def errno_of(call: Callable[..., object], *arguments: object) -> int | None:
-    with pytest.raises(OSError, match=r".") as caught:
-        call(*arguments)
-    return caught.value.errno
 
 
 def test_a_file_is_read_through_the_links_above_it() -> None:

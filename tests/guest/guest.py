@@ -143,7 +143,6 @@ class Guest:
     def __init__(self, kernel: Kernel, topology: Topology, *, shell: bool = False) -> None:
         self.kernel = kernel
         self.topology = topology
-        self.seconds_to_boot = 0.0
         self._logs = _new_folder(f"{kernel.series}-{topology.name}")
         self.share = self._logs / "jobs"
         self._jobs: dict[int, Job] = {}
@@ -407,14 +406,12 @@ class Guest:
             )
 
     def _boot(self) -> None:
-        began = time.monotonic()
         try:
             self._monitor.greet()
         except (OSError, GuestError) as error:
             raise self.failed(f"QEMU did not start: {self._last_words()}") from error
         if not self.wait_until(lambda: self._ready, BOOT_TIMEOUT):
             raise self.failed(f"no first command in {BOOT_TIMEOUT:.0f} s: {self._last_words()}")
-        self.seconds_to_boot = time.monotonic() - began
 
     def _hear(self, message: dict[str, Any]) -> None:
         if "ready" in message:

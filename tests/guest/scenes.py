@@ -23,7 +23,7 @@ QUEUES = {
 """UUID -> (parent, type): three sdmdevs, the third without hardware, and a plain mdev."""
 
 QUEUE, SECOND_QUEUE, *_ = QUEUES
-FIRST_VF, SECOND_VF = "0000:02:00.1", "0000:02:00.2"
+FIRST_VF = "0000:02:00.1"
 
 
 def make_busy(guest: Guest) -> None:

@@ -22,9 +22,6 @@ BRIDGED_EDU, BRIDGED_TESTDEV, BRIDGED_NIC = "0000:06:01.0", "0000:06:02.0", "000
 TWINS = ("0000:00:08.0", "0000:00:08.1")
 """Two functions of one slot without ACS: one group."""
 
-FAR_NVME = "0000:41:00.0"
-"""Behind a second host bridge, on NUMA node 1."""
-
 HOTPLUG_PORT = "0000:00:0c.0"
 PLUGGED = "0000:07:00.0"
 """Where a device appears that is plugged into the port."""

@@ -162,6 +162,12 @@ class Bench:
         self.store = open_store(self.host)
         self.kept = Kept(self.host)
 
+    def begin_anew(self) -> None:
+        """As after the end of the process, at which the kernel closes all that it had open."""
+        while self.kept._nodes:
+            self.kept._nodes.popitem()[1].close()
+        self.kept = Kept(self.host)
+
     @property
     def now(self) -> tuple[Host, Snapshot]:
         return self.host, read_snapshot(self.host)

@@ -139,9 +139,12 @@ def test_the_plan_is_in_the_journal_before_the_first_step(box: Box, store: Store
 
 def test_a_write_that_fails_has_the_steps_before_it_undone(box: Box, store: Store) -> None:
     box.does["/b"] = [errno.EINVAL]
-    result = run(box, store, plan(*TWO))
+    told: list[str] = []
+    result = run(box, store, plan(*TWO), tell=lambda one: told.append(one.words))
+    assert told == ["begins", "done", "begins", "failed: Invalid argument (EINVAL)", "undone",
+                    "undone"]  # fmt: skip
     assert (result.ending, result.left) == ("rolled back", ())
-    assert result.trouble == "change /b: it failed: Invalid argument (EINVAL)"
+    assert result.trouble == "change /b: Invalid argument (EINVAL)"
     assert box.read("/a") == b"old"
     assert states(store) == {0: "undone", 1: "undone"}
 

@@ -12,7 +12,6 @@ from sdmtop.operations.attach import plan_attach
 from sdmtop.operations.execute import follow
 from sdmtop.operations.facts import now
 from sdmtop.operations.journal import Journal
-from sdmtop.operations.kept import Kept
 from sdmtop.operations.plan import Plan, Write
 from sdmtop.operations.recovery import half_done
 from sdmtop.operations.settings import plan_affinity, plan_domain_type, plan_reset
@@ -443,8 +442,7 @@ def killed(name: str, step: int, wrong: Wrong) -> tuple[Bench, Snapshot, Plan]:
     plan = OPERATIONS[name](bench)
     with pytest.raises(Killed):
         bench.run(plan)
-    bench.kept.close_all()  # As the kernel does for a process that is gone.
-    bench.kept = Kept(bench.host)
+    bench.begin_anew()
     return bench, before, plan
 
 

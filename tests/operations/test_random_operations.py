@@ -13,7 +13,6 @@ from sdmtop.backends.simulator.host import SimulatorHost
 from sdmtop.backends.simulator.scenario import read_scenario
 from sdmtop.errors import NothingToDoError, RefusedError
 from sdmtop.operations.facts import value_of
-from sdmtop.operations.kept import Kept
 from sdmtop.operations.plan import ANY, Fact, FactKind, Write
 from sdmtop.operations.undo import plan_detach, plan_finish, plan_undo, steps_done
 from tests.backends.simulator.machines import Other, group_of_mdev
@@ -72,8 +71,7 @@ def operate(bench: Bench, name: str) -> None:
     except (NothingToDoError, RefusedError):
         return
     except Killed:
-        bench.kept.close_all()
-        bench.kept = Kept(bench.host)
+        bench.begin_anew()
 
 
 def taken(host: SimulatorHost) -> list[Other]:

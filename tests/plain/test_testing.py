@@ -3,13 +3,18 @@
 import os
 import signal
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from sdmtop.plain.session import Session
 from sdmtop.plain.talk import Talk
 from sdmtop.readers.snapshot import read_snapshot
+from sdmtop.recorder import Recorder
+from sdmtop.replay import Replayer
 from tests.plain.test_talk import Listener
+from tests.samples import life
 from tests.selftests.liar import LyingHost
 from tests.tui.still import StillSampler
 
@@ -19,8 +24,8 @@ EDU = "0000:01:00.0"
 class Examiner:
     """One who talks about a host with an `edu`, and says the same to all that is asked."""
 
-    def __init__(self, consent: str = "yes") -> None:
-        self.host = LyingHost("edu")
+    def __init__(self, consent: str = "yes", scenario: str = "edu") -> None:
+        self.host = LyingHost(scenario)
         sampler = StillSampler(self.host)
         self.session = Session(sampler)
         self.session.ask = lambda _question: consent
@@ -40,6 +45,22 @@ def test_tests_are_told_with_what_they_take_before_anything_is_done() -> None:
     assert f"sdmtop selftest {EDU}" in answer
     assert answer[-1] == "not tested: not confirmed"
     assert read_snapshot(tester.host).devices == before
+
+
+@pytest.mark.parametrize(
+    ("scenario", "uuid", "words"),
+    [
+        ("default", "7a6c6962-0000-4000-8000-00000000dead",
+         "7a6c6962-0000-4000-8000-00000000dead is left alone: its parent 0000:75:00.0 is tested, "
+         "on queues made for that"),
+        ("vgpu", "b3f51c52-f4c2-11e6-90f6-000000000001",
+         "not tested: no test applies to a mediated device itself: test its parent, 0000:00:02.0"),
+    ],
+)  # fmt: skip
+def test_what_is_tested_in_the_place_of_a_mediated_device_is_told(
+    scenario: str, uuid: str, words: str
+) -> None:
+    assert Examiner("no", scenario)(f"test {uuid}")[0] == words
 
 
 def test_each_result_is_a_line_and_all_is_as_before() -> None:
@@ -115,6 +136,31 @@ def test_a_termination_ends_the_program_once_all_is_given_back() -> None:
 )
 def test_what_cannot_be_tested_is_one_sentence(said: str, answer: str) -> None:
     assert Examiner()(said) == [answer]
+
+
+@pytest.mark.parametrize("make", [lambda: Examiner("no", "no-pasid"), Listener])
+def test_the_host_itself_is_examined_unasked_with_what_to_do(
+    make: Callable[[], Examiner | Listener],
+) -> None:
+    answer = make()("test host")
+    verdicts = [line.partition(": ")[0] for line in answer]
+    assert verdicts.index("fail") < verdicts.index("pass") < verdicts.index("skip")
+    assert verdicts.count("fail") == verdicts.count("why") == verdicts.count("do")
+    assert " passed, " in answer[-1]
+
+
+def test_the_host_of_a_recording_is_not_there_to_be_examined(tmp_path: Path) -> None:
+    name = str(tmp_path / "box.recording")
+    with Recorder(name, most_bytes=1 << 30, most_seconds=1e9) as recorder:
+        for sample in life("irq", "plug"):
+            recorder.add(sample)
+    replayer = Replayer(f"replay:{name}?at=-0")
+    say = Talk(Session(replayer))
+    replayer.start()
+    try:
+        assert [*say.answer("test host")][-1] == "not tested: a recording is only looked at"
+    finally:
+        replayer.stop()
 
 
 def test_a_host_that_is_only_read_is_not_tested() -> None:

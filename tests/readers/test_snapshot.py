@@ -725,3 +725,15 @@ def test_one_reading_of_this_machine_leaves_no_file_open() -> None:
     before = open_files()
     read_snapshot(host)
     assert not open_files() - before
+
+
+@pytest.mark.parametrize(
+    ("told", "year"),
+    [("2001-02-03T04:05:06Z", 2001), ("2001-02-03T05:05:06+01:00", 2001), ("soon", 20), ("", 20)],
+)
+def test_a_capture_is_of_the_time_at_which_it_was_made(told: str, year: int) -> None:
+    host = TreeHost(SMALL)
+    host.taken_at = told
+    taken = read_snapshot(host).taken_at
+    assert taken.startswith(str(year))
+    assert (taken == "2001-02-03T04:05:06.000Z") is (year == 2001)

@@ -13,6 +13,7 @@ from sdmtop.model import (
     DevicePasid,
     Interrupt,
     IommuUnit,
+    Pasid,
     Process,
     ReservedRegion,
     SdmdevParams,
@@ -234,12 +235,19 @@ def test_a_uacce_queue_for_shared_addresses_needs_them() -> None:
     assert "dmar0 has no PASIDs" in failing(examine("pasid", box))
 
 
-def sharing(attached: str, default: str, *, pasid: bool = False) -> Result:
-    params = SdmdevParams(iommu_type=1, dma_flags=("SINGLE_PROC_MAP",))
+def sharing(
+    attached: str,
+    default: str,
+    *,
+    pasid: bool | None = False,
+    flags: tuple[str, ...] = ("SINGLE_PROC_MAP",),
+    live: tuple[Pasid, ...] = (),
+) -> Result:
+    params = SdmdevParams(iommu_type=1, dma_flags=flags)
     parent = device(DEVICE, group=1, iommu="dmar0", sdmdev=params)
     domain = AttachedDomain(type=attached, evidence="known")
     of = group(1, DEVICE, domain_type=default, attached=domain)
-    box = snapshot(iommu_units=(unit(pasid=pasid),), groups=[of], devices=[parent])
+    box = snapshot(iommu_units=(unit(pasid=pasid),), groups=[of], devices=[parent], pasids=live)
     return examine("shared-domains", box)
 
 
@@ -259,6 +267,23 @@ def test_a_domain_can_be_shared_by_the_rule_table(
     attached: str, default: str, pasid: bool, verdict: str
 ) -> None:
     assert sharing(attached, default, pasid=pasid).result == verdict
+
+
+def test_where_the_unit_does_not_tell_the_driver_or_a_live_pasid_does() -> None:
+    both = [("identity", "identity"), ("DMA", "DMA")]
+    live = (Pasid(pasid=5, device=DEVICE, process=None, source="x"),)
+    for told in (
+        [sharing(*one, pasid=None, flags=("MULTI_PROC_MAP",)) for one in both],
+        [sharing(*one, pasid=None, flags=("SVM",), live=live) for one in both],
+    ):
+        assert [(one.result, one.evidence) for one in told] == [("pass", ())] * 2
+    assert "is identity" in failing(sharing("identity", "identity", pasid=None))
+
+
+def test_where_nothing_tells_of_pasids_an_identity_domain_is_no_fault_and_no_pass() -> None:
+    assert "not told" in skipped(sharing("identity", "identity", pasid=None, flags=()))
+    unsaid = sharing("DMA", "DMA", pasid=None, flags=())
+    assert (unsaid.result, unsaid.evidence) == ("pass", ())
 
 
 def test_a_domain_that_one_process_can_share_is_said_to_be_so() -> None:

@@ -131,7 +131,7 @@ def test_where_one_of_two_queues_cannot_be_made_the_other_is_given_back(
         return begin(plan, host)
 
     monkeypatch.setattr(lender.store.journal, "begin", full)
-    (result,) = results(host, lender, "sdmdev.job")
+    (result,) = results(host, lender, "sdmdev.detach")
     assert (result.result, result.reason) == ("skip", "no space left on device (ENOSPC)")
     assert facts(host) == before
 

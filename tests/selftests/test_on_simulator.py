@@ -10,8 +10,10 @@ import struct
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
+from msgspec.structs import replace
 
 from sdmtop import vfio
+from sdmtop.backends.base import open_host
 from sdmtop.backends.simulator.pci import PciDevice
 from sdmtop.readers.snapshot import read_snapshot
 from sdmtop.selftests.lease import Lender
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 EDU, NIC = "0000:01:00.0", "0000:05:00.0"
-ZIP = "0000:75:00.0"
+ZIP, SEC = "0000:75:00.0", "0000:76:00.0"
 DSA = "0000:6a:01.0"
 
 PLACES = {
@@ -32,7 +34,7 @@ PLACES = {
     "iommufd": ("idxd", "0000:6a:01.0"),
     "edu": ("edu", EDU),
     "sdmdev": ("no-pasid", ZIP),
-    "crypto": ("default", "0000:76:00.0"),
+    "crypto": ("default", SEC),
     "dmatest": ("idxd", "dma0chan0"),
     "uacce": ("uacce", "hisi_zip-0"),
     "idxd": ("idxd", "wq0.0"),
@@ -90,13 +92,31 @@ def test_no_call_that_fails_is_overlooked(name: str) -> None:
 
 @pytest.mark.parametrize("benchmark", [one.name for one in BENCHMARKS])
 def test_a_benchmark_measures_and_judges_nothing(benchmark: str) -> None:
-    host, target = place(benchmark.partition(".")[0])
+    found = measured(benchmark, *place(benchmark.partition(".")[0]))
+    assert found.reason is None
+    assert found.runs > 0
+
+
+@pytest.mark.parametrize("benchmark", ["sdmdev.latency", "sdmdev.jobs"])
+def test_a_queue_without_rings_is_measured_as_well(benchmark: str) -> None:
+    found = measured(benchmark, LyingHost("edu"), EDU)
+    assert (found.reason, found.median is not None) == (None, True)
+
+
+def test_a_job_that_is_not_done_is_not_measured() -> None:
+    host, target = place("sdmdev")
+    stalled(ZIP, *range(16))(host)
+    found = measured("sdmdev.jobs", host, target)
+    assert found.median is None
+    assert found.reason == "deflate: 16 of 16 not done in 2 s"
+
+
+def measured(benchmark: str, host: LyingHost, target: str) -> Measurement:
     snapshot = read_snapshot(host)
     made = jobs(chosen([benchmark], bench=True), host, snapshot, target)
     (found,) = Run(host, snapshot, made, lender=Lender(host, confirmed=True))
     assert isinstance(found, Measurement)
-    assert found.reason is None
-    assert found.runs > 0
+    return found
 
 
 # -- what must not be believed ---------------------------------------------------------------
@@ -273,11 +293,11 @@ FAILS = (
     Failing("edu.interrupt", flat_count, "counted by the kernel: expected 20, got 0"),
     Failing("edu.dma-interrupt", lost(EDU), "interrupts: expected 1, got 0"),
     Failing("crypto.kernel-selftest", failed_at_registration, "hisi_sec_xts(aes) failed"),
-    Failing("crypto.digest", wrong("0000:76:00.0"), "hisi_sec_sha256"),
-    Failing("crypto.cipher", wrong("0000:76:00.0"), "hisi_sec_ecb(aes)"),
+    Failing("crypto.digest", wrong(SEC), "hisi_sec_sha256"),
+    Failing("crypto.cipher", wrong(SEC), "hisi_sec_ecb(aes)"),
     Failing("uacce.queue", lie(vfio.START_QUEUE, accept), "START_Q again"),
-    Failing("uacce.job", wrong("0000:75:00.0"), "deflate"),
-    Failing("uacce.job", stalled("0000:75:00.0", *range(40)), "deflate: no completion"),
+    Failing("uacce.job", wrong(ZIP), "deflate"),
+    Failing("uacce.job", stalled(ZIP, *range(40)), "deflate: no completion"),
     Failing("sdmdev.lifecycle", lie(vfio.GET_STATUS, not_viable), "viable: expected yes, got no"),
     Failing("sdmdev.job", wrong(ZIP), "deflate"),
     Failing("sdmdev.job", lost(ZIP), "flate: no completion in 2 s"),
@@ -299,6 +319,83 @@ def test_a_group_that_cannot_be_attached_is_one_failure_not_many() -> None:
     results = [one for one in Run(host, snapshot, made) if isinstance(one, Result)]
     assert [one.test for one in results if one.result == "fail"] == ["vfio.group"]
     assert all(one.result == "skip" for one in results[1:])
+
+
+@pytest.mark.parametrize(
+    ("parent", "words"),
+    [(ZIP, "one process at a time shares a domain, and first 1812 holds"), (SEC, "is identity")],
+)
+def test_a_domain_that_is_in_use_or_not_to_be_shared_is_a_skip(parent: str, words: str) -> None:
+    host = open_host("sim:no-pasid?at=20")
+    snapshot = read_snapshot(host)
+    made = jobs(chosen(["sdmdev"]), host, snapshot, parent)
+    results = [*Run(host, snapshot, made, lender=Lender(host, confirmed=True))]
+    assert len(results) == len(made)
+    for one in results:
+        assert isinstance(one, Result)
+        assert one.result == "skip"
+        assert words in (one.reason or "")
+
+
+@pytest.mark.parametrize("number", [errno.EBUSY, errno.EINVAL, errno.ENODEV])
+def test_a_domain_that_nothing_keeps_from_being_shared_is_a_failure(number: int) -> None:
+    def refuse(_call: Callable[[], int], _argument: int | bytearray) -> int:
+        raise OSError(number, "it is refused")
+
+    host, target = place("sdmdev")
+    host.lies[vfio.SET_IOMMU.number] = refuse
+    result = run("sdmdev.job", host, target)
+    assert result.result == "fail"
+    assert "it is refused" in (result.reason or "")
+
+
+def test_another_refusal_than_that_of_who_shares_a_domain_is_a_failure() -> None:
+    host = LyingHost("no-pasid")
+    host.lies[vfio.SET_IOMMU.number] = busy
+    assert run("sdmdev.job", host, SEC).result == "fail"  # On identity it is EINVAL.
+
+
+def test_a_queue_that_this_process_holds_itself_explains_no_refusal() -> None:
+    host, target = place("sdmdev")
+    is_second = iter((False, True))
+
+    def answer(call: Callable[[], int], argument: int | bytearray) -> int:
+        return busy(call, argument) if next(is_second) else call()
+
+    host.lies[vfio.SET_IOMMU.number] = answer
+    assert run("sdmdev.neighbour", host, target).result == "fail"
+
+
+def busy(_call: Callable[[], int], _argument: int | bytearray) -> int:
+    raise OSError(errno.EBUSY, "it is busy")
+
+
+def test_each_type_of_a_parent_has_its_job_done() -> None:
+    host = LyingHost("default")
+    before = read_snapshot(host)
+    result = run("sdmdev.job", host, SEC)
+    assert (result.result, result.reason) == (
+        "pass", "4 jobs of hisi_sec2-cipher, hisi_sec2-digest"
+    )  # fmt: skip
+    assert {"AES-128-CBC", "SHA-256"} <= {one.what for one in result.evidence}
+    assert read_snapshot(host).sdmdevs == before.sdmdevs
+
+
+def test_a_type_that_could_not_be_tested_is_named() -> None:
+    host = LyingHost("default")
+    parent = host.kernel.mdev.parents[SEC]
+    capacity, parent.capacity = parent.capacity, parent.used + 1  # Its types have one pool.
+    words = "2 jobs of hisi_sec2-cipher; not tested: hisi_sec2-digest (no queue is free)"
+    assert run("sdmdev.job", host, SEC).reason == words
+    parent.capacity = capacity
+    cipher, digest = parent.types.values()
+    cipher.spec = replace(cipher.spec, name="whirlpool")
+    why = "no answer is known to what its type computes"
+    words = f"2 jobs of hisi_sec2-digest; not tested: hisi_sec2-cipher ({why})"
+    assert run("sdmdev.job", host, SEC).reason == words
+    digest.spec = replace(digest.spec, name="whirlpool")
+    result = run("sdmdev.job", host, SEC)
+    assert (result.result, result.reason) == ("skip", why)
 
 
 def test_a_channel_that_a_killed_run_had_is_to_be_had_again() -> None:

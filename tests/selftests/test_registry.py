@@ -1,13 +1,23 @@
 """Which tests there are, and what they apply to."""
 
 import pytest
+from msgspec.structs import replace
 
 from sdmtop.backends.base import Host
 from sdmtop.backends.tree import TreeHost
 from sdmtop.errors import UsageError
-from sdmtop.model import Snapshot
+from sdmtop.model import MdevType, SdmdevParams, Snapshot
 from sdmtop.selftests.records import HOST, SelfTest, the_host
-from sdmtop.selftests.registry import BENCHMARKS, TESTS, chosen, exists, jobs
+from sdmtop.selftests.registry import (
+    BENCHMARKS,
+    TESTS,
+    chosen,
+    exists,
+    history_of,
+    jobs,
+    told,
+    why_none,
+)
 from tests.records import device, group, queue, snapshot
 
 GIVEN, BOUND, UUID = "0000:01:00.0", "0000:02:00.0", "5d3de000-0000-4000-8000-000000000001"
@@ -77,6 +87,50 @@ def test_a_group_stands_for_its_devices() -> None:
 
 def test_a_queue_is_only_itself() -> None:
     assert made(UUID) == [("b.queues", UUID)]
+
+
+PARENT = "0000:03:00.0"
+SHARING = snapshot(
+    groups=[group(3, PARENT), group(4, UUID)],
+    devices=[device(PARENT, group=3, driver="hisi_zip", sdmdev=SdmdevParams(1, ()))],
+    sdmdevs=[queue(UUID, kind="sdmdev", parent=PARENT, group=4)],
+    mdev_types=(MdevType(PARENT, "zlib", "zlib", None, 2, None, (UUID,)),),
+)
+
+
+@pytest.mark.parametrize("target", [UUID, "group/4"])
+def test_an_sdmdev_stands_for_the_sdmdev_tests_of_its_parent(target: str) -> None:
+    of_queue = jobs(TESTS, TreeHost({}), SHARING, target)
+    of_parent = jobs(chosen(["sdmdev"]), TreeHost({}), SHARING, PARENT)
+    assert of_queue == of_parent != []
+    assert told(SHARING, target) == (
+        f"{UUID} is left alone: its parent {PARENT} is tested, on queues made for that",
+    )
+    targets, names = history_of(SHARING, target, None)
+    assert PARENT in targets
+    assert names == [test.name for test in chosen(["sdmdev"])]
+    assert history_of(SHARING, target, ["sdmdev.job", "vfio.dma"])[1] == ["sdmdev.job"]
+
+
+def test_a_parent_stands_for_itself_only() -> None:
+    assert told(SHARING, PARENT) == ()
+    assert history_of(SHARING, PARENT, None) == (frozenset((PARENT, UUID)), None)
+
+
+def test_a_mediated_device_without_tests_says_what_to_test_instead() -> None:
+    host = TreeHost({})
+    assert why_none(TESTS, host, BOX, UUID) == (
+        f"no test applies to a mediated device itself: test its parent, {BOUND}"
+    )
+    bare = f"no test applies to it, nor to its parent {BOUND}"
+    assert why_none(chosen(["crypto"]), host, BOX, UUID) == bare
+    (type_,) = SHARING.mdev_types
+    full = replace(SHARING, mdev_types=(replace(type_, available_instances=0),))
+    assert jobs(TESTS, host, full, UUID) == []
+    assert why_none(BENCHMARKS, host, full, UUID) == (
+        f"no benchmark applies: its parent {PARENT} has no queue left for one"
+    )
+    assert why_none(TESTS, host, BOX, GIVEN) is None
 
 
 def test_the_box_itself_has_a_name() -> None:

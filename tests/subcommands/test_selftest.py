@@ -21,10 +21,37 @@ def test_where_there_is_nothing_to_test_it_says_so(capfd: pytest.CaptureFixture[
     assert told.err.count("\n") == 1
 
 
+def test_where_there_is_nothing_to_measure_it_tells_of_benchmarks(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    assert run(["selftest", "--bench", "--host", EMPTY]) == 4
+    assert "no benchmark applies; 'sdmtop selftest --bench --list'" in capfd.readouterr().err
+
+
 @pytest.mark.parametrize("target", ["0000:99:00.0", "group/99", "no such thing"])
 def test_a_target_that_is_not_there(target: str, capfd: pytest.CaptureFixture[str]) -> None:
     assert run(["selftest", target, "--host", BUSY]) == 4
     assert capfd.readouterr().err == f"sdmtop: {target}: no such device, group or queue\n"
+
+
+def test_an_sdmdev_is_tested_by_its_parent_and_that_is_said(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    uuid = "7a6c6962-0000-4000-8000-00000000dead"
+    line = ["selftest", uuid, "--host", "sim:default", "--test", "sdmdev.job", "--yes"]
+    assert run(line) == 0
+    seen = capfd.readouterr()
+    assert seen.err.startswith(f"{uuid} is left alone: its parent 0000:75:00.0 is tested")
+    assert seen.out.splitlines()[0].startswith("pass  sdmdev.job                 0000:75:00.0 ")
+
+
+def test_another_mediated_device_is_refused_with_what_to_test_instead(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    uuid = "b3f51c52-f4c2-11e6-90f6-000000000001"
+    assert run(["selftest", uuid, "--host", "sim:vgpu"]) == 4
+    words = "no test applies to a mediated device itself: test its parent, 0000:00:02.0"
+    assert capfd.readouterr().err == f"sdmtop: {uuid}: {words}\n"
 
 
 @pytest.mark.parametrize(

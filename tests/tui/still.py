@@ -1,14 +1,15 @@
 """A console whose samples come when a test says so: no thread, no clock."""
 
+from collections.abc import Callable
 from typing import Any
 
 from textual.app import App
+from textual.pilot import Pilot
 
 from sdmtop.backends.base import Host
 from sdmtop.collector import Collector, Focus
 from sdmtop.readers.names import Names
 from sdmtop.sampler import Sampler, Stall
-from sdmtop.timeline import Timeline
 from sdmtop.tui.app import Console
 
 
@@ -63,9 +64,10 @@ def console(host: Host) -> Console:
     return Console(StillSampler(host))
 
 
-def timeline_of(app: Console) -> Timeline:
-    """The events of the app's host."""
-    return app.sampler.timeline
+async def until(pilot: Pilot[None], come: Callable[[], bool]) -> None:
+    """Let the session's thread work; the runner of the tests ends what never comes."""
+    while not come():
+        await pilot.pause(0.01)
 
 
 def screen_lines(app: App[Any]) -> list[str]:

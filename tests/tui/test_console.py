@@ -639,7 +639,7 @@ def test_a_host_without_an_iommu_says_so_and_offers_the_simulator() -> None:
     async def scene(pilot: Pilot[None]) -> None:
         assert "IOMMU none" in text_of(pilot, "header")
         assert "No IOMMU is active" in text_of(pilot, "help-0")
-        assert "sdmtop --host sim:" in text_of(pilot, "help-2")
+        assert "sdmtop --host sim:" in text_of(pilot, "help-3")
         assert pilot.app.query_one("#help-0", Bar).display
 
     play(scene, bare())
@@ -651,7 +651,7 @@ def test_on_a_low_terminal_the_offer_of_the_simulator_takes_one_line() -> None:
         assert not pilot.app.query_one("#help-1", Bar).display
         await pilot.resize_terminal(80, 24)
         await pilot.pause()
-        assert "--host sim: " in text_of(pilot, "help-2")
+        assert "--host sim: " in text_of(pilot, "help-3")
 
     play(scene, bare(), size=(40, 10))
 

@@ -23,7 +23,7 @@ from sdmtop.tui.lines import LinesPane
 from sdmtop.tui.operations import JournalScreen, PlanScreen
 from sdmtop.tui.told import Lines
 from tests.operations.bench import EDU, NIC, SCENARIO, TWIN, UUID, ZIP
-from tests.tui.still import console, screen_lines
+from tests.tui.still import console, screen_lines, until
 
 Scene = Callable[[Pilot[None]], Awaitable[None]]
 
@@ -41,12 +41,6 @@ def play(host: SimulatorHost, scene: Scene) -> None:
 @pytest.fixture
 def host() -> SimulatorHost:
     return SimulatorHost(read_scenario(SCENARIO, "bench.toml"))
-
-
-async def until(pilot: Pilot[None], come: Callable[[], bool]) -> None:
-    """Let the session's thread work; the runner of the tests ends what never comes."""
-    while not come():
-        await pilot.pause(0.01)
 
 
 async def mark(pilot: Pilot[None], *targets: str) -> LinesPane:
@@ -113,8 +107,11 @@ def test_go_on_does_it_and_the_result_is_told(host: SimulatorHost) -> None:
         go(pilot).press()
         await until(pilot, lambda: is_over(pilot))
         assert "done: plan 1" in shown(pilot)
+        # When it came, and not when the dialog is closed.
+        events = cast(Console, pilot.app).sampler.timeline.all()
+        assert any(one.text.startswith("done: plan 1") for one in events)
         assert driver(host, EDU) == "vfio-pci"
-        await pilot.press("enter")
+        await pilot.press("tab", "enter")
         await until(pilot, lambda: not isinstance(pilot.app.screen, PlanScreen))
         await plan(pilot, "d", EDU)
         go(pilot).press()

@@ -1,6 +1,7 @@
 """Interrupts as a map, the picture of domains, the timeline: through Textual's pilot."""
 
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -315,6 +316,21 @@ def test_the_timeline_can_be_cut_down_to_the_last_minute() -> None:
         assert "old one" in text_of(pilot, "events")
 
     play(scene)
+
+
+def test_the_last_minute_of_a_capture_is_the_one_before_it_was_taken() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        taken = datetime(2001, 2, 3, 4, 5, 6, tzinfo=UTC).timestamp()
+        ago = time.time() - taken
+        await remember(pilot, (ago + 500.0, "added", "old one"), (ago + 30.0, "fault", "a fault"))
+        await pilot.press("e", "s")
+        await pilot.pause()
+        assert "5 Events (1 of 2, last minute)" in text_of(pilot, "events")
+        assert "a fault" in text_of(pilot, "events")
+
+    host = box()
+    host.taken_at = "2001-02-03T04:05:06Z"
+    play(scene, host)
 
 
 def test_the_timeline_can_be_asked() -> None:

@@ -19,7 +19,7 @@ from sdmtop.tui.selftests import Matrix, SelftestScreen
 from sdmtop.tui.told import Lines
 from tests.hosts import box
 from tests.selftests.liar import LyingHost
-from tests.tui.still import StillSampler, console, screen_lines
+from tests.tui.still import StillSampler, console, screen_lines, until
 
 EDU = "0000:01:00.0"
 Scene = Callable[[Pilot[None]], Awaitable[None]]
@@ -38,12 +38,6 @@ def play(host: LyingHost, scene: Scene) -> None:
             await scene(pilot)
 
     asyncio.run(run())
-
-
-async def until(pilot: Pilot[None], come: Callable[[], bool]) -> None:
-    """Let the session's thread work; the runner of the tests ends what never comes."""
-    while not come():
-        await pilot.pause(0.01)
 
 
 def head(pilot: Pilot[None]) -> str:

@@ -27,7 +27,7 @@ async def shown(pilot: Pilot[None], badge: str) -> None:
 
 def test_a_box_with_nothing_to_show_offers_the_simulator_with_one_key() -> None:
     async def scene(pilot: Pilot[None]) -> None:
-        assert "key w" in text_of(pilot, "help-2")
+        assert "key w" in text_of(pilot, "help-3")
         assert "w Tour" in text_of(pilot, "footer")
         await pilot.press("w")
         await shown(pilot, "[SIM]")

@@ -68,6 +68,26 @@ def classes(kernel: Kernel) -> Directory:
     return Directory(Fixed(found))
 
 
+def characters(kernel: Kernel) -> dict[str, Node]:
+    """Links to all devices that have a character node, by its number: /sys/dev/char."""
+    found = {
+        f"{MISC_MAJOR}:{minor}": f"virtual/misc/{name}" for name, minor in _minors(kernel).items()
+    }
+    for group in kernel.vfio.groups.values():
+        found[f"{GROUP_MAJOR}:{group.minor}"] = f"virtual/vfio/{group.name}"
+    if kernel.behaviour.cdev:
+        for name, vfio in kernel.vfio.devices.items():
+            found[f"{CDEV_MAJOR}:{vfio.index}"] = f"{vfio.device.path}/vfio-dev/{name}"
+    for name, uacce in kernel.uacce.items():
+        found[f"{UACCE_MAJOR}:{uacce.minor}"] = f"{uacce.device.path}/uacce/{name}"
+    for idxd in kernel.idxd.values():
+        for queue in idxd.queues.values():
+            if queue.has_node:
+                path = f"{idxd.device.path}/{idxd.spec.name}/{queue.name}"
+                found[f"{IDXD_MAJOR}:{queue.minor}"] = f"{path}/{idxd.spec.name[:3]}!{queue.name}"
+    return {number: Link(f"../../devices/{path}") for number, path in found.items()}
+
+
 def virtual(kernel: Kernel, unit: Callable[[Unit], Directory]) -> Directory:
     """/sys/devices/virtual."""
     return Directory(
@@ -79,12 +99,15 @@ def virtual(kernel: Kernel, unit: Callable[[Unit], Directory]) -> Directory:
     )
 
 
-def _misc(kernel: Kernel) -> dict[str, Node]:
+def _minors(kernel: Kernel) -> dict[str, int]:
     """Miscellaneous devices: VFIO's container, and iommufd."""
-    minors = {"vfio": CONTAINER_MINOR, **({"iommu": IOMMU_MINOR} if kernel.behaviour.cdev else {})}
+    return {"vfio": CONTAINER_MINOR, **({"iommu": IOMMU_MINOR} if kernel.behaviour.cdev else {})}
+
+
+def _misc(kernel: Kernel) -> dict[str, Node]:
     return {
         name: Directory(Fixed(dev=File(lambda minor=minor: f"{MISC_MAJOR}:{minor}\n")))  # type: ignore[misc]
-        for name, minor in minors.items()
+        for name, minor in _minors(kernel).items()
     }
 
 
@@ -261,7 +284,7 @@ def _queue(queue: IdxdQueue) -> Directory:
     def minor() -> str:
         if not queue.has_node:
             raise refusal(errno.ENXIO, "the queue has no node")
-        return f"{queue.index}\n"
+        return f"{queue.minor}\n"
 
     texts: dict[str, Callable[[], object]] = {
         "type": lambda: spec.type,
@@ -303,7 +326,7 @@ def _node(queue: IdxdQueue) -> Directory:
             return {}
         return {f"file{one.index}": file(one) for one in queue.files.values()}
 
-    return Directory(Fixed(dev=File(lambda: f"{IDXD_MAJOR}:{queue.index}\n")), Computed(opened))
+    return Directory(Fixed(dev=File(lambda: f"{IDXD_MAJOR}:{queue.minor}\n")), Computed(opened))
 
 
 # -- modules -------------------------------------------------------------------------------------

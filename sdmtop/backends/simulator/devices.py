@@ -1,6 +1,6 @@
 """The driver core: buses, drivers, devices; binding, probing, and unbinding that may never end.
 
-As `drivers/base/{bus,dd}.c`. A device's lock is modelled by `leaving`: while an unbind waits,
+As `drivers/base/{bus,dd}.c`. A device's lock is modelled by `Device.lock`: while an unbind waits,
 everything that takes the lock waits behind it.
 """
 
@@ -40,7 +40,6 @@ class Device:
         self.override: str | None = None
         self.group: Group | None = None
         self.numa_node = -1
-        self.is_present = True
 
     def __str__(self) -> str:
         return self.name
@@ -65,17 +64,21 @@ class Device:
         """The driver that the `driver` link names: gone as soon as an unbind begins."""
         return None if self.leaving is not None else self.driver
 
+    @property
+    def lock(self) -> Completion | None:
+        """What has its lock and waits: an unbind."""
+        return self.leaving
+
     def alike(self, driver: Driver) -> bool:
         """Whether the driver is for such a device, by its ids."""
         return self.name in driver.devices
 
     def when_unlocked(self, action: Callable[[], Completion | None]) -> Completion:
-        """Do something that takes the device's lock: now, or when the unbind has ended."""
-        if self.leaving is None:
+        """Do something that takes the device's lock: now, or when whatever has it has ended."""
+        lock = self.lock
+        if lock is None:
             return action() or completed()
-        waiting = Completion(
-            f"{self.name} is locked: {self.leaving.why}", "device_lock", self.leaving.device
-        )
+        waiting = Completion(f"{self.name} is locked: {lock.why}", "device_lock", lock.device)
 
         def go_on(_: Completion) -> None:
             try:
@@ -85,7 +88,7 @@ class Device:
             else:
                 outcome.then(lambda done: _copy(done, waiting))
 
-        self.leaving.then(go_on)
+        lock.then(go_on)
         return waiting
 
     # -- binding -------------------------------------------------------------------------------
@@ -105,13 +108,21 @@ class Device:
         try:
             driver.probe(self)
         except OSError as error:
+            self._say_why_not(driver, error.errno or errno.EIO)
             self.driver = None
             if uses and self.group is not None:
                 self.group.unuse()
-            self.say(f"probe with driver {driver.name} failed with error -{error.errno}", 4)
             raise
         driver.devices_bound[self.name] = self
         self.kernel.uevents.emit("bind", self.bus.name, self.sysfs)
+
+    def _say_why_not(self, driver: Driver, number: int) -> None:
+        """Log a probe that failed, while the driver still is the device's."""
+        if self.kernel.behaviour.device_in_probe:
+            self.say(f"probe with driver {driver.name} failed with error -{number}", 4)
+        else:
+            text = f"{driver.name}: probe of {self.name} failed with error -{number}"
+            self.kernel.log.say(text, 4)
 
     def held(self) -> Completion:
         """What waits until nobody holds it."""
@@ -129,6 +140,8 @@ class Device:
             return completed()
         if self.leaving is not None:
             return self.when_unlocked(lambda: None)
+        if self.lock is not None:
+            return self.when_unlocked(self.unbind)
         del driver.devices_bound[self.name]
         ending = self.leaving = self.held()
 
@@ -198,6 +211,7 @@ class Driver:
     uses_dma = True
     """Whether it uses the DMA API; those that do not have `driver_managed_dma`."""
     makes_vfs = False
+    """Whether it can make virtual functions."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -236,7 +250,6 @@ class Bus:
         self.devices.pop(device.name, None)
         if device.parent is not None:
             device.parent.children.pop(device.name, None)
-        device.is_present = False
         self.kernel.uevents.emit("remove", self.name, device.sysfs)
 
     def register(self, driver: Driver) -> None:
@@ -301,6 +314,14 @@ class Bus:
 def name_in(data: bytes) -> str:
     """The name that was written: one newline at the end does not count."""
     return data.removesuffix(b"\n").decode("utf-8", "surrogateescape")
+
+
+def number_in(data: bytes) -> int:
+    """The number that was written. Raises EINVAL for what is none."""
+    text = data.strip()
+    if not text.isdigit():
+        raise refusal(errno.EINVAL, f"{text.decode('ascii', 'replace')!r} is no number")
+    return int(text)
 
 
 def ids_in(data: bytes) -> tuple[int, int]:

@@ -173,12 +173,6 @@ _RING_MEMORY = memoryview(bytearray(_RING))
 """What all drivers have in their rings: nothing that anybody looks at."""
 
 
-class SriovDriver(KernelDriver):
-    """A driver that can make virtual functions."""
-
-    makes_vfs = True
-
-
 class VfioPciDriver(Driver):
     """`vfio-pci`: hands its devices to processes. It has no ids, only overrides."""
 

@@ -70,6 +70,6 @@ def _queues(kernel: Kernel) -> dict[str, Node]:
     for idxd in kernel.idxd.values():
         for queue in idxd.queues.values():
             if queue.has_node:
-                node = Device(os.makedev(IDXD_MAJOR, queue.index), queue.open)
+                node = Device(os.makedev(IDXD_MAJOR, queue.minor), queue.open)
                 below.setdefault(idxd.spec.name[:3], {})[queue.name] = node
     return {**found, **{name: Directory(Fixed(nodes)) for name, nodes in below.items()}}

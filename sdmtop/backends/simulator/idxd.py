@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from sdmtop.backends.simulator.scenario import Idxd as Spec
 
 IDXD_MAJOR = 235
+_USER_WITHOUT_PASIDS = 0x8011_0000
+"""`cmd_status` after a queue for processes could not be enabled."""
 
 _FRESH = QueueSpec(mode="shared")
 """What a queue is that nobody has configured since the driver came."""
@@ -33,8 +36,13 @@ class IdxdDevice:
         self.cmd_status = 0
         self.state = "disabled"
         self.is_gone = False
+        taken = {
+            queue.minor for other in device.kernel.idxd.values() for queue in other.queues.values()
+        }
+        free = (minor for minor in itertools.count() if minor not in taken)
         self.queues = {
-            f"wq{self.number}.{index}": IdxdQueue(self, index) for index in range(len(spec.queues))
+            f"wq{self.number}.{index}": IdxdQueue(self, index, next(free))
+            for index in range(len(spec.queues))
         }
 
     def configure(self) -> None:
@@ -42,7 +50,10 @@ class IdxdDevice:
         self.state = "enabled"
         for queue, spec in zip(self.queues.values(), self.spec.queues, strict=True):
             queue.spec = spec
-            queue.is_enabled = spec.enabled
+            # Without PASIDs the driver enables no queue for processes.
+            queue.is_enabled = spec.enabled and (spec.type != "user" or self.has_pasids)
+            if spec.enabled and not queue.is_enabled:
+                self.cmd_status = _USER_WITHOUT_PASIDS
 
     def leave(self) -> None:
         """The driver goes: the device is disabled, and takes nothing more from who has it open."""
@@ -65,9 +76,10 @@ class IdxdDevice:
 class IdxdQueue:
     """A work queue. `files` are those that have it open, by the number of their directory."""
 
-    def __init__(self, idxd: IdxdDevice, index: int) -> None:
+    def __init__(self, idxd: IdxdDevice, index: int, minor: int) -> None:
         self.idxd = idxd
         self.index = index
+        self.minor = minor
         self.spec = _FRESH
         self.name = f"wq{idxd.number}.{index}"
         self.is_enabled = False
@@ -105,7 +117,7 @@ class IdxdFile(OpenFile):
     """An open queue: its portal is a page of the device."""
 
     def __init__(self, queue: IdxdQueue, index: int, pid: int, pasid: int | None) -> None:
-        super().__init__(f"/dev/{queue.node}", os.makedev(IDXD_MAJOR, queue.index))
+        super().__init__(f"/dev/{queue.node}", os.makedev(IDXD_MAJOR, queue.minor))
         self.queue = queue
         self.index = index
         self.pid = pid

@@ -17,7 +17,10 @@ _WRAP = 1 << 32
 
 
 class Interrupt:
-    """A line. `hwirq` counts within the chip; `affinity` are the CPUs it may be sent to."""
+    """A line. `hwirq` counts within the chip; `affinity` are the CPUs it may be sent to.
+
+    The CPU of one that `is_managed` is the kernel's choice, as is that of the timer.
+    """
 
     __slots__ = ("action", "affinity", "chip", "cpu", "handler", "hwirq", "is_managed", "lost",
                  "number", "per_cpu", "spurious", "trigger")  # fmt: skip

@@ -64,13 +64,10 @@ class Domain:
     table the device walks.
     """
 
-    def __init__(
-        self, kind: Kind, number: int, *, process: Process | None = None, coherent: bool = False
-    ) -> None:
+    def __init__(self, kind: Kind, number: int, *, process: Process | None = None) -> None:
         self.kind = kind
         self.number = number
         self.process = process
-        self.coherent = coherent
         self.fallback: AddressSpace | None = None
         self.users: set[object] = set()
         """Who has bound the PASID that this is the table of."""
@@ -150,14 +147,12 @@ class Unit:
         pasid_bits: int = 0,
         remapping: bool = True,
         coherent: bool = True,
-        segment: int = 0,
     ) -> None:
         self.name = name
         self.driver = driver
         self.pasid_bits = pasid_bits
         self.remapping = remapping
         self.coherent = coherent
-        self.segment = segment
         self.devices: dict[str, Device] = {}
 
     def registers(self) -> tuple[int, int]:
@@ -462,9 +457,9 @@ class Iommu:
             )
         return found
 
-    def fault(self, device: Device, iova: int, *, write: bool, pasid: int | None = None) -> None:
+    def fault(self, device: Device, iova: int, *, write: bool) -> None:
         """Report a fault that was injected."""
-        self._report(device, iova, write=write, pasid=pasid)
+        self._report(device, iova, write=write, pasid=None)
 
     def _domain_of(self, device: Device, pasid: int | None) -> Domain | None:
         group = device.group

@@ -12,6 +12,7 @@ import struct
 from typing import TYPE_CHECKING
 
 from sdmtop.backends.simulator import uapi
+from sdmtop.backends.simulator.pci import PciDevice
 from sdmtop.backends.simulator.processes import PAGE, OpenFile
 from sdmtop.backends.simulator.refusal import refusal
 from sdmtop.backends.simulator.type1 import Type1
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 IOMMU_MINOR = 258
 _HW_TYPES = {"intel": 1, "arm-smmu-v3": 2, "amd": 4}
+_NO_ATS = 8
+"""Among the capabilities of GET_HW_INFO."""
 _PASID = 1
 """Flag of ATTACH_PT and DETACH_PT: only of this PASID."""
 _EVERYTHING = (1 << 64) - 1
@@ -139,7 +142,8 @@ class Iommufd(OpenFile):
     def _hardware(self, process: Process, argument: int | bytearray) -> None:
         size, flags, number, length, address, _, _, _ = uapi.unpack(argument, _HW_INFO)
         cdev = self.objects.get(number)
-        group = cdev.vfio.device.group if isinstance(cdev, CdevFile) else None
+        device = cdev.vfio.device if isinstance(cdev, CdevFile) else None
+        group = device.group if device is not None else None
         if group is None or group.unit is None:
             raise refusal(errno.ENOENT, f"there is no device {number} behind an IOMMU")
         unit = group.unit
@@ -148,8 +152,9 @@ class Iommufd(OpenFile):
         if data:
             process.memory.at(address, len(data))[:] = data
         kind = _HW_TYPES.get(unit.driver, 0)
+        has_no_ats = isinstance(device, PciDevice) and not device.spec.ats
         uapi.pack(argument, _HW_INFO, size, flags, number, len(data), address, kind,
-                  group.pasid_bits, 0)  # fmt: skip
+                  group.pasid_bits, _NO_ATS if has_no_ats else 0)  # fmt: skip
 
     def release(self) -> None:
         """See `OpenFile.release`: no device is bound any more, so nothing is attached."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sdmtop.backends.simulator.clock import Clock
 from sdmtop.backends.simulator.devices import Bus, Device, Driver
 from sdmtop.backends.simulator.dmatest import DmaTest
-from sdmtop.backends.simulator.drivers import KernelDriver, SriovDriver, VfioPciDriver
+from sdmtop.backends.simulator.drivers import KernelDriver, VfioPciDriver
 from sdmtop.backends.simulator.interrupts import Interrupts
 from sdmtop.backends.simulator.iommu import Iommu, Unit
 from sdmtop.backends.simulator.log import KernelLog
@@ -82,8 +82,9 @@ class Kernel:
         if not self.is_arm:
             for number, hwirq, trigger, action in _LEGACY:
                 self.interrupts.allocate(
-                    "IR-IO-APIC", hwirq, action, number=number, trigger=trigger
-                )
+                    "IR-IO-APIC", hwirq, action, number=number, trigger=trigger,
+                    managed=action == "timer",
+                )  # fmt: skip
         for unit in scenario.units:
             self.iommu.units[unit.name] = Unit(
                 unit.name, unit.driver, pasid_bits=unit.pasid_bits, remapping=unit.remapping,
@@ -94,9 +95,10 @@ class Kernel:
         self.load(VFIO_PCI)
         for spec in scenario.devices:
             if spec.driver is not None:
-                self._driver(spec.bus, spec.driver, makes_vfs=bool(spec.sriov_total)).ids.add(
-                    (spec.vendor, spec.device)
-                )
+                driver = self._driver(spec.bus, spec.driver)
+                driver.ids.add((spec.vendor, spec.device))
+                if spec.sriov_total and isinstance(driver, KernelDriver):
+                    driver.makes_vfs = True
         for spec in scenario.devices:
             self._bind_at_boot(spec)
         for mdev in scenario.mdevs:
@@ -117,12 +119,11 @@ class Kernel:
         where = parent.path if parent is not None else spec.bus
         bus.add(PciDevice(self, bus, spec, where, parent))
 
-    def _driver(self, bus: str, name: str, *, makes_vfs: bool = False) -> Driver:
+    def _driver(self, bus: str, name: str) -> Driver:
         """A driver by its name, loaded if it is not yet."""
         drivers = self.buses[bus].drivers
         if name not in drivers:
-            kind = SriovDriver if makes_vfs else KernelDriver
-            self.buses[bus].register(kind(self, name))
+            self.buses[bus].register(KernelDriver(self, name))
             self.modules[name.replace("-", "_")] = None
         return drivers[name]
 
@@ -163,7 +164,7 @@ class Kernel:
         """The driver of a device is going: no node of it can be opened any more."""
         spec = device.spec
         if spec.uacce is not None and spec.uacce.name in self.uacce:
-            self.uacce.pop(spec.uacce.name).is_gone = True
+            self.uacce.pop(spec.uacce.name).withdraw()
         if spec.idxd is not None:
             idxd = self.idxd.pop(spec.idxd.name, None)
             if idxd is not None:

@@ -40,11 +40,9 @@ class Pasids:
                 )
             return number
         most = 1 << bits
-        if self.exhausted or len(self.by_number) >= most - FIRST:
+        number = next((one for one in range(FIRST, most) if one not in self.by_number), None)
+        if self.exhausted or number is None:
             raise refusal(errno.ENOSPC, f"all {most - FIRST} PASIDs are taken")
-        number = FIRST
-        while number in self.by_number:
-            number += 1
         self.by_number[number] = process
         self._numbers[process] = number
         return number

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 from sdmtop.backends.simulator.accelerators import make
 from sdmtop.backends.simulator.completion import Completion, completed
-from sdmtop.backends.simulator.devices import Bus, Device, Driver
+from sdmtop.backends.simulator.devices import Bus, Device, Driver, number_in
 from sdmtop.backends.simulator.refusal import refusal
 
 if TYPE_CHECKING:
     from sdmtop.backends.simulator.accelerators.hardware import Accelerator, Queue
     from sdmtop.backends.simulator.clock import Clock
     from sdmtop.backends.simulator.interrupts import Interrupt
-    from sdmtop.backends.simulator.iommu import Domain
+    from sdmtop.backends.simulator.iommu import Domain, Group
     from sdmtop.backends.simulator.kernel import Kernel
     from sdmtop.backends.simulator.mdev import MdevParent
     from sdmtop.backends.simulator.scenario import DeviceSpec
@@ -46,6 +46,10 @@ class PciDevice(Device):
         self.physfn = physfn
         self.numa_node = spec.numa_node
         self.vfs: list[PciDevice] = []
+        self._disabling: Completion | None = None
+        """The removal of its VFs, while that waits."""
+        self._removal: Completion | None = None
+        """Its own removal, once it has begun."""
         self.enabled = 0
         self.lines: list[Interrupt] = []
         """The interrupts that its driver has set up."""
@@ -62,6 +66,11 @@ class PciDevice(Device):
     def does_dma(self) -> bool:
         """See `Device.does_dma`."""
         return not self.is_bridge
+
+    @property
+    def lock(self) -> Completion | None:
+        """See `Device.lock`: removing its VFs takes it, too."""
+        return self.leaving or self._disabling
 
     @property
     def is_bridge(self) -> bool:
@@ -149,10 +158,7 @@ class PciDevice(Device):
 
     def write_numvfs(self, data: bytes) -> Completion:
         """`sriov_numvfs`: see kernel-abi 1.4 for what it refuses."""
-        text = data.strip()
-        if not text.isdigit():
-            raise refusal(errno.EINVAL, f"{text.decode('ascii', 'replace')!r} is no number")
-        count = int(text)
+        count = number_in(data)
         if count > self.spec.sriov_total:
             raise refusal(errno.ERANGE, f"{self.name} has {self.spec.sriov_total} VFs at most")
 
@@ -183,12 +189,13 @@ class PciDevice(Device):
 
     def remove_vfs(self) -> Completion:
         """Remove all of them, the last one first, as soon as nobody holds them."""
-        ending = self.held()
+        ending = self._disabling = self.held()
 
         def remove_next(_: Completion) -> None:
             if self.vfs:
                 self.vfs[-1].remove().then(drop)
             else:
+                self._disabling = None
                 ending.finish()
 
         def drop(done: Completion) -> None:
@@ -202,14 +209,13 @@ class PciDevice(Device):
 
     def write_remove(self, data: bytes) -> Completion:
         """`remove`: take the device away, once it is let go."""
-        text = data.strip()
-        if not text.isdigit():
-            raise refusal(errno.EINVAL, f"{text.decode('ascii', 'replace')!r} is no number")
-        return self.remove() if int(text) else completed()
+        return self.remove() if number_in(data) else completed()
 
     def remove(self) -> Completion:
-        """Unbind, and take away with everything behind it."""
-        ending = self.held()
+        """Unbind, and take away with everything behind it; a second one waits for the first."""
+        if self._removal is not None:
+            return self._removal
+        ending = self._removal = self.held()
 
         def remove_next(_: Completion) -> None:
             behind = next(iter(self.children.values()), None)
@@ -302,7 +308,8 @@ class PciBus(Bus):
         """Host bridges, `pci0000:00`, with what is directly below them."""
         self.removed: dict[str, PciDevice] = {}
         """Devices that were removed and that a rescan finds again."""
-        self._keys: dict[str, str] = {}
+        self._shared: dict[str, Group] = {}
+        """Groups that a scenario puts several devices into, by the name that it has for them."""
 
     def place(self, device: PciDevice) -> None:
         """Enter a device, with its group."""
@@ -327,13 +334,12 @@ class PciBus(Bus):
         if unit is None:
             return
         key = spec.group if device.physfn is None else None
-        number = self._keys.get(key) if key is not None else None
-        group = self.kernel.iommu.groups.get(number) if number is not None else None
-        if group is None:
+        group = self._shared.get(key) if key is not None else None
+        if group is None or not group.devices:
             boot = spec.domain_type or self.kernel.scenario.domain_type
             group = self.kernel.iommu.new_group(unit, boot=boot)
             if key is not None:
-                self._keys[key] = str(group.id)
+                self._shared[key] = group
         group.reserve(spec.reserved)
         self.kernel.iommu.join(group, device)
         device.say(f"Adding to iommu group {group.id}")
@@ -360,10 +366,7 @@ class PciBus(Bus):
 
     def write_rescan(self, data: bytes) -> None:
         """`rescan`: find again what was removed."""
-        text = data.strip()
-        if not text.isdigit():
-            raise refusal(errno.EINVAL, f"{text.decode('ascii', 'replace')!r} is no number")
-        if not int(text):
+        if not number_in(data):
             return
         for name, old in sorted(self.removed.items()):
             parent = old.parent

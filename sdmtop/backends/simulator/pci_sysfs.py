@@ -31,11 +31,11 @@ def _is_pf(device: PciDevice) -> bool:
 
 def _locked(device: PciDevice) -> Completion | None:
     """What reading or writing behind the device's lock waits for."""
-    return device.leaving
+    return device.lock
 
 
 def _locked_override(device: PciDevice) -> Completion | None:
-    return device.leaving if device.kernel.behaviour.locked_override else None
+    return device.lock if device.kernel.behaviour.locked_override else None
 
 
 def _set_override(device: PciDevice, data: bytes) -> Completion | None:

@@ -82,9 +82,9 @@ class Signal(OpenFile):
         super().__init__("anon_inode:[eventfd]")
         self.count = 0
 
-    def raise_(self, times: int = 1) -> None:
+    def raise_(self) -> None:
         """Add to the counter."""
-        self.count += times
+        self.count += 1
 
     def take_count(self) -> int:
         """Read it: the counter is zero afterwards."""
@@ -163,15 +163,21 @@ class Process:
         """What it sleeps in the kernel for."""
         self.is_unkillable = False
         """Whether it sleeps in state D: a signal has come while it waited for a device."""
-        self.alive = True
 
     def __str__(self) -> str:
         return f"{self.name} (pid {self.pid})"
 
-    def install(self, file: OpenFile) -> int:
-        """The lowest free descriptor, from now on of this file."""
+    def check_room(self) -> None:
+        """Raise EMFILE where it has no descriptor left."""
         if len(self.files) >= MOST_OPEN:
             raise refusal(errno.EMFILE, f"{self} has {MOST_OPEN} files open, and may have no more")
+
+    def install(self, file: OpenFile) -> int:
+        """The lowest free descriptor, from now on of this file. Raises EMFILE.
+
+        Whoever takes something to make the file asks `check_room` first.
+        """
+        self.check_room()
         number = next(n for n in range(3, MOST_OPEN + 4) if n not in self.files)
         self.files[number] = file
         file.take()
@@ -240,7 +246,6 @@ class Processes:
         """A process ends, in whatever way: all it has open and mapped is given back."""
         if self._by_pid.pop(process.pid, None) is None:
             return
-        process.alive = False
         for area in [*process.memory]:
             process.memory.unmap(area)
         for number in sorted(process.files):

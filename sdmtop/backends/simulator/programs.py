@@ -80,7 +80,6 @@ class Life:
         self._programs = programs
         self.system = programs.system
         self.kernel = programs.system.kernel
-        self._spec = spec
         self.process = Process(pid, spec.name, uid=spec.uid, memlock=spec.memlock)
         self.made: list[str] = []
         """Files to which 1 is written at the end: `remove` of what it has made."""
@@ -134,6 +133,8 @@ class Life:
     # -- threads -------------------------------------------------------------------------------
 
     def _run(self, thread: Steps) -> None:
+        if self._programs.lives.get(self.process.pid) is not self:
+            return  # It has given up already.
         self._threads.append(thread)
         self._resume(thread, lambda: next(thread))
 

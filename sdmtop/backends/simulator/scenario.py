@@ -162,7 +162,7 @@ class WorkQueue(Part, frozen=True):
     group: int = -1
     """The attribute `group_id`; -1: none."""
     enabled: bool = False
-    """Whether it is enabled at boot."""
+    """Whether it is enabled at boot; `user` ones are only where the device has PASIDs."""
 
 
 class Idxd(Part, frozen=True):

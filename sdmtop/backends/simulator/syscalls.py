@@ -80,7 +80,11 @@ class System:
             go_on()
 
     def _guarded(
-        self, operation: str, about: tuple[str, ...], action: Callable[[], int | Completion]
+        self,
+        operation: str,
+        about: tuple[str, ...],
+        action: Callable[[], int | Completion],
+        caller: Process | None = None,
     ) -> int | Completion:
         trap = next((one for one in self.traps if one.catches(operation, about)), None)
         if trap is None:
@@ -91,6 +95,8 @@ class System:
 
         def go_on() -> None:
             try:
+                if caller is not None and self.kernel.processes.get(caller.pid) is not caller:
+                    raise refusal(errno.EINTR, f"{caller} has ended meanwhile")
                 answer = action()
             except OSError as failure:
                 hanging.fail(failure)
@@ -153,7 +159,12 @@ class System:
             raise error(errno.EISDIR if isinstance(node, Directory) else errno.ENXIO, path)
         open_ = node.open
         about = (path, *_names(process))
-        return self._guarded("open", about, lambda: process.install(open_(process)))
+
+        def answer() -> int:
+            process.check_room()
+            return process.install(open_(process))
+
+        return self._guarded("open", about, answer, process)
 
     def ioctl(
         self, process: Process, number: int, request: int, argument: int | bytearray = 0
@@ -162,7 +173,13 @@ class System:
         file = process.file(number)
         name = next((name for name, value in IOCTLS.items() if value == request), "")
         about = (file.name, *_names(process))
-        return self._guarded(name, about, lambda: file.ioctl(process, request, argument))
+
+        def command() -> int | Completion:
+            if process.files.get(number) is not file:
+                raise refusal(errno.EBADF, f"{process} has closed {file.name} meanwhile")
+            return file.ioctl(process, request, argument)
+
+        return self._guarded(name, about, command, process)
 
     def map(self, process: Process, number: int, offset: int, size: int) -> Area:
         """`mmap`."""

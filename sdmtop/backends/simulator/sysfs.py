@@ -50,7 +50,9 @@ def sysfs(kernel: Kernel) -> Directory:
             ),
             module=class_devices.modules(kernel),
             block=Directory(Computed(lambda: whole_disks(kernel))),
-            dev=Directory(Fixed(char=Directory())),
+            dev=Directory(
+                Computed(lambda: {"char": Directory(Fixed(class_devices.characters(kernel)))})
+            ),
             **{"class": class_devices.classes(kernel)},
         )
     )

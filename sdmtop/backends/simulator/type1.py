@@ -29,11 +29,8 @@ _LAST = (1 << 64) - 1
 class Dma:
     """A mapping that the container was asked for. `pinned` says whether it counts as locked."""
 
-    def __init__(
-        self, iova: int, address: int, view: memoryview, process: Process, protection: int
-    ) -> None:
+    def __init__(self, iova: int, view: memoryview, process: Process, protection: int) -> None:
         self.iova = iova
-        self.address = address
         self.view = view
         self.process = process
         self.readable = bool(protection & uapi.MAP_READ)
@@ -317,7 +314,7 @@ class Type1:
                                            for group in one.groups))  # fmt: skip
         for found in self.domains:
             self._check_free(found, iova, size)
-        dma = Dma(iova, address, process.memory.at(address, size), process, protection)
+        dma = Dma(iova, process.memory.at(address, size), process, protection)
         if self.domains:
             process.pin(size)
             dma.pinned = True

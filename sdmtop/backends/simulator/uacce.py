@@ -25,10 +25,13 @@ class UacceDevice:
     def __init__(self, device: PciDevice, spec: Spec) -> None:
         self.device = device
         self.spec = spec
-        self.minor = len(device.kernel.uacce)
+        taken = {other.minor for other in device.kernel.uacce.values()}
+        self.minor: int = next(minor for minor in range(len(taken) + 1) if minor not in taken)
         self.is_gone = False
         self.isolate_strategy = 0
         self._free: list[int] = [*range(device.spec.queues - 1, -1, -1)]
+        self._files: dict[int, UacceFile] = {}
+        """Those that are open, by their queue."""
 
     @property
     def available(self) -> int:
@@ -51,13 +54,21 @@ class UacceDevice:
         pasid: int | None = None
         if group is not None and self.has_sva:
             pasid = kernel.pasids.allocate(process, group.pasid_bits)
-        file = UacceFile(self, self._free.pop(), pasid)
+        queue = self._free.pop()
+        file = self._files[queue] = UacceFile(self, queue, pasid)
         if pasid is not None and group is not None:
             kernel.iommu.bind_pasid(group, pasid, process, file).fallback = process.memory
         return file
 
+    def withdraw(self) -> None:
+        """The driver is going: all queues stop, and of open files nothing can be had any more."""
+        for file in self._files.values():
+            file.stop()
+        self.is_gone = True
+
     def give_back(self, queue: int) -> None:
         """A queue is free again."""
+        del self._files[queue]
         self._free.append(queue)
         self._free.sort(reverse=True)
 
@@ -99,6 +110,8 @@ class UacceFile(OpenFile):
 
     def memory_at(self, offset: int, size: int) -> memoryview:
         """Region 0 is the doorbell, region 1 the rings; the offset is the region in pages."""
+        if self._uacce.is_gone:
+            raise refusal(errno.ENXIO, f"{self._uacce.spec.name} is gone")
         if offset not in (0, PAGE):
             raise refusal(errno.EINVAL, f"there is no region at {offset:#x}")
         hardware = self._uacce.device.accelerator().queue(self._queue)
@@ -109,13 +122,20 @@ class UacceFile(OpenFile):
 
     def look(self) -> None:
         """See `OpenFile.look`."""
-        self._uacce.device.advance()
+        if not self._uacce.is_gone:
+            self._uacce.device.advance()
 
-    def release(self) -> None:
-        """See `OpenFile.release`: the queue is given back."""
+    def stop(self) -> None:
+        """The queue does nothing any more, and its PASID is unbound."""
         device = self._uacce.device
         if self.is_started:
             device.accelerator().queue(self._queue).stop()
+            self.is_started = False
         if self._pasid is not None and device.group is not None:
             device.kernel.iommu.unbind_pasid(device.group, self._pasid, self)
-        self._uacce.give_back(self._queue)
+
+    def release(self) -> None:
+        """See `OpenFile.release`: the queue is given back, if the device is not gone."""
+        if not self._uacce.is_gone:
+            self.stop()
+            self._uacce.give_back(self._queue)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import struct
 import uuid
 import zlib
@@ -13,11 +14,13 @@ from sdmtop.backends.simulator.accelerators import dsa, hpre, memcpy, rings, sec
 from sdmtop.backends.simulator.accelerators import zip as compression
 from sdmtop.backends.simulator.pci import PciDevice
 from sdmtop.backends.simulator.processes import PAGE, Signal
+from sdmtop.backends.simulator.refusal import refusal
 from sdmtop.backends.simulator.sdmdev import MULTI_PROC_MAP
 from sdmtop.backends.simulator.vfio_pci import INTX, MSI, MSIX, REQ
 
 if TYPE_CHECKING:
     from sdmtop.backends.simulator.completion import Completion
+    from sdmtop.backends.simulator.devices import Device
     from sdmtop.backends.simulator.processes import Area
     from sdmtop.backends.simulator.programs import Life
     from sdmtop.backends.simulator.scenario import JobKind, Use
@@ -50,12 +53,10 @@ def steps_of(life: Life, use: Use) -> Steps:
 def _use_mdev(life: Life, use: Use, parent: str) -> Steps:
     """As the user library of the 2018 series: make it, claim its group, share the domain, work."""
     system = life.system
-    directory = life.kernel.find(parent).sysfs
+    directory = _device(life, parent).sysfs
     name = use.uuid or str(uuid.UUID(int=life.kernel.random.getrandbits(128), version=4))
     if not system.exists(f"{directory}/{name}"):
-        type_ = next(
-            one for one in life.kernel.mdev.parents[parent].types if one.endswith(f"-{use.type}")
-        )
+        type_ = _type(life, parent, f"-{use.type}")
         yield system.write(f"{directory}/mdev_supported_types/{type_}/create", name.encode())
         if not use.keep:
             life.made.append(f"{directory}/{name}/remove")
@@ -82,6 +83,23 @@ def _use_mdev(life: Life, use: Use, parent: str) -> Steps:
         pasid = struct.unpack_from("IIIIi", bind)[3]
         yield from life.ioctl(device, uapi.SDMDEV_BIND_PASID, pasid)
     yield from _work(life, use, device, memory, iova)
+
+
+def _device(life: Life, name: str) -> Device:
+    """A device that a program wants. Raises ENOENT where it is gone."""
+    try:
+        return life.kernel.find(name)
+    except ValueError as error:
+        raise refusal(errno.ENOENT, str(error)) from None
+
+
+def _type(life: Life, parent: str, suffix: str) -> str:
+    """The type of a parent that ends so. Raises ENODEV where its driver offers none."""
+    offered = life.kernel.mdev.parents.get(parent)
+    found = [one for one in offered.types if one.endswith(suffix)] if offered is not None else []
+    if not found:
+        raise refusal(errno.ENODEV, f"{parent} has no driver that offers such mediated devices")
+    return found[0]
 
 
 def _group(system: System, directory: str) -> str:

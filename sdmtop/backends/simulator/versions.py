@@ -61,13 +61,16 @@ class Behaviour(NamedTuple):
     segment_in_fault: bool
     """Whether Intel's fault lines name the PCI segment."""
 
+    device_in_probe: bool
+    """Whether the log's line of a failed probe is one of the device, or of the driver."""
+
 
 _2018 = Behaviour(
     busy_type=errno.EBUSY, many_type=False, live_type=False, writable_type=False,
     not_viable=errno.EINVAL, direct_region=errno.EPERM, core_counts_mdevs=False, vfio_dev=False,
     cdev=False, syspath_in_fdinfo=False, locked_override=True, device_in_chip=False,
     amd_features_first=False, narrow_rows=False, segment_in_fault=False,
-    managed_affinity=errno.EIO,
+    managed_affinity=errno.EIO, device_in_probe=False,
 )  # fmt: skip
 _6_1 = _2018._replace(
     busy_type=errno.EBUSY, live_type=True, writable_type=True, not_viable=errno.EPERM,
@@ -76,6 +79,7 @@ _6_1 = _2018._replace(
 _6_12 = _6_1._replace(
     busy_type=errno.EPERM, many_type=True, direct_region=errno.EINVAL, locked_override=False,
     device_in_chip=True, amd_features_first=True, managed_affinity=errno.EPERM,
+    device_in_probe=True,
 )  # fmt: skip
 _7_0 = _6_12._replace(
     cdev=True, syspath_in_fdinfo=True, narrow_rows=True, segment_in_fault=True

@@ -182,8 +182,7 @@ class DeviceFile(OpenFile):
 class VfioGroup:
     """A group with a node: `devices` are those that are offered."""
 
-    def __init__(self, kernel: Kernel, group: Group, minor: int) -> None:
-        self.kernel = kernel
+    def __init__(self, group: Group, minor: int) -> None:
         self.group = group
         self.minor = minor
         self.devices: list[VfioDevice] = []
@@ -301,6 +300,7 @@ class GroupFile(OpenFile):
         container = self.group.container
         if container is None or container.iommu is None:
             raise refusal(errno.EINVAL, "the group has no container with an IOMMU yet")
+        process.check_room()
         if self.group.is_noiommu:
             device.device.say(f"vfio-noiommu device opened by user ({process.name}:{process.pid})")
         return process.install(DeviceFile(device, self, process))
@@ -384,7 +384,7 @@ class Vfio:
         if found is None:
             minors = {one.minor for one in self.groups.values()}
             minor = next(number for number in range(len(minors) + 1) if number not in minors)
-            found = VfioGroup(self.kernel, group, minor)
+            found = VfioGroup(group, minor)
             found.is_noiommu = group.unit is None and device.device.does_dma
             self.groups[found.name] = found
             self._emit("add", "vfio", f"/sys/devices/virtual/vfio/{found.name}")

@@ -243,11 +243,14 @@ class VfioPciDevice(VfioDevice):
         self.pci.msi = "" if index == INTX else kind
 
     def _disconnect(self, index: int) -> None:
+        signals = {REQ: self._request, ERR: self._error}
+        if index != self._index and signals.get(index) is None:
+            raise refusal(errno.EINVAL, f"index {index} is not enabled")
         if index == REQ:
             self._request = None
         elif index == ERR:
             self._error = None
-        elif index == self._index:
+        else:
             self._disable()
 
     def _disable(self) -> None:

@@ -22,10 +22,9 @@ from sdmtop.operations.blast import (
 from sdmtop.operations.blast.opened import nodes_of
 from sdmtop.operations.blast.reach import Touched, reach
 from sdmtop.operations.blast.survey import Survey
-from sdmtop.operations.plan import Verdict
+from sdmtop.operations.plan import WORST_FIRST, Verdict
 
 _KINDS = (platform, disks, shares, network, console, queues, opened, crypto, classes)
-_WORST_FIRST = ("refused", "unknown", "unsafe", "safe")
 
 
 def blast_radius(
@@ -56,7 +55,7 @@ def blast_radius(
     ]
     for device in touched:
         found += _of(survey, device)
-    return tuple(sorted(found, key=lambda verdict: _WORST_FIRST.index(verdict.kind)))
+    return tuple(sorted(found, key=lambda verdict: WORST_FIRST.index(verdict.kind)))
 
 
 def _of(survey: Survey, device: Touched) -> list[Verdict]:

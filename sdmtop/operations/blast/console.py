@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from sdmtop.carried import INPUTS
 from sdmtop.model import Record
 from sdmtop.operations.blast.reach import Touched
 from sdmtop.operations.blast.session import SOURCE as SESSION
@@ -15,7 +16,6 @@ CLASSES = frozenset({"graphics", "drm", "tty", "input"})
 SOURCE = "console"
 
 _CONSOLES = "/sys/class/tty/console/active"
-_INPUTS = "/proc/bus/input/devices"
 _REPEATS = 1 << 20  # EV_REP of include/uapi/linux/input-event-codes.h: what types, repeats.
 _BY_PROGRAMS = "/sys/devices/virtual/input/"
 _BY_PROXY = "/sys/devices/virtual/misc/uhid/"
@@ -164,7 +164,7 @@ def _old_devices(survey: Survey, device: Touched) -> Iterator[Verdict]:
     if keyboards and all("/serio" in one.path for one in keyboards):
         name = keyboards[0].name
         sentence = f"the only keyboard ({name}) is behind this bridge"
-        yield device.verdict("refused", sentence, name, _INPUTS)
+        yield device.verdict("refused", sentence, name, INPUTS)
     sentence = "the devices of old behind it (clock, serial ports, keyboard) are not listed"
     yield device.verdict("unknown", sentence)
     yield from survey.doubts(device, "whether the console needs it", "classes", SOURCE)
@@ -200,7 +200,7 @@ def _field(row: bytes) -> tuple[bytes, bytes]:
 
 def _keyboards(survey: Survey) -> list[Keyboard]:
     """Those that somebody can type on: not what programs type with (uinput: keyd and the like)."""
-    found = parse_keyboards(survey.read(SOURCE, _INPUTS))
+    found = parse_keyboards(survey.read(SOURCE, INPUTS))
     return [one for one in found if not one.path.startswith(_BY_PROGRAMS)]
 
 

@@ -2,14 +2,12 @@
 
 from collections.abc import Iterator
 
+from sdmtop.carried import SYSTEMS
 from sdmtop.operations.blast.survey import Survey
 from sdmtop.readers.mounts import Mount, essence, namespaces, parse_mountinfo
 from sdmtop.text import fact
 
 SOURCE = "mounts"
-
-_ACTIVE = ("ext4", "xfs", "f2fs")
-"""File systems that have `/sys/fs/<type>/<name of the block device>` while they are mounted."""
 
 
 class Mounts:
@@ -78,6 +76,6 @@ def read_active(survey: Survey) -> dict[str, str]:
     """Block device -> type of a file system that is mounted somewhere, seen or not."""
     return {
         fact(name): type_
-        for type_ in _ACTIVE
+        for type_ in SYSTEMS
         for name in survey.names(SOURCE, f"/sys/fs/{type_}", optional=True)
     }

@@ -7,6 +7,7 @@ The chain is followed downwards from a disk to whatever would be lost with it, a
 from collections import defaultdict
 from collections.abc import Iterator
 
+from sdmtop.carried import POOLS
 from sdmtop.model import Record
 from sdmtop.operations.blast.lazy import lazy
 from sdmtop.operations.blast.mounts import SOURCE as MOUNTS
@@ -32,7 +33,6 @@ _UNTOLD = ("iso9660", "squashfs", "vfat", "exfat", "ntfs", "erofs")
 
 BELOW = "may be below the root, an overlay of which not all layers can be seen"
 _BTRFS = "/sys/fs/btrfs"
-_POOLS = "/proc/spl/kstat/zfs"
 _LAYERS = ("upperdir", "lowerdir", "datadir")
 _NAMED = 3
 _DM_KINDS = {"LVM": "LVM", "CRYPT": "crypt", "mpath": "multipath", "DMRAID": "raid"}
@@ -304,8 +304,8 @@ class Storage:
 
     def _pools_of(self, pool: str | None) -> list[str]:
         """The imported ZFS pools, or the one of this name."""
-        names = self._survey.names(SOURCE, _POOLS, optional=True)
-        pools = [name for name in names if self._is_directory(f"{_POOLS}/{name}")]
+        names = self._survey.names(SOURCE, POOLS, optional=True)
+        pools = [name for name in names if self._is_directory(f"{POOLS}/{name}")]
         return [name for name in pools if pool in (None, name)]
 
     def _mounts_of_pool(self, pool: str) -> list[Mount]:

@@ -10,6 +10,7 @@ import pytest
 from sdmtop.readers.snapshot import read_snapshot
 from sdmtop.vfio import TYPE1V2, Container, Group, Queue
 from tests.backends.simulator.machines import (
+    BRIDGE,
     BRIDGED_EDU,
     BRIDGED_NIC,
     BRIDGED_TESTDEV,
@@ -355,14 +356,44 @@ def test_a_uacce_queue_is_taken_at_open_and_given_back_at_close() -> None:
     Queue.open(host, "/dev/hisi_hpre-0")
 
 
+def test_a_uacce_device_that_comes_back_has_a_number_of_its_own() -> None:
+    more = UACCE.partition("[[device]]")[2].replace("hpre-0", "hpre-1").replace("79:00", "7a:00")
+    host = machine(f"{UACCE}[[device]]{more}")
+    write(host, f"{DRIVERS}/hisi_hpre/unbind", "0000:79:00.0")
+    write(host, f"{DRIVERS}/hisi_hpre/bind", "0000:79:00.0")
+    numbers = [text(host, f"/sys/class/uacce/hisi_hpre-{one}/dev") for one in (0, 1)]
+    assert numbers == ["236:0", "236:1"]
+    assert host.device_number("/dev/hisi_hpre-0") != host.device_number("/dev/hisi_hpre-1")
+
+
 def test_a_uacce_device_whose_driver_goes_answers_enxio() -> None:
     host = machine(UACCE)
     queue = Queue.open(host, "/dev/hisi_hpre-0")
     write(host, f"{DRIVERS}/hisi_hpre/unbind", "0000:79:00.0")
     with refused(errno.ENXIO):
         queue.start()
+    with refused(errno.ENXIO):
+        queue.handle.map(0, 4096)
     queue.close()
     assert host.list("/sys/class/uacce") == []
+
+
+def test_a_uacce_queue_whose_driver_goes_stops_and_hinders_no_other() -> None:
+    host = machine(UACCE)
+    old = Queue.open(host, "/dev/hisi_hpre-0")
+    old.start()
+    group = host.kernel.find("0000:79:00.0").group
+    assert group is not None
+    assert [*group.pasids] == [1]
+    write(host, f"{DRIVERS}/hisi_hpre/unbind", "0000:79:00.0")
+    assert [*group.pasids] == []
+    write(host, f"{DRIVERS}/hisi_hpre/bind", "0000:79:00.0")
+    new = Queue.open(host, "/dev/hisi_hpre-0")
+    new.start()
+    old.close()
+    with refused(errno.EINVAL, "has been started"):
+        new.start()
+    assert text(host, "/sys/class/uacce/hisi_hpre-0/available_instances") == "2"
 
 
 # -- 9 ---------------------------------------------------------------------------------------------
@@ -389,11 +420,86 @@ def test_virtual_functions() -> None:
         write(host, numvfs, "1")
 
 
+def test_a_driver_makes_virtual_functions_of_each_device_that_can_have_them() -> None:
+    device = """
+[[device]]
+address = "0000:0{}:00.0"
+driver = "nvme"
+vendor = 0x144d
+device = 0xa80{}
+sriov_total = {}
+"""
+    host = machine('title = ""' + device.format(1, 1, 0) + device.format(2, 2, 4))
+    write(host, f"{PCI}/0000:02:00.0/sriov_numvfs", "3")
+    assert host.readlink(f"{PCI}/0000:02:00.0/virtfn2") == "../0000:02:00.3"
+
+
 def test_a_driver_that_goes_takes_its_virtual_functions_along() -> None:
     host = guest()
     write(host, f"{PCI}/{NVME}/sriov_numvfs", "2")
     write(host, f"{DRIVERS}/nvme/unbind", NVME)
     assert [one for one in host.list(PCI) if one.startswith("0000:02")] == [NVME]
+
+
+@pytest.mark.parametrize(
+    ("file", "data", "left"),
+    [("sriov_numvfs", "0", [NVME]), ("driver/unbind", NVME, [NVME]), ("remove", "1", [])],
+)
+def test_two_who_want_virtual_functions_gone_wait_for_their_holder(
+    file: str, data: str, left: list[str]
+) -> None:
+    host = guest()
+    write(host, f"{PCI}/{NVME}/sriov_numvfs", "2")
+    opened = hold(host, "0000:02:00.1")
+    first = begin(host, f"{PCI}/{NVME}/sriov_numvfs", "0")
+    second = begin(host, f"{PCI}/{NVME}/{file}", data)
+    assert not first.wait(1)
+    assert not second.wait(1)
+    for one in reversed(opened):
+        one.close()
+    assert first.wait(1)
+    assert second.wait(1)
+    first.result()
+    second.result()
+    assert [one for one in host.list(PCI) if one.startswith("0000:02")] == left
+
+
+def test_virtual_functions_are_made_anew_after_those_that_were_held_are_gone() -> None:
+    host = guest()
+    numvfs = f"{PCI}/{NVME}/sriov_numvfs"
+    write(host, numvfs, "1")
+    opened = hold(host, "0000:02:00.1")
+    first, second = begin(host, numvfs, "0"), begin(host, numvfs, "1")
+    assert not second.wait(1)
+    for one in reversed(opened):
+        one.close()
+    assert first.wait(1)
+    assert second.wait(1)
+    assert driver_of(host, "0000:02:00.1") == "nvme"
+
+
+def test_what_is_found_again_joins_no_group_that_has_the_number_of_its_old_one() -> None:
+    host = guest()
+    old = group_of(host, BRIDGE)
+    write(host, f"{PCI}/{BRIDGE}/remove", "1")
+    write(host, f"{PCI}/{NVME}/sriov_numvfs", "1")
+    assert group_of(host, "0000:02:00.1") == old
+    write(host, "/sys/bus/pci/rescan", "1")
+    assert host.list(f"{GROUPS}/{old}/devices") == ["0000:02:00.1"]
+    assert group_of(host, BRIDGED_NIC) == group_of(host, BRIDGED_EDU) == group_of(host, BRIDGE)
+
+
+def test_a_device_that_is_removed_twice_goes_once() -> None:
+    host = guest()
+    opened = hold(host, NIC)
+    events = host.events()
+    assert events is not None
+    pending = [begin(host, f"{PCI}/{NIC}/remove", "1") for _ in range(2)]
+    assert not any(one.wait(1) for one in pending)
+    for one in reversed(opened):
+        one.close()
+    assert all(one.wait(1) for one in pending)
+    assert [one.path[-12:] for one in events.drain() if one.action == "remove"].count(NIC) == 1
 
 
 # -- 10 --------------------------------------------------------------------------------------------
@@ -446,6 +552,9 @@ def test_managed_vectors_are_placed_by_the_kernel(kernel: str, number: int) -> N
     write(host, f"/proc/irq/{irqs[0]}/smp_affinity_list", "1")
     with refused(number):
         write(host, f"/proc/irq/{irqs[1]}/smp_affinity_list", "1")
+    with refused(number):
+        write(host, "/proc/irq/0/smp_affinity_list", "1")  # The timer.
+    write(host, "/proc/irq/8/smp_affinity_list", "1")
     for text_ in ("9", "x", "1-0"):
         with refused(errno.EINVAL):
             write(host, f"/proc/irq/{irqs[0]}/smp_affinity_list", text_)
@@ -531,3 +640,18 @@ def test_a_direct_region_forbids_a_claim() -> None:
         with refused(number, "firmware"):
             group.set_container(Container.open(host))
         assert not group.status().in_container
+
+
+@pytest.mark.parametrize(
+    ("kernel", "line"),
+    [
+        ("6.1", f"vfio-pci: probe of {BRIDGE} failed with error -22"),
+        ("6.12", f"vfio-pci {BRIDGE}: probe with driver vfio-pci failed with error -22"),
+    ],
+)
+def test_a_probe_that_fails_is_told_in_the_log(kernel: str, line: str) -> None:
+    host = guest(kernel)
+    write(host, f"{PCI}/{BRIDGE}/driver_override", "vfio-pci")
+    with refused(errno.EINVAL):
+        write(host, f"{DRIVERS}/vfio-pci/bind", BRIDGE)
+    assert host.kernel_log()[-1].decode().partition(";")[2].splitlines()[0] == line

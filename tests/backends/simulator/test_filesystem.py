@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import stat
 import threading
@@ -10,12 +11,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sdmtop.backends.capture import CaptureHost
+from sdmtop.backends.simulator.host import SimulatorHost, scenario_of
 from sdmtop.readers.snapshot import read_snapshot
-from tests.backends.simulator.machines import EDU, NVME, PCI, create, guest, machine, text
+from tests.backends.simulator.machines import EDU, NVME, PCI, create, guest, machine, text, to_vfio
 
 if TYPE_CHECKING:
     from sdmtop.backends.base import Host
-    from sdmtop.backends.simulator.host import SimulatorHost
 
 PLACES = (
     "/sys/bus/pci/devices/0000:02:00.0/.",
@@ -156,3 +157,24 @@ def test_readers_and_writers_in_many_threads_do_not_disturb_each_other() -> None
         thread.join()
     assert not failures
     assert host.list("/sys/bus/mdev/devices") == []
+
+
+@pytest.mark.parametrize("name", ["edu", "default", "idxd", "uacce"])
+def test_every_character_node_is_found_by_its_number(name: str) -> None:
+    host = SimulatorHost(scenario_of(name))
+    if name == "edu":
+        to_vfio(host, EDU)
+    numbers = host.list("/sys/dev/char")
+    for number in numbers:
+        assert text(host, f"/sys/dev/char/{number}/dev") == number
+    nodes = [one for one in nodes_below(host, "/dev") if stat.S_ISCHR(host.mode(one))]
+    rdevs = [host.device_number(node) for node in nodes]
+    assert sorted(f"{os.major(one)}:{os.minor(one)}" for one in rdevs) == sorted(numbers)
+
+
+def nodes_below(host: Host, directory: str) -> list[str]:
+    found = []
+    for name in host.list(directory):
+        path = f"{directory}/{name}"
+        found += nodes_below(host, path) if stat.S_ISDIR(host.mode(path)) else [path]
+    return found

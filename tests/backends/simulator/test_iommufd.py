@@ -194,7 +194,7 @@ def test_the_hardware_tells_what_it_can() -> None:
     host = guest("7.0")
     iommufd, _, id_ = bound(host)
     info = iommufd.hardware(host, id_)
-    assert (info.type, info.pasid_bits) == (1, 0)
+    assert (info.type, info.pasid_bits, info.capabilities) == (1, 0, 8)
     ecap = host.read("/sys/class/iommu/dmar0/intel-iommu/ecap").strip()
     assert f"{struct.unpack('IIQQ', info.data)[3]:x}".encode() == ecap
     with refused(errno.ENOENT):

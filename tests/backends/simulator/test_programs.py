@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING
 
 import pytest
 
+from sdmtop.backends.simulator import uapi
+from sdmtop.backends.simulator.completion import Completion
+from sdmtop.backends.simulator.scenario import Fault
 from sdmtop.readers.snapshot import read_snapshot
-from tests.backends.simulator.machines import begin, machine, text
+from tests.backends.simulator.machines import PCI, begin, machine, refused, text, write
 
 if TYPE_CHECKING:
     from sdmtop.backends.simulator.host import SimulatorHost
@@ -128,6 +132,35 @@ def test_a_program_begins_at_its_time() -> None:
     assert names(after(host, 2)) == ["late"]
 
 
+@pytest.mark.parametrize("path", [f"driver/unbind={ZIP}", "remove=1"])
+def test_a_program_whose_device_is_not_there_gives_up_and_comes_again(path: str) -> None:
+    host = board(process("late", "begin = 7\nagain = 20"))
+    file, _, data = path.partition("=")
+    write(host, f"{PCI}/{ZIP}/{file}", data)
+    assert names(after(host, 10)) == []
+    (line,) = (line for line in log(host).splitlines() if "late[" in line)
+    assert ZIP in line
+    if file == "remove":
+        write(host, "/sys/bus/pci/rescan", "1")
+    else:
+        write(host, "/sys/bus/pci/drivers/hisi_zip/bind", ZIP)
+    assert names(after(host, 20)) == ["late"]
+
+
+def test_a_program_that_has_given_up_uses_nothing_more() -> None:
+    uses = (
+        f'[[process.use]]\nsdmdev = "{ZIP}"\ntype = "zlib"\n[[process.use]]\nuacce = "hisi_zip-0"\n'
+    )
+    gone = "0000:02:00.0"
+    second = BOARD.partition("[[device]]")[2].format(bits=16).replace(ZIP, gone)
+    second = second.replace('uacce = { name = "hisi_zip-0" }', "")
+    program = f'[[process]]\nname = "late"\nbegin = 1\n{uses}'.replace(ZIP, gone)
+    host = board(f"[[device]]{second}{program}")
+    write(host, f"{PCI}/{gone}/driver/unbind", gone)
+    assert names(after(host, 2)) == []
+    assert text(host, "/sys/class/uacce/hisi_zip-0/available_instances") == "4"
+
+
 def test_a_group_can_be_held_without_opening_the_queue() -> None:
     (queue,) = queues(after(board(process("standby", "", "started = false")), 1))
     assert queue.state == "held"
@@ -167,6 +200,31 @@ load = "steady"
     assert (queue.state, queue.holders) == ("started", (11,))
     (interrupt,) = (row for row in snapshot.interrupts if row.device == ZIP)
     assert interrupt.total > 80
+
+
+@pytest.mark.parametrize("operation", ["open", "START_Q"])
+def test_a_program_that_is_killed_while_a_call_hangs_has_nothing_afterwards(operation: str) -> None:
+    host = board('[[process]]\nname = "tool"\nbegin = 1\n[[process.use]]\nuacce = "hisi_zip-0"\n')
+    host.inject(Fault("hang", target="tool", operation=operation, lasts=10))
+    host.step(2)
+    host.inject(Fault("kill", target="tool"))
+    host.step(20)
+    assert text(host, "/sys/class/uacce/hisi_zip-0/available_instances") == "4"
+    assert host.kernel.uacce["hisi_zip-0"].device.accelerator().started == {}
+
+
+def test_a_command_that_hangs_is_not_done_on_a_descriptor_that_was_closed() -> None:
+    host = board("")
+    host.inject(Fault("hang", operation="START_Q", lasts=5))
+    queue = host.open("/dev/hisi_zip-0")
+    pending = host.system.ioctl(host.kernel.processes.own, queue.number, uapi.UACCE_START)
+    queue.close()
+    again = host.open("/dev/hisi_zip-0")
+    host.step(10)
+    assert isinstance(pending, Completion)
+    with refused(errno.EBADF, "has closed /dev/hisi_zip-0 meanwhile"):
+        pending.result()
+    again.ioctl(uapi.UACCE_START)
 
 
 def test_a_program_writes_files_and_waits_for_what_they_do() -> None:
@@ -229,7 +287,8 @@ def test_a_polite_guest_lets_its_device_go_when_it_is_asked(polite: str, returns
     assert pending.wait(5) is returns
 
 
-DSA = """
+DSA = "0000:6a:01.0"
+MOVER = """
 title = ""
 [[unit]]
 name = "dmar0"
@@ -263,21 +322,21 @@ load = "steady"
 
 
 def test_an_idxd_queue_moves_memory_for_its_process() -> None:
-    host = machine(DSA)
+    host = machine(MOVER)
     snapshot = after(host, 10)
     (queue,) = snapshot.sdmdevs
     assert (queue.state, queue.holders) == ("started", (33,))
-    (interrupt,) = (row for row in snapshot.interrupts if row.device == "0000:6a:01.0")
+    (interrupt,) = (row for row in snapshot.interrupts if row.device == DSA)
     assert interrupt.total == pytest.approx(200, abs=5)
     assert "DMAR" not in log(host)  # Nothing missed.
 
 
 def test_what_was_set_up_on_an_idxd_queue_goes_with_its_driver() -> None:
-    host = machine(DSA)
+    host = machine(MOVER)
     host.step(1)
-    assert begin(host, "/sys/bus/pci/drivers/idxd/unbind", "0000:6a:01.0").wait(5)
+    assert begin(host, "/sys/bus/pci/drivers/idxd/unbind", DSA).wait(5)
     assert after(host, 1).sdmdevs == ()
-    assert begin(host, "/sys/bus/pci/drivers/idxd/bind", "0000:6a:01.0").wait(5)
+    assert begin(host, "/sys/bus/pci/drivers/idxd/bind", DSA).wait(5)
     first, second = after(host, 1), after(host, 10)
     (queue,) = second.sdmdevs
     assert (queue.type, queue.params["size"], queue.params["state"]) == (
@@ -286,16 +345,37 @@ def test_what_was_set_up_on_an_idxd_queue_goes_with_its_driver() -> None:
     assert (queue.params["device_state"], queue.holders) == ("disabled", ())
     assert [process.name for process in second.processes] == []  # Its node is gone.
     counts = [
-        [row.total for row in snapshot.interrupts if row.device == "0000:6a:01.0"]
+        [row.total for row in snapshot.interrupts if row.device == DSA]
         for snapshot in (first, second)
     ]
     assert counts[0] == counts[1]
 
 
 def test_a_process_that_comes_when_an_idxd_queue_is_gone_is_refused() -> None:
-    host = machine(DSA.replace("pid = 33", "pid = 33\nbegin = 5"))
+    host = machine(MOVER.replace("pid = 33", "pid = 33\nbegin = 5"))
     host.step(1)
-    assert begin(host, "/sys/bus/pci/drivers/idxd/unbind", "0000:6a:01.0").wait(1)
+    assert begin(host, "/sys/bus/pci/drivers/idxd/unbind", DSA).wait(1)
     after(host, 10)
     assert "spdk[33]" in log(host)
     assert "(ENOENT)" in log(host)
+
+
+def test_queues_of_two_idxd_devices_have_numbers_of_their_own() -> None:
+    device = MOVER[MOVER.index("[[device]]") : MOVER.index("[[process]]")]
+    second = device.replace(DSA, "0000:6a:02.0").replace("dsa0", "iax1")
+    host = machine(MOVER + second)
+    handle = host.open("/dev/iax/wq1.0")
+    snapshot = after(host, 1)
+    assert {queue.id: queue.holders for queue in snapshot.sdmdevs} == {
+        "wq0.0": (33,),
+        "wq1.0": (4242,),
+    }
+    handle.close()
+    assert text(host, "/sys/bus/dsa/devices/wq1.0/cdev_minor") == "1"
+
+
+def test_without_pasids_no_idxd_queue_is_for_processes() -> None:
+    snapshot = after(machine(MOVER.replace("pasid_bits = 20", "pasid_bits = 0")), 1)
+    (queue,) = snapshot.sdmdevs
+    assert (queue.params["state"], names(snapshot)) == ("disabled", [])
+    assert queue.params["cmd_status"].startswith("0x80110000 (a user queue needs")

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sdmtop.backends.simulator import uapi
+from sdmtop.backends.simulator.pasids import Pasids
+from sdmtop.backends.simulator.processes import Process
 from sdmtop.vfio import TYPE1, TYPE1V2, Container, Group
 from tests.backends.simulator.machines import (
     GROUPS,
@@ -395,3 +397,14 @@ def test_pasids_can_run_out() -> None:
         Other(host).claim(group_of_mdev(host, create(host, 2)))
     assert len(parent_group(host).shares) == 1
     assert TYPE1V2 == 3
+
+
+def test_a_narrow_device_gets_a_low_pasid_that_is_free() -> None:
+    pasids = Pasids()
+    wide = [Process(100 + number, "wide") for number in range(20)]
+    for process in wide:
+        pasids.allocate(process, 16)
+    with refused(errno.ENOSPC, "all 15 PASIDs are taken"):
+        pasids.allocate(Process(200, "narrow"), 4)
+    pasids.free(wide[2])
+    assert pasids.allocate(Process(200, "narrow"), 4) == 3

@@ -6,6 +6,7 @@ import errno
 
 import pytest
 
+from sdmtop.backends.simulator.processes import MOST_OPEN
 from sdmtop.backends.simulator.scenario import Fault
 from sdmtop.vfio import Container, Group
 from tests.backends.simulator.machines import (
@@ -13,6 +14,7 @@ from tests.backends.simulator.machines import (
     NIC,
     PCI,
     begin,
+    claim,
     driver_of,
     guest,
     refused,
@@ -91,3 +93,19 @@ def test_opening_a_node_fails_too() -> None:
     with refused(errno.EMFILE):
         host.open(f"/dev/vfio/{group}")
     host.open(f"/dev/vfio/{group}").close()
+
+
+def test_a_process_without_a_free_descriptor_takes_nothing() -> None:
+    host = guest()
+    container, group = claim(host, to_vfio(host, NIC))
+    other = to_vfio(host, EDU)
+    signals = [host.signal() for _ in range(MOST_OPEN - 2)]
+    with refused(errno.EMFILE):
+        group.device(NIC)
+    with refused(errno.EMFILE):
+        host.open(f"/dev/vfio/{other}")
+    signals.pop().close()
+    host.open(f"/dev/vfio/{other}")
+    group.close()
+    container.close()
+    assert begin(host, f"{PCI}/{NIC}/driver/unbind", NIC).wait(1)

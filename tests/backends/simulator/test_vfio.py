@@ -310,12 +310,12 @@ def test_the_loopback_moves_the_signal_and_no_counter() -> None:
     _, _, device = hold(host, EDU)
     signal = host.signal()
     with refused(errno.EINVAL):
-        device.fire_irqs(MSI, 1)
+        device.set_irqs(MSI, DATA_NONE | TRIGGER, 0, 1)
     device.signal_irqs(MSI, [signal])
     (irq,) = host.list(f"{PCI}/{EDU}/msi_irqs")
     assert text(host, f"{PCI}/{EDU}/msi_irqs/{irq}") == "msi"
     assert text(host, f"/sys/kernel/irq/{irq}/actions") == f"vfio-msi[0]({EDU})"
-    device.fire_irqs(MSI, 1)
+    device.set_irqs(MSI, DATA_NONE | TRIGGER, 0, 1)
     assert signal.wait(0) == 1
     device.set_irqs(MSI, DATA_BOOL | TRIGGER, 0, 1, b"\1")
     assert signal.wait(0) == 1
@@ -350,6 +350,18 @@ def test_set_irqs_refuses() -> None:
         device.set_irqs(MSI, DATA_NONE | MASK, 0, 1)
     with refused(errno.EINVAL):
         device.signal_irqs(INTX, [signal])
+
+
+@pytest.mark.parametrize("index", [INTX, MSI, REQUEST])
+def test_only_an_interrupt_that_is_enabled_can_be_disabled(index: int) -> None:
+    host = guest()
+    _, _, device = hold(host, EDU)
+    with refused(errno.EINVAL, f"index {index} is not enabled"):
+        device.set_irqs(index, DATA_NONE | TRIGGER, 0, 0)
+    device.signal_irqs(index, [host.signal()])
+    device.set_irqs(index, DATA_NONE | TRIGGER, 0, 0)
+    with refused(errno.EINVAL):
+        device.set_irqs(index, DATA_NONE | TRIGGER, 0, 0)
 
 
 def test_an_interrupt_is_disabled_when_its_device_is_closed() -> None:
