@@ -132,6 +132,17 @@ def test_a_detach_without_a_memory_says_which_driver_was_found(address: str, sai
     assert f"  {address}: {said}" in "\n".join(result_lines(plan, result))
 
 
+def test_a_detach_has_failed_where_vfio_takes_the_device_back() -> None:
+    bench = Bench()
+    bench.run(plan_attach(*bench.now, [EDU]))
+    assert bench.host.write("/sys/bus/pci/drivers/vfio-pci/new_id", b"1234 11e8").wait(5)
+    before = bench.snapshot()
+    result = bench.run(plan_detach(*bench.now, [EDU]))
+    assert result.ending == "rolled back"
+    assert "vfio-pci took it back" in (result.trouble or "")
+    assert bench.snapshot() == before
+
+
 def test_one_of_several_can_be_detached() -> None:
     bench = Bench()
     bench.run(plan_attach(*bench.now, [VF, EDU]))

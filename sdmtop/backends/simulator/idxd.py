@@ -40,7 +40,7 @@ class IdxdDevice:
             queue.minor for other in device.kernel.idxd.values() for queue in other.queues.values()
         }
         free = (minor for minor in itertools.count() if minor not in taken)
-        self.queues = {
+        self.queues: dict[str, IdxdQueue] = {
             f"wq{self.number}.{index}": IdxdQueue(self, index, next(free))
             for index in range(len(spec.queues))
         }

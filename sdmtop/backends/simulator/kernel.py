@@ -96,7 +96,8 @@ class Kernel:
         for spec in scenario.devices:
             if spec.driver is not None:
                 driver = self._driver(spec.bus, spec.driver)
-                driver.ids.add((spec.vendor, spec.device))
+                if spec.driver != VFIO_PCI:  # It has none: it binds by the override.
+                    driver.ids.add((spec.vendor, spec.device))
                 if spec.sriov_total and isinstance(driver, KernelDriver):
                     driver.makes_vfs = True
         for spec in scenario.devices:
