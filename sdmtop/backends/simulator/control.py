@@ -145,9 +145,11 @@ def perform(host: SimulatorHost, request: Request) -> str:
 
 def describe(host: SimulatorHost) -> str:
     """What time it is there, and how fast it passes."""
-    rate = host.rate
+    now, rate = host.now(), host.rate
     how = f"running {rate:g} times as fast as real time" if rate != 1 else "running in real time"
-    return f"{host.url} at {host.now():.1f} s, {how if rate else 'standing still'}"
+    if host.is_behind:
+        how = f"running as fast as this machine can, less than {rate:g} times real time"
+    return f"{host.url} at {now:.1f} s, {how if rate else 'standing still'}"
 
 
 def running() -> dict[int, Path]:

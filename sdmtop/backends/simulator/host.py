@@ -153,6 +153,11 @@ class SimulatorHost:
         """How fast time passes by itself."""
         return self._pace.rate if self._pace is not None else 0.0
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether this machine cannot let time pass so fast: it passes as fast as it can."""
+        return self._pace is not None and self._pace.is_behind
+
     def step(self, seconds: float) -> None:
         """Let that much time pass now."""
         with self._changed:
@@ -195,14 +200,15 @@ class SimulatorHost:
 
     def _let_pass(self, pace: Pace, due: float) -> None:
         """Wait, without the lock, for a moment of virtual time, or for another thread's doing."""
-        ahead = (due - self.kernel.clock.now) / pace.rate
-        self._changed.wait(min(max(ahead, 0.0), _PROMPT))
+        self._changed.wait(min(max(pace.ahead(due), 0.0), _PROMPT))
         self._catch_up()
 
     def _catch_up(self) -> None:
         """Let happen what has become due since we looked last."""
         if self._pace is not None:
-            self._advance(self._pace.now())
+            self.kernel.look_at_pages()
+            self._pace.catch_up(self.kernel.clock)
+            self._changed.notify_all()
         self.kernel.look_at_pages()
 
     def _advance(self, until: float) -> None:
