@@ -397,6 +397,32 @@ FaultKind = Literal[
 ]
 
 
+_DEEDS = (
+    "bind", "create", "drivers_probe", "remove", "rescan", "reset", "unbind",
+)  # fmt: skip
+"""Files to which is written what is to be done, or to what; to `create` the UUID of what is new."""
+_SETTINGS = (
+    "allow_unsafe_interrupts", "channel", "driver_override", "enable_unsafe_noiommu_mode",
+    "isolate_strategy", "iterations", "kmsg", "max_channels", "new_id", "noverify", "online",
+    "remove_id", "reset_method", "run", "smp_affinity_list", "sriov_numvfs", "test_buf_size",
+    "threads_per_chan", "timeout", "type", "verbose",
+)  # fmt: skip
+"""Files to which anything can be written."""
+_COMMANDS = (
+    "open", "BIND_PASID", "GET_DEVICE_FD", "MAP_DMA", "RESET", "SET_CONTAINER", "SET_IOMMU",
+    "SET_IRQS", "START_Q", "UNMAP_DMA", "WAIT",
+)  # fmt: skip
+OPERATIONS = (*sorted((*_DEEDS, *_SETTINGS)), *_COMMANDS)
+"""What can be made to fail or to hang: writes to files, `open`, and ioctls."""
+
+
+def may_be_written(operation: str, text: str) -> bool:
+    """Whether an operation can be about a text that names nothing which is there."""
+    if operation == "create":
+        return re.fullmatch(_UUID, text) is not None
+    return operation in _SETTINGS and "/" not in text
+
+
 class Fault(Part, frozen=True):
     """Something that goes wrong: once at `at`, `every` so many seconds, or by chance (`rate`).
 
@@ -427,13 +453,19 @@ class Fault(Part, frozen=True):
     """Interrupts a second of a storm."""
 
     def mistake(self) -> str | None:
-        """What is missing to let it happen; None if nothing is."""
-        if self.kind in ("errno", "hang") and self.operation is None:
-            return f"a fault of kind {self.kind} needs an operation"
+        """Why it can happen on no host; None if it may."""
+        is_of_operation = self.kind in ("errno", "hang")
+        if is_of_operation != (self.operation is not None):
+            takes = "needs an" if is_of_operation else "takes no"
+            return f"a fault of kind {self.kind} {takes} operation"
+        if self.operation is not None and self.operation not in OPERATIONS:
+            return f"there is no operation {self.operation}; there are {', '.join(OPERATIONS)}"
         if self.kind == "errno" and not hasattr(errno, self.errno or ""):
             return "a fault of kind errno needs an errno that there is"
-        if not self.target and self.kind not in ("errno", "hang", "pasid-exhaustion"):
+        if not self.target and not is_of_operation and self.kind != "pasid-exhaustion":
             return f"a fault of kind {self.kind} needs a target"
+        if self.target and self.kind == "pasid-exhaustion":
+            return f"a fault of kind {self.kind} takes no target: it is for everybody"
         return None
 
 
@@ -571,7 +603,7 @@ def _check(scenario: Scenario) -> None:
             for number, use in enumerate(one.uses):
                 _check_use((*here, "use", number), use, scenario, devices)
     for index, fault in enumerate(scenario.faults):
-        _check_fault(("fault", index), fault)
+        _check_fault(("fault", index), fault, scenario, devices)
 
 
 def _names(table: str, names: list[str]) -> frozenset[str]:
@@ -638,12 +670,83 @@ def _check_use(here: Path, use: Use, scenario: Scenario, devices: dict[str, Devi
         raise _MistakeError((*here, "idxd"), f"there is no work queue {use.idxd} with a node")
 
 
-def _check_fault(here: Path, fault: Fault) -> None:
+def _check_fault(
+    here: Path, fault: Fault, scenario: Scenario, devices: dict[str, DeviceSpec]
+) -> None:
     if sum(when is not None for when in (fault.at, fault.every, fault.rate)) != 1:
         raise _MistakeError(here, "give one of at, every and rate")
     mistake = fault.mistake()
     if mistake is not None:
         raise _MistakeError(here, mistake)
+    if fault.target:
+        check = _check_subject if fault.operation is not None else _check_target
+        check((*here, "target"), fault, scenario, devices)
+
+
+def _check_subject(
+    here: Path, fault: Fault, scenario: Scenario, devices: dict[str, DeviceSpec]
+) -> None:
+    """What an operation is about: something that there is or can be, or what may be written."""
+    target, operation = fault.target, fault.operation or ""
+    if target.isdecimal() or re.fullmatch(_UUID, target) or may_be_written(operation, target):
+        return  # A group, an interrupt, a process; a mediated device.
+    specs = devices.values()
+    known = (
+        devices,
+        ("pci", "mdev", "vfio", "iommu", "vfio-pci"),
+        (name for spec in specs for name in (spec.bus, spec.driver)),
+        (f"{spec.driver}-{type_.id}" for spec in specs for type_ in spec.mdev_types),
+        (spec.uacce.name for spec in specs if spec.uacce is not None),
+        (name for spec in specs if spec.idxd is not None for name in spec.idxd.nodes),
+        (process.name for process in scenario.processes),
+    )
+    if not any(target in names for names in known) and not _is_vf(target, devices):
+        raise _MistakeError(here, f"there is nothing {target} that {operation} could be about")
+
+
+def _check_target(
+    here: Path, fault: Fault, scenario: Scenario, devices: dict[str, DeviceSpec]
+) -> None:
+    target = fault.target
+    if fault.kind == "kill":
+        if not target.isdecimal() and all(target != one.name for one in scenario.processes):
+            raise _MistakeError(here, f"there is no process {target}")
+        return
+    if fault.kind.endswith(("-interrupt", "-storm")) and target.isdecimal():
+        return
+    number = ""
+    if fault.kind == "stall":
+        if re.fullmatch(_UUID, target):
+            return
+        target, _, number = target.partition("/")
+    spec = devices.get(target)
+    if spec is None:
+        if not _is_vf(target, devices):
+            raise _MistakeError(here, f"there is no device {target}")
+        return
+    if fault.kind in ("stall", "wrong-result") and spec.accelerator is None:
+        raise _MistakeError(here, f"{target} does not compute")
+    queues = len(spec.idxd.queues) if spec.idxd is not None else spec.queues
+    if number and not (number.isdecimal() and int(number) < queues):
+        raise _MistakeError(here, f"{target} has no queue {number}")
+
+
+def _is_vf(address: str, devices: dict[str, DeviceSpec]) -> bool:
+    """Whether a device can have a virtual function at an address."""
+    place = _routing_id(address)
+    return place is not None and any(
+        0 < place - (_routing_id(spec.address) or 0) <= spec.sriov_total
+        for spec in devices.values()
+        if spec.sriov_total and spec.address[:5] == address[:5]
+    )
+
+
+def _routing_id(address: str) -> int | None:
+    """Bus, slot and function of a PCI address as one number."""
+    found = _PCI.fullmatch(address)
+    if found is None:
+        return None
+    return int(found[2], 16) << 8 | int(found[3], 16) << 3 | int(found[4])
 
 
 # -- repetitions ---------------------------------------------------------------------------------
