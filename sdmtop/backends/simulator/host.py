@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import threading
 import time
 from pathlib import Path
@@ -95,6 +96,8 @@ def scenario_of(name: str) -> Scenario:
 
 def _text_of(file: Path) -> str:
     """The text of a scenario. Raises `ScenarioError` for what is no text, or too long for one."""
+    if not stat.S_ISREG(file.stat().st_mode):
+        raise ScenarioError(f"{file}: it is no file of text")
     with file.open("rb") as stream:
         data = stream.read(_MOST_BYTES + 1)
     if len(data) > _MOST_BYTES:

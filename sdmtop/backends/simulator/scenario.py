@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
+from sdmtop.backends.simulator.versions import behaviour
 from sdmtop.toml_lines import Lines
 
 if TYPE_CHECKING:
@@ -33,11 +34,15 @@ _UUID = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 _IDXD = r"^(dsa|iax)[0-9]{1,3}$"
 _ERRNO = "^E[A-Z0-9]+$"
 _PATH = r"^/[^\x00]+$"
+_LINE = r"^[^\x00-\x1f\x7f]{1,128}$"
+_COMM = r"^[^/\x00-\x1f\x7f]{1,15}$"
 _PATTERNS = {
     repr(_NAME): "a name of at most 128 characters, without slashes and control characters",
     repr(_UUID): "a UUID in lower case",
     repr(_IDXD): "a name such as dsa0 or iax1",
     repr(_PATH): "an absolute path",
+    repr(_LINE): "a text of at most 128 characters, without control characters",
+    repr(_COMM): "a name of at most 15 characters, without slashes and control characters",
     repr(_ERRNO): "the name of an errno, such as EIO",
 }
 """What each pattern asks for, in words."""
@@ -52,6 +57,17 @@ Rate: TypeAlias = Annotated[float, Meta(ge=0, le=1e7)]
 """So many a second."""
 Byte4: TypeAlias = Annotated[int, Meta(ge=0, le=0xFFFF_FFFF)]
 Address64: TypeAlias = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
+
+_MOST_DEVICES, _MOST_MDEVS = 16_384, 4096
+"""So many a modelled host can have, virtual functions and repetitions among them."""
+_JOBS: dict[AcceleratorKind | None, tuple[JobKind, ...]] = {
+    "zip": ("deflate", "inflate"),
+    "sec": ("aes", "sha"),
+    "hpre": ("power",),
+    "memcpy": ("copy",),
+    "dsa": ("copy",),
+}
+"""What a program can give the hardware to do."""
 
 _PCI = re.compile(r"([0-9a-f]{4}):([0-9a-f]{2}):([0-1][0-9a-f])\.([0-7])")
 
@@ -94,7 +110,7 @@ class Interrupts(Part, frozen=True):
 
     kind: Literal["msi", "msix", "intx"] = "msi"
     """How they are raised."""
-    actions: tuple[str, ...] = ()
+    actions: tuple[Annotated[str, Meta(pattern=_LINE)], ...] = ()
     """Names of the vectors, as in `/proc/interrupts`."""
     load: str | None = None
     """The curve of interrupts a second, of all vectors together."""
@@ -360,7 +376,7 @@ class ProcessSpec(Part, frozen=True, rename={"uses": "use", "writes": "write"}):
     many of them, whose `sdmdev` is the parent in the next PCI slot each time.
     """
 
-    name: Annotated[str, Meta(min_length=1, max_length=15)]
+    name: Annotated[str, Meta(pattern=_COMM)]
     """As in `/proc/PID/comm`."""
     pid: Annotated[int, Meta(ge=2, le=4_000_000)] | None = None
     """Its pid, the first time; by default one that is free."""
@@ -372,7 +388,7 @@ class ProcessSpec(Part, frozen=True, rename={"uses": "use", "writes": "write"}):
     """When it begins, in seconds after boot."""
     lives: Seconds | None = None
     """How long it lives; by default for ever."""
-    again: Annotated[float, Meta(gt=0)] | None = None
+    again: Annotated[float, Meta(ge=0.01)] | None = None
     """Seconds from one beginning to the next; by default there is one only."""
     repeat: Annotated[int, Meta(ge=1, le=65536)] = 1
     """So many, with the parents that follow."""
@@ -437,9 +453,9 @@ class Fault(Part, frozen=True):
     """What it is about."""
     at: Seconds | None = None
     """Once, so many seconds after boot."""
-    every: Annotated[float, Meta(gt=0)] | None = None
+    every: Annotated[float, Meta(ge=0.01)] | None = None
     """Again and again, so many seconds apart."""
-    rate: Rate | None = None
+    rate: Annotated[float, Meta(ge=0, le=100)] | None = None
     """By chance, so many times a second."""
     lasts: Seconds | None = None
     """Seconds until it is over; None: for ever, or, of what takes no time, at once."""
@@ -584,16 +600,17 @@ def _located(text: str, file: str, path: Path, what: str) -> str:
 
 
 def _check(scenario: Scenario) -> None:
+    try:
+        behaviour(scenario.kernel)
+    except ValueError as error:
+        raise _MistakeError(("kernel",), str(error)) from error
     units = _names("unit", [unit.name for unit in scenario.units])
     loads = _names("load", [load.name for load in scenario.loads])
+    for index, load in enumerate(scenario.loads):
+        if load.low > load.high:
+            raise _MistakeError(("load", index, "low"), f"it is above high, {load.high:g}")
     devices = _check_devices(scenario, units, loads)
-    for index, mdev in enumerate(scenario.mdevs):
-        parent = devices.get(mdev.parent)
-        here: Path = ("mdev", index)
-        if parent is None:
-            raise _MistakeError((*here, "parent"), f"there is no device {mdev.parent}")
-        if all(type_.id != mdev.type for type_ in parent.mdev_types):
-            raise _MistakeError((*here, "type"), f"{mdev.parent} offers no type {mdev.type}")
+    _check_mdevs(scenario, devices)
     for index, process in enumerate(scenario.processes):
         here = ("process", index)
         parents = [use.sdmdev for use in process.uses if use.sdmdev is not None]
@@ -604,6 +621,34 @@ def _check(scenario: Scenario) -> None:
                 _check_use((*here, "use", number), use, scenario, devices)
     for index, fault in enumerate(scenario.faults):
         _check_fault(("fault", index), fault, scenario, devices)
+
+
+def _check_mdevs(scenario: Scenario, devices: dict[str, DeviceSpec]) -> None:
+    uuids: set[str] = set()
+    used: Counter[str] = Counter()
+    for index, mdev in enumerate(scenario.mdevs):
+        parent = devices.get(mdev.parent)
+        here: Path = ("mdev", index)
+        if parent is None:
+            raise _MistakeError((*here, "parent"), f"there is no device {mdev.parent}")
+        type_ = next((one for one in parent.mdev_types if one.id == mdev.type), None)
+        if type_ is None:
+            raise _MistakeError((*here, "type"), f"{mdev.parent} offers no type {mdev.type}")
+        if parent.driver in (None, "vfio-pci"):
+            raise _MistakeError((*here, "parent"), f"{mdev.parent} has no driver to make it")
+        used[mdev.parent] += type_.costs * mdev.repeat
+        capacity = parent.instances or parent.queues
+        if parent.sdmdev is not None:  # Each takes a queue, too.
+            capacity = min(capacity, parent.queues)
+        if used[mdev.parent] > capacity:
+            what = f"{mdev.parent} has {capacity} instances, and {used[mdev.parent]} are taken"
+            raise _MistakeError(here, what)
+        if len(uuids) + mdev.repeat > _MOST_MDEVS:
+            raise _MistakeError(here, f"a host has {_MOST_MDEVS} mediated devices at most")
+        for one in _next_uuids(mdev):
+            if one.uuid in uuids:
+                raise _MistakeError((*here, "uuid"), f"there are two mediated devices {one.uuid}")
+            uuids.add(one.uuid)
 
 
 def _names(table: str, names: list[str]) -> frozenset[str]:
@@ -619,6 +664,7 @@ def _check_devices(
     scenario: Scenario, units: frozenset[str], loads: frozenset[str]
 ) -> dict[str, DeviceSpec]:
     devices: dict[str, DeviceSpec] = {}
+    count = 0
     for index, spec in enumerate(scenario.devices):
         here: Path = ("device", index)
         if spec.bus == "pci" and not _PCI.fullmatch(spec.address):
@@ -633,14 +679,39 @@ def _check_devices(
             raise _MistakeError((*here, "interrupts", "load"), what)
         if spec.numa_node >= scenario.numa_nodes:
             raise _MistakeError((*here, "numa_node"), f"the last node is {scenario.numa_nodes - 1}")
+        if spec.vfs > spec.sriov_total:
+            raise _MistakeError((*here, "vfs"), f"sriov_total is {spec.sriov_total}")
+        for number, region in enumerate(spec.reserved):
+            if region.end < region.start:
+                raise _MistakeError((*here, "reserved", number, "end"), "it is before the start")
+        count += spec.repeat * (1 + spec.vfs)
+        if count > _MOST_DEVICES:
+            raise _MistakeError(here, f"a host has {_MOST_DEVICES:,} devices at most")
         for one in _repeated(spec):
             if one.address in devices:
                 raise _MistakeError((*here, "address"), f"there are two devices {one.address}")
             devices[one.address] = one
-    for index, spec in enumerate(scenario.devices):
-        if spec.parent is not None and spec.parent not in devices:
-            raise _MistakeError(("device", index, "parent"), f"there is no device {spec.parent}")
+    _check_parents(scenario, devices)
     return devices
+
+
+def _check_parents(scenario: Scenario, devices: dict[str, DeviceSpec]) -> None:
+    """A device is enumerated behind the one that it hangs below."""
+    before: set[str] = set()
+    for index, spec in enumerate(scenario.devices):
+        parent, here = spec.parent, ("device", index, "parent")
+        own = {one.address for one in _repeated(spec)}
+        if parent is not None and parent not in before:
+            if parent not in devices:
+                raise _MistakeError(here, f"there is no device {parent}")
+            above, passed = parent, set[str]()
+            while above not in own and above not in passed:
+                passed.add(above)
+                above = devices[above].parent or above
+            if above in own:
+                raise _MistakeError(here, f"{above} would be below itself")
+            raise _MistakeError(here, f"{parent} must stand before what is below it")
+        before |= own
 
 
 def _check_use(here: Path, use: Use, scenario: Scenario, devices: dict[str, DeviceSpec]) -> None:
@@ -659,15 +730,20 @@ def _check_use(here: Path, use: Use, scenario: Scenario, devices: dict[str, Devi
         if not is_made and use.type not in types:
             offers = ", ".join(types) or "none"
             raise _MistakeError(here, f"give a type that {use.sdmdev} offers: {offers}")
+    device = devices[use.sdmdev] if use.sdmdev is not None else None
     specs = devices.values()
-    if use.uacce is not None and all(
-        spec.uacce is None or spec.uacce.name != use.uacce for spec in specs
-    ):
-        raise _MistakeError((*here, "uacce"), f"there is no uacce device {use.uacce}")
-    if use.idxd is not None and use.idxd not in {
-        queue for spec in specs if spec.idxd is not None for queue in spec.idxd.nodes
-    }:
-        raise _MistakeError((*here, "idxd"), f"there is no work queue {use.idxd} with a node")
+    if use.uacce is not None:
+        device = next((one for one in specs if one.uacce and one.uacce.name == use.uacce), None)
+        if device is None:
+            raise _MistakeError((*here, "uacce"), f"there is no uacce device {use.uacce}")
+    if use.idxd is not None:
+        device = next((one for one in specs if one.idxd and use.idxd in one.idxd.nodes), None)
+        if device is None:
+            raise _MistakeError((*here, "idxd"), f"there is no work queue {use.idxd} with a node")
+    kind = device.accelerator if device is not None else None
+    if use.job is not None and use.job not in _JOBS.get(kind, ()):
+        what = f"an engine of kind {kind}" if kind is not None else "a device that computes nothing"
+        raise _MistakeError((*here, "job"), f"{what} cannot do it")
 
 
 def _check_fault(
