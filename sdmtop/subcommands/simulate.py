@@ -3,7 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING, Any, get_args
 
-from sdmtop.errors import FAILED, NOTHING_TO_DO, UsageError, complain, put_out
+from sdmtop.errors import FAILED, NOTHING_TO_DO, UsageError, complain, put_out, sentence
 from sdmtop.subcommands.options import add_host, number_between
 
 if TYPE_CHECKING:
@@ -119,6 +119,8 @@ def _status() -> int:
             lines.append(f"{pid}: {ask(path, Request('status')).text}\n")
         except ConnectionRefusedError:
             path.unlink(missing_ok=True)  # It was killed, and left this behind.
+        except OSError as error:
+            lines.append(f"{sentence(str(pid), error)}\n")
     if not lines:
         complain("simulator", ValueError("none is running: start sdmtop --host sim:"))
         return NOTHING_TO_DO
@@ -126,14 +128,17 @@ def _status() -> int:
 
 
 def _tell(options: argparse.Namespace) -> int:
-    from sdmtop.backends.simulator.control import ask
+    from sdmtop.backends.simulator.control import ask, pid_of
 
     request = _request(options)
     path = _one(options.to)
     if isinstance(path, str):
         complain("simulator", ValueError(path))
         return NOTHING_TO_DO
-    answer = ask(path, request)
+    try:
+        answer = ask(path, request)
+    except OSError as error:
+        return complain(f"simulator {pid_of(path)}", error)
     if not answer.done:
         complain(options.action, ValueError(answer.text))
         return FAILED

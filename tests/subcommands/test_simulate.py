@@ -84,6 +84,22 @@ def test_what_it_refuses_is_a_failure(output: Output) -> None:
     assert output()[1] == "sdmtop: inject: there is no device nothing\n"
 
 
+def test_one_that_does_not_answer_is_named_by_its_process(
+    output: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import socket
+
+    monkeypatch.setattr("sdmtop.backends.simulator.control._PATIENCE", 0.05)
+    with socket.socket(socket.AF_UNIX) as deaf:
+        deaf.bind(str(runtime_directory() / "sim-1.sock"))
+        deaf.listen()
+        assert run(["simulate", "step", "3600"]) == 1
+        assert run(["simulate", "status"]) == 0
+    out, err = output()
+    assert err == "sdmtop: simulator 1: it does not answer (ETIMEDOUT)\n"
+    assert out == "1: it does not answer (ETIMEDOUT)\n"
+
+
 @pytest.mark.parametrize("arguments", [["inject", "nonsense"], ["step", "-1"], ["run", "0"], []])
 def test_what_makes_no_sense_is_a_mistake_of_usage(arguments: list[str], output: Output) -> None:
     assert run(["simulate", *arguments]) == 2

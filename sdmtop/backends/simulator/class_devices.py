@@ -10,6 +10,7 @@ from sdmtop.backends.simulator.carried import disks, interfaces
 from sdmtop.backends.simulator.dmatest import channels
 from sdmtop.backends.simulator.interrupts import as_list
 from sdmtop.backends.simulator.iommufd import IOMMU_MINOR
+from sdmtop.backends.simulator.kstrtox import boolean, unsigned
 from sdmtop.backends.simulator.processes import PAGE
 from sdmtop.backends.simulator.refusal import refusal
 from sdmtop.backends.simulator.sdmdev import SdmdevQueue
@@ -207,10 +208,10 @@ def _uacce(uacce: UacceDevice) -> Directory:
     }
 
     def set_strategy(data: bytes) -> None:
-        text = data.strip()
-        if not text.isdigit() or int(text) > 65535:
+        value = unsigned(data)
+        if value > 65535:
             raise refusal(errno.EINVAL, "a number up to 65535")
-        uacce.isolate_strategy = int(text)
+        uacce.isolate_strategy = value
 
     files["isolate_strategy"] = File(lambda: f"{uacce.isolate_strategy}\n", set_strategy)
     files["available_instances"] = File(lambda: f"{uacce.available}\n")
@@ -346,10 +347,7 @@ def _parameters(kernel: Kernel, module: str) -> dict[str, Node]:
 
     def flag(name: str) -> File:
         def store(data: bytes) -> None:
-            text = data.strip().lower()
-            if text[:1] not in (b"y", b"n", b"1", b"0"):
-                raise refusal(errno.EINVAL, "a flag is Y or N")
-            setattr(vfio, name, text[:1] in (b"y", b"1"))
+            setattr(vfio, name, boolean(data))
 
         return File(lambda: "Y\n" if getattr(vfio, name) else "N\n", store)
 

@@ -54,30 +54,54 @@ class Clock:
             heapq.heappop(self._timers)
         return self._timers[0][0] if self._timers else None
 
-    def advance(self, until: float) -> None:
-        """Let time pass up to `until`, and everything happen that is due by then."""
+    def advance(self, until: float, budget: float | None = None) -> bool:
+        """Let time pass up to `until`, and everything happen that is due by then.
+
+        With a `budget` of real seconds it may stop on the way, at what has happened last; False
+        then.
+        """
+        end = None if budget is None else time.monotonic() + budget
         while (due := self.next) is not None and due <= until:
+            if end is not None and time.monotonic() >= end:
+                return False
             when, _, timer = heapq.heappop(self._timers)
             self.now = max(self.now, when)
             action, timer.action = timer.action, None
             if action is not None:
                 action()
         self.now = max(self.now, until)
+        return True
 
 
 LONGEST_GAP = 60.0
 """Real seconds between two looks at a pace that are lived through; a program that was stopped for
 an hour and goes on would otherwise have that hour to do at once.
 """
+SHORTEST_SLICE, LONGEST_SLICE = 0.03, 1.0
+"""Real seconds that may be spent at once on letting happen what has become due."""
+_SHARE = 0.25
+"""That slice, as a part of the time since the last look."""
 
 
 class Pace:
-    """How virtual time follows real time: `rate` seconds a second, 0 for a still picture."""
+    """How virtual time follows real time: `rate` seconds a second, 0 for a still picture.
+
+    On a machine that cannot do so much it goes as fast as it can.
+    """
 
     def __init__(self, start: float, rate: float) -> None:
-        self._start = start
-        self._since = self._looked = time.monotonic()
+        self.change(start, rate)
+
+    def change(self, now: float, rate: float) -> None:
+        """Go on from `now` (virtual) at another rate."""
         self.rate = rate
+        self.is_behind = False
+        """Whether this machine cannot do so much."""
+        self._go_on(now, time.monotonic())
+
+    def _go_on(self, now: float, since: float) -> None:
+        self._start = now
+        self._since = self._looked = since
 
     def now(self) -> float:
         """What the virtual time should be."""
@@ -86,8 +110,21 @@ class Pace:
         self._looked = real
         return self._start + (real - self._since) * self.rate
 
-    def change(self, now: float, rate: float) -> None:
-        """Go on from `now` (virtual) at another rate."""
-        self._start = now
-        self._since = self._looked = time.monotonic()
-        self.rate = rate
+    def ahead(self, when: float) -> float:
+        """Real seconds until a moment of virtual time comes."""
+        return (when - self._start) / self.rate - (time.monotonic() - self._since)
+
+    def catch_up(self, clock: Clock) -> None:
+        """Let happen what has become due, in one slice of real time.
+
+        Where that does not do, virtual time goes on from there, after as long a rest: others want
+        to look at the host, too.
+        """
+        began = time.monotonic()
+        if began < self._since:
+            return
+        budget = min(max((began - self._looked) * _SHARE, SHORTEST_SLICE), LONGEST_SLICE)
+        self.is_behind = not clock.advance(self.now(), budget)
+        if self.is_behind:
+            ended = time.monotonic()
+            self._go_on(clock.now, ended + (ended - began))

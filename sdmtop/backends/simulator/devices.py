@@ -316,14 +316,6 @@ def name_in(data: bytes) -> str:
     return data.removesuffix(b"\n").decode("utf-8", "surrogateescape")
 
 
-def number_in(data: bytes) -> int:
-    """The number that was written. Raises EINVAL for what is none."""
-    text = data.strip()
-    if not text.isdigit():
-        raise refusal(errno.EINVAL, f"{text.decode('ascii', 'replace')!r} is no number")
-    return int(text)
-
-
 def ids_in(data: bytes) -> tuple[int, int]:
     """Vendor and device of `8086 10d3`. Raises EINVAL for what is no such pair."""
     words = data.decode("ascii", "replace").split()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from sdmtop.backends.simulator.mdev import Mdev
 from sdmtop.backends.simulator.pci import PciDevice
+from sdmtop.backends.simulator.scenario import may_be_written
 from sdmtop.backends.simulator.sdmdev import SdmdevQueue
 from sdmtop.backends.simulator.syscalls import Trap
 
@@ -24,6 +25,10 @@ _STORM = 100_000.0
 """Interrupts a second, unless the fault says how many."""
 _HIGHEST_PAGE = 1 << 20
 """Below this page are the addresses that a wrong request asks for."""
+
+
+_NODES = ("", "vfio/", "vfio/devices/", "dsa/", "iax/")
+"""Where in /dev nodes are."""
 
 
 class FaultError(ValueError):
@@ -45,10 +50,32 @@ class Faults:
             self._schedule(fault, first)
 
     def inject(self, fault: Fault) -> None:
-        """Let it happen now. Raises `FaultError` where it cannot."""
+        """Let it happen now. Raises `FaultError` where it cannot, or would wait in vain."""
         mistake = fault.mistake()
         if mistake is not None:
             raise FaultError(mistake)
+        operation, target = fault.operation or "", fault.target
+        is_needless = not operation or not target or may_be_written(operation, target)
+        if not is_needless and not self._is_there(target):
+            raise FaultError(f"there is nothing {target} that {operation} could be about")
+        self._happen(fault)
+
+    def _is_there(self, name: str) -> bool:
+        """Whether something is there that a path, what is written or a process can name."""
+        kernel, exists = self._kernel, self._system.exists
+        buses = kernel.buses.values()
+        return (
+            any(name in (bus.name, *bus.drivers) or name in bus.devices for bus in buses)
+            or name in kernel.iommu.groups
+            or name in kernel.vfio.groups
+            or name in kernel.interrupts.lines
+            or any(name in parent.types for parent in kernel.mdev.parents.values())
+            or any(name in (process.name, str(process.pid)) for process in kernel.processes)
+            or any(name == process.name for process in kernel.scenario.processes)
+            or any(exists(f"/dev/{place}{name}") for place in _NODES)
+        )
+
+    def _happen(self, fault: Fault) -> None:
         actions: dict[FaultKind, Callable[[Fault], None]] = {
             "errno": self._trap,
             "hang": self._trap,
@@ -67,7 +94,7 @@ class Faults:
     def _schedule(self, fault: Fault, seconds: float) -> None:
         def happen() -> None:
             try:
-                self.inject(fault)
+                self._happen(fault)
             except FaultError as error:
                 self._kernel.log.say(f"simulator: no {fault.kind}: {error}", 4)
             if fault.at is None:

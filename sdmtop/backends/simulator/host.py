@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import threading
 import time
 from pathlib import Path
@@ -39,10 +40,16 @@ if TYPE_CHECKING:
 SCENARIOS = Path(__file__).parent / "scenarios"
 _MOST_BYTES = 1 << 24
 _OPTIONS = ("seed", "at", "rate")
+MOST_STEP = 86_400.0
+"""Virtual seconds that are lived through at once: on a busy host an hour or more of real time."""
 _FOR_EVER = 600.0
 """Virtual seconds after which a wait without a limit is given up, where time does not run."""
 _PROMPT = 0.02
 """Real seconds after which a thread that waits looks at the clock again."""
+_LEAST = 0.001
+"""Real seconds that such a thread waits at least: the moment may be late that it waits for."""
+_SLICE, _REST = 0.03, 0.01
+"""Real seconds that a step takes at once, and those in between that it leaves to others."""
 
 
 def open_simulator(rest: str) -> SimulatorHost:
@@ -56,7 +63,7 @@ def open_simulator(rest: str) -> SimulatorHost:
     for key in options:
         if key not in _OPTIONS:
             raise UsageError(f"no such option of a simulated host: {key}; there are seed, at, rate")
-    at = _number(options, "at", 0.0)
+    at = _number(options, "at", 0.0, MOST_STEP)
     # A moment that was asked for stands still, so that it is the same for everyone.
     rate = _number(options, "rate", 0.0 if "at" in options else 1.0)
     seed = options.get("seed", "0")
@@ -66,7 +73,7 @@ def open_simulator(rest: str) -> SimulatorHost:
     if "at" not in options:
         # It lives now: its log and our events have the same time of day.
         host.kernel.clock.booted = int(time.time())
-    host.step(at)
+    host.kernel.clock.advance(at)
     host.run(rate)
     return host
 
@@ -89,6 +96,8 @@ def scenario_of(name: str) -> Scenario:
 
 def _text_of(file: Path) -> str:
     """The text of a scenario. Raises `ScenarioError` for what is no text, or too long for one."""
+    if not stat.S_ISREG(file.stat().st_mode):
+        raise ScenarioError(f"{file}: it is no file of text")
     with file.open("rb") as stream:
         data = stream.read(_MOST_BYTES + 1)
     if len(data) > _MOST_BYTES:
@@ -100,13 +109,13 @@ def _text_of(file: Path) -> str:
         raise ScenarioError(f"{file}:{line}: it is no text in UTF-8") from error
 
 
-def _number(options: dict[str, str], key: str, otherwise: float) -> float:
+def _number(options: dict[str, str], key: str, otherwise: float, most: float = 1e9) -> float:
     try:
         value = float(options.get(key, otherwise))
     except ValueError:
         value = -1.0
-    if not 0 <= value <= 1e9:
-        raise UsageError(f"{key} is no number of seconds")
+    if not 0 <= value <= most:
+        raise UsageError(f"{key} is no number of seconds from 0 to {most:.0f}")
     return value
 
 
@@ -129,6 +138,9 @@ class SimulatorHost:
         self.system = System(self.kernel, self.root)
         self.world = World(self.system)
         self._pace: Pace | None = None
+        self._is_stepping = False
+        self._runs = 0
+        """How often somebody has said how time is to pass; a step that is under way ends then."""
         self._changed = threading.Condition(threading.RLock())
         self.world.start()
 
@@ -146,6 +158,7 @@ class SimulatorHost:
         with self._changed:
             self._catch_up()
             self._pace = Pace(self.kernel.clock.now, rate) if rate else None
+            self._runs += 1
             self._changed.notify_all()
 
     @property
@@ -153,14 +166,39 @@ class SimulatorHost:
         """How fast time passes by itself."""
         return self._pace.rate if self._pace is not None else 0.0
 
-    def step(self, seconds: float) -> None:
-        """Let that much time pass now."""
+    @property
+    def is_behind(self) -> bool:
+        """Whether this machine cannot let time pass so fast: it passes as fast as it can."""
+        return self._pace is not None and self._pace.is_behind
+
+    def step(self, seconds: float, working: Callable[[], None] = lambda: None) -> None:
+        """Let that much time pass now. Others can look at the host meanwhile.
+
+        `working` is called now and then; what it raises ends the step. Raises EBUSY during another
+        step, and ECANCELED where `run` has ended this one.
+        """
         with self._changed:
+            if self._is_stepping:
+                raise OSError(errno.EBUSY, "another step is under way")
             self._catch_up()
-            now = self.kernel.clock.now + seconds
-            self._advance(now)
-            if self._pace is not None:
-                self._pace.change(now, self._pace.rate)
+            clock, runs = self.kernel.clock, self._runs
+            end = clock.now + seconds
+            self.kernel.look_at_pages()
+            self._is_stepping = True
+            try:
+                while not clock.advance(end, _SLICE):
+                    self._changed.notify_all()
+                    working()
+                    self._changed.wait(_REST)
+                    if self._runs != runs:
+                        why = f"the step was ended at {clock.now:.1f} s"
+                        raise OSError(errno.ECANCELED, why)
+            finally:
+                self._is_stepping = False
+                if self._pace is not None:
+                    self._pace.change(clock.now, self._pace.rate)
+                self.kernel.look_at_pages()
+                self._changed.notify_all()
 
     def now(self) -> float:
         """See `Host.now`."""
@@ -195,14 +233,15 @@ class SimulatorHost:
 
     def _let_pass(self, pace: Pace, due: float) -> None:
         """Wait, without the lock, for a moment of virtual time, or for another thread's doing."""
-        ahead = (due - self.kernel.clock.now) / pace.rate
-        self._changed.wait(min(max(ahead, 0.0), _PROMPT))
+        self._changed.wait(min(max(pace.ahead(due), _LEAST), _PROMPT))
         self._catch_up()
 
     def _catch_up(self) -> None:
         """Let happen what has become due since we looked last."""
-        if self._pace is not None:
-            self._advance(self._pace.now())
+        if self._pace is not None and not self._is_stepping:
+            self.kernel.look_at_pages()
+            self._pace.catch_up(self.kernel.clock)
+            self._changed.notify_all()
         self.kernel.look_at_pages()
 
     def _advance(self, until: float) -> None:

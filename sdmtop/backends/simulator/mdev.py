@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from sdmtop.backends.simulator import uapi
 from sdmtop.backends.simulator.completion import Completion, completed
-from sdmtop.backends.simulator.devices import Bus, Device, Driver, number_in
+from sdmtop.backends.simulator.devices import Bus, Device, Driver
+from sdmtop.backends.simulator.kstrtox import unsigned
 from sdmtop.backends.simulator.refusal import refusal
 from sdmtop.backends.simulator.vfio import VfioDevice
 
@@ -114,7 +115,7 @@ class Mdev(Device):
 
     def write_remove(self, data: bytes) -> Completion:
         """`remove`: 1 removes, 0 does nothing. Raises EINVAL for what is no number."""
-        return self.remove() if number_in(data) else completed()
+        return self.remove() if unsigned(data) else completed()
 
     def remove(self) -> Completion:
         """Remove it once nobody holds it; it leaves the view of the bus at once."""

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from sdmtop.backends.simulator.accelerators import make
 from sdmtop.backends.simulator.completion import Completion, completed
-from sdmtop.backends.simulator.devices import Bus, Device, Driver, number_in
+from sdmtop.backends.simulator.devices import Bus, Device, Driver
+from sdmtop.backends.simulator.kstrtox import unsigned
 from sdmtop.backends.simulator.refusal import refusal
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 BRIDGE_CLASS = 0x0604
 _ACS, _ATS, _SRIOV, _PRI, _PASID = 0x0D, 0x0F, 0x10, 0x13, 0x1B
 _VF_OFFSET, _VF_STRIDE = 1, 1
+_MOST_VFS = 0xFFFF
 
 
 class PciDevice(Device):
@@ -130,7 +132,7 @@ class PciDevice(Device):
 
     def write_reset(self, data: bytes) -> Completion:
         """`reset`. Raises EINVAL for anything but 1, ENOTTY without a method."""
-        if data.strip() != b"1":
+        if unsigned(data) != 1:
             raise refusal(errno.EINVAL, "only 1 can be written")
         return self.when_unlocked(self.reset)
 
@@ -158,7 +160,9 @@ class PciDevice(Device):
 
     def write_numvfs(self, data: bytes) -> Completion:
         """`sriov_numvfs`: see kernel-abi 1.4 for what it refuses."""
-        count = number_in(data)
+        count = unsigned(data)
+        if count > _MOST_VFS:
+            raise refusal(errno.EINVAL, f"{count} is no number of 16 bits")
         if count > self.spec.sriov_total:
             raise refusal(errno.ERANGE, f"{self.name} has {self.spec.sriov_total} VFs at most")
 
@@ -209,7 +213,7 @@ class PciDevice(Device):
 
     def write_remove(self, data: bytes) -> Completion:
         """`remove`: take the device away, once it is let go."""
-        return self.remove() if number_in(data) else completed()
+        return self.remove() if unsigned(data) else completed()
 
     def remove(self) -> Completion:
         """Unbind, and take away with everything behind it; a second one waits for the first."""
@@ -366,7 +370,7 @@ class PciBus(Bus):
 
     def write_rescan(self, data: bytes) -> None:
         """`rescan`: find again what was removed."""
-        if not number_in(data):
+        if not unsigned(data):
             return
         for name, old in sorted(self.removed.items()):
             parent = old.parent

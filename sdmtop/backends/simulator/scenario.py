@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
+from sdmtop.backends.simulator.versions import behaviour
 from sdmtop.toml_lines import Lines
 
 if TYPE_CHECKING:
@@ -33,11 +34,15 @@ _UUID = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 _IDXD = r"^(dsa|iax)[0-9]{1,3}$"
 _ERRNO = "^E[A-Z0-9]+$"
 _PATH = r"^/[^\x00]+$"
+_LINE = r"^[^\x00-\x1f\x7f]{1,128}$"
+_COMM = r"^[^/\x00-\x1f\x7f]{1,15}$"
 _PATTERNS = {
     repr(_NAME): "a name of at most 128 characters, without slashes and control characters",
     repr(_UUID): "a UUID in lower case",
     repr(_IDXD): "a name such as dsa0 or iax1",
     repr(_PATH): "an absolute path",
+    repr(_LINE): "a text of at most 128 characters, without control characters",
+    repr(_COMM): "a name of at most 15 characters, without slashes and control characters",
     repr(_ERRNO): "the name of an errno, such as EIO",
 }
 """What each pattern asks for, in words."""
@@ -52,6 +57,17 @@ Rate: TypeAlias = Annotated[float, Meta(ge=0, le=1e7)]
 """So many a second."""
 Byte4: TypeAlias = Annotated[int, Meta(ge=0, le=0xFFFF_FFFF)]
 Address64: TypeAlias = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
+
+_MOST_DEVICES, _MOST_MDEVS = 16_384, 4096
+"""So many a modelled host can have, virtual functions and repetitions among them."""
+_JOBS: dict[AcceleratorKind | None, tuple[JobKind, ...]] = {
+    "zip": ("deflate", "inflate"),
+    "sec": ("aes", "sha"),
+    "hpre": ("power",),
+    "memcpy": ("copy",),
+    "dsa": ("copy",),
+}
+"""What a program can give the hardware to do."""
 
 _PCI = re.compile(r"([0-9a-f]{4}):([0-9a-f]{2}):([0-1][0-9a-f])\.([0-7])")
 
@@ -94,7 +110,7 @@ class Interrupts(Part, frozen=True):
 
     kind: Literal["msi", "msix", "intx"] = "msi"
     """How they are raised."""
-    actions: tuple[str, ...] = ()
+    actions: tuple[Annotated[str, Meta(pattern=_LINE)], ...] = ()
     """Names of the vectors, as in `/proc/interrupts`."""
     load: str | None = None
     """The curve of interrupts a second, of all vectors together."""
@@ -360,7 +376,7 @@ class ProcessSpec(Part, frozen=True, rename={"uses": "use", "writes": "write"}):
     many of them, whose `sdmdev` is the parent in the next PCI slot each time.
     """
 
-    name: Annotated[str, Meta(min_length=1, max_length=15)]
+    name: Annotated[str, Meta(pattern=_COMM)]
     """As in `/proc/PID/comm`."""
     pid: Annotated[int, Meta(ge=2, le=4_000_000)] | None = None
     """Its pid, the first time; by default one that is free."""
@@ -372,7 +388,7 @@ class ProcessSpec(Part, frozen=True, rename={"uses": "use", "writes": "write"}):
     """When it begins, in seconds after boot."""
     lives: Seconds | None = None
     """How long it lives; by default for ever."""
-    again: Annotated[float, Meta(gt=0)] | None = None
+    again: Annotated[float, Meta(ge=0.01)] | None = None
     """Seconds from one beginning to the next; by default there is one only."""
     repeat: Annotated[int, Meta(ge=1, le=65536)] = 1
     """So many, with the parents that follow."""
@@ -397,6 +413,32 @@ FaultKind = Literal[
 ]
 
 
+_DEEDS = (
+    "bind", "create", "drivers_probe", "remove", "rescan", "reset", "unbind",
+)  # fmt: skip
+"""Files to which is written what is to be done, or to what; to `create` the UUID of what is new."""
+_SETTINGS = (
+    "allow_unsafe_interrupts", "channel", "driver_override", "enable_unsafe_noiommu_mode",
+    "isolate_strategy", "iterations", "kmsg", "max_channels", "new_id", "noverify", "online",
+    "remove_id", "reset_method", "run", "smp_affinity_list", "sriov_numvfs", "test_buf_size",
+    "threads_per_chan", "timeout", "type", "verbose",
+)  # fmt: skip
+"""Files to which anything can be written."""
+_COMMANDS = (
+    "open", "BIND_PASID", "GET_DEVICE_FD", "MAP_DMA", "RESET", "SET_CONTAINER", "SET_IOMMU",
+    "SET_IRQS", "START_Q", "UNMAP_DMA", "WAIT",
+)  # fmt: skip
+OPERATIONS = (*sorted((*_DEEDS, *_SETTINGS)), *_COMMANDS)
+"""What can be made to fail or to hang: writes to files, `open`, and ioctls."""
+
+
+def may_be_written(operation: str, text: str) -> bool:
+    """Whether an operation can be about a text that names nothing which is there."""
+    if operation == "create":
+        return re.fullmatch(_UUID, text) is not None
+    return operation in _SETTINGS and "/" not in text
+
+
 class Fault(Part, frozen=True):
     """Something that goes wrong: once at `at`, `every` so many seconds, or by chance (`rate`).
 
@@ -411,9 +453,9 @@ class Fault(Part, frozen=True):
     """What it is about."""
     at: Seconds | None = None
     """Once, so many seconds after boot."""
-    every: Annotated[float, Meta(gt=0)] | None = None
+    every: Annotated[float, Meta(ge=0.01)] | None = None
     """Again and again, so many seconds apart."""
-    rate: Rate | None = None
+    rate: Annotated[float, Meta(ge=0, le=100)] | None = None
     """By chance, so many times a second."""
     lasts: Seconds | None = None
     """Seconds until it is over; None: for ever, or, of what takes no time, at once."""
@@ -427,13 +469,19 @@ class Fault(Part, frozen=True):
     """Interrupts a second of a storm."""
 
     def mistake(self) -> str | None:
-        """What is missing to let it happen; None if nothing is."""
-        if self.kind in ("errno", "hang") and self.operation is None:
-            return f"a fault of kind {self.kind} needs an operation"
+        """Why it can happen on no host; None if it may."""
+        is_of_operation = self.kind in ("errno", "hang")
+        if is_of_operation != (self.operation is not None):
+            takes = "needs an" if is_of_operation else "takes no"
+            return f"a fault of kind {self.kind} {takes} operation"
+        if self.operation is not None and self.operation not in OPERATIONS:
+            return f"there is no operation {self.operation}; there are {', '.join(OPERATIONS)}"
         if self.kind == "errno" and not hasattr(errno, self.errno or ""):
             return "a fault of kind errno needs an errno that there is"
-        if not self.target and self.kind not in ("errno", "hang", "pasid-exhaustion"):
+        if not self.target and not is_of_operation and self.kind != "pasid-exhaustion":
             return f"a fault of kind {self.kind} needs a target"
+        if self.target and self.kind == "pasid-exhaustion":
+            return f"a fault of kind {self.kind} takes no target: it is for everybody"
         return None
 
 
@@ -552,16 +600,17 @@ def _located(text: str, file: str, path: Path, what: str) -> str:
 
 
 def _check(scenario: Scenario) -> None:
+    try:
+        behaviour(scenario.kernel)
+    except ValueError as error:
+        raise _MistakeError(("kernel",), str(error)) from error
     units = _names("unit", [unit.name for unit in scenario.units])
     loads = _names("load", [load.name for load in scenario.loads])
+    for index, load in enumerate(scenario.loads):
+        if load.low > load.high:
+            raise _MistakeError(("load", index, "low"), f"it is above high, {load.high:g}")
     devices = _check_devices(scenario, units, loads)
-    for index, mdev in enumerate(scenario.mdevs):
-        parent = devices.get(mdev.parent)
-        here: Path = ("mdev", index)
-        if parent is None:
-            raise _MistakeError((*here, "parent"), f"there is no device {mdev.parent}")
-        if all(type_.id != mdev.type for type_ in parent.mdev_types):
-            raise _MistakeError((*here, "type"), f"{mdev.parent} offers no type {mdev.type}")
+    _check_mdevs(scenario, devices)
     for index, process in enumerate(scenario.processes):
         here = ("process", index)
         parents = [use.sdmdev for use in process.uses if use.sdmdev is not None]
@@ -571,7 +620,35 @@ def _check(scenario: Scenario) -> None:
             for number, use in enumerate(one.uses):
                 _check_use((*here, "use", number), use, scenario, devices)
     for index, fault in enumerate(scenario.faults):
-        _check_fault(("fault", index), fault)
+        _check_fault(("fault", index), fault, scenario, devices)
+
+
+def _check_mdevs(scenario: Scenario, devices: dict[str, DeviceSpec]) -> None:
+    uuids: set[str] = set()
+    used: Counter[str] = Counter()
+    for index, mdev in enumerate(scenario.mdevs):
+        parent = devices.get(mdev.parent)
+        here: Path = ("mdev", index)
+        if parent is None:
+            raise _MistakeError((*here, "parent"), f"there is no device {mdev.parent}")
+        type_ = next((one for one in parent.mdev_types if one.id == mdev.type), None)
+        if type_ is None:
+            raise _MistakeError((*here, "type"), f"{mdev.parent} offers no type {mdev.type}")
+        if parent.driver in (None, "vfio-pci"):
+            raise _MistakeError((*here, "parent"), f"{mdev.parent} has no driver to make it")
+        used[mdev.parent] += type_.costs * mdev.repeat
+        capacity = parent.instances or parent.queues
+        if parent.sdmdev is not None:  # Each takes a queue, too.
+            capacity = min(capacity, parent.queues)
+        if used[mdev.parent] > capacity:
+            what = f"{mdev.parent} has {capacity} instances, and {used[mdev.parent]} are taken"
+            raise _MistakeError(here, what)
+        if len(uuids) + mdev.repeat > _MOST_MDEVS:
+            raise _MistakeError(here, f"a host has {_MOST_MDEVS} mediated devices at most")
+        for one in _next_uuids(mdev):
+            if one.uuid in uuids:
+                raise _MistakeError((*here, "uuid"), f"there are two mediated devices {one.uuid}")
+            uuids.add(one.uuid)
 
 
 def _names(table: str, names: list[str]) -> frozenset[str]:
@@ -587,6 +664,7 @@ def _check_devices(
     scenario: Scenario, units: frozenset[str], loads: frozenset[str]
 ) -> dict[str, DeviceSpec]:
     devices: dict[str, DeviceSpec] = {}
+    count = 0
     for index, spec in enumerate(scenario.devices):
         here: Path = ("device", index)
         if spec.bus == "pci" and not _PCI.fullmatch(spec.address):
@@ -601,14 +679,39 @@ def _check_devices(
             raise _MistakeError((*here, "interrupts", "load"), what)
         if spec.numa_node >= scenario.numa_nodes:
             raise _MistakeError((*here, "numa_node"), f"the last node is {scenario.numa_nodes - 1}")
+        if spec.vfs > spec.sriov_total:
+            raise _MistakeError((*here, "vfs"), f"sriov_total is {spec.sriov_total}")
+        for number, region in enumerate(spec.reserved):
+            if region.end < region.start:
+                raise _MistakeError((*here, "reserved", number, "end"), "it is before the start")
+        count += spec.repeat * (1 + spec.vfs)
+        if count > _MOST_DEVICES:
+            raise _MistakeError(here, f"a host has {_MOST_DEVICES:,} devices at most")
         for one in _repeated(spec):
             if one.address in devices:
                 raise _MistakeError((*here, "address"), f"there are two devices {one.address}")
             devices[one.address] = one
-    for index, spec in enumerate(scenario.devices):
-        if spec.parent is not None and spec.parent not in devices:
-            raise _MistakeError(("device", index, "parent"), f"there is no device {spec.parent}")
+    _check_parents(scenario, devices)
     return devices
+
+
+def _check_parents(scenario: Scenario, devices: dict[str, DeviceSpec]) -> None:
+    """A device is enumerated behind the one that it hangs below."""
+    before: set[str] = set()
+    for index, spec in enumerate(scenario.devices):
+        parent, here = spec.parent, ("device", index, "parent")
+        own = {one.address for one in _repeated(spec)}
+        if parent is not None and parent not in before:
+            if parent not in devices:
+                raise _MistakeError(here, f"there is no device {parent}")
+            above, passed = parent, set[str]()
+            while above not in own and above not in passed:
+                passed.add(above)
+                above = devices[above].parent or above
+            if above in own:
+                raise _MistakeError(here, f"{above} would be below itself")
+            raise _MistakeError(here, f"{parent} must stand before what is below it")
+        before |= own
 
 
 def _check_use(here: Path, use: Use, scenario: Scenario, devices: dict[str, DeviceSpec]) -> None:
@@ -627,23 +730,99 @@ def _check_use(here: Path, use: Use, scenario: Scenario, devices: dict[str, Devi
         if not is_made and use.type not in types:
             offers = ", ".join(types) or "none"
             raise _MistakeError(here, f"give a type that {use.sdmdev} offers: {offers}")
+    device = devices[use.sdmdev] if use.sdmdev is not None else None
     specs = devices.values()
-    if use.uacce is not None and all(
-        spec.uacce is None or spec.uacce.name != use.uacce for spec in specs
-    ):
-        raise _MistakeError((*here, "uacce"), f"there is no uacce device {use.uacce}")
-    if use.idxd is not None and use.idxd not in {
-        queue for spec in specs if spec.idxd is not None for queue in spec.idxd.nodes
-    }:
-        raise _MistakeError((*here, "idxd"), f"there is no work queue {use.idxd} with a node")
+    if use.uacce is not None:
+        device = next((one for one in specs if one.uacce and one.uacce.name == use.uacce), None)
+        if device is None:
+            raise _MistakeError((*here, "uacce"), f"there is no uacce device {use.uacce}")
+    if use.idxd is not None:
+        device = next((one for one in specs if one.idxd and use.idxd in one.idxd.nodes), None)
+        if device is None:
+            raise _MistakeError((*here, "idxd"), f"there is no work queue {use.idxd} with a node")
+    kind = device.accelerator if device is not None else None
+    if use.job is not None and use.job not in _JOBS.get(kind, ()):
+        what = f"an engine of kind {kind}" if kind is not None else "a device that computes nothing"
+        raise _MistakeError((*here, "job"), f"{what} cannot do it")
 
 
-def _check_fault(here: Path, fault: Fault) -> None:
+def _check_fault(
+    here: Path, fault: Fault, scenario: Scenario, devices: dict[str, DeviceSpec]
+) -> None:
     if sum(when is not None for when in (fault.at, fault.every, fault.rate)) != 1:
         raise _MistakeError(here, "give one of at, every and rate")
     mistake = fault.mistake()
     if mistake is not None:
         raise _MistakeError(here, mistake)
+    if fault.target:
+        check = _check_subject if fault.operation is not None else _check_target
+        check((*here, "target"), fault, scenario, devices)
+
+
+def _check_subject(
+    here: Path, fault: Fault, scenario: Scenario, devices: dict[str, DeviceSpec]
+) -> None:
+    """What an operation is about: something that there is or can be, or what may be written."""
+    target, operation = fault.target, fault.operation or ""
+    if target.isdecimal() or re.fullmatch(_UUID, target) or may_be_written(operation, target):
+        return  # A group, an interrupt, a process; a mediated device.
+    specs = devices.values()
+    known = (
+        devices,
+        ("pci", "mdev", "vfio", "iommu", "vfio-pci"),
+        (name for spec in specs for name in (spec.bus, spec.driver)),
+        (f"{spec.driver}-{type_.id}" for spec in specs for type_ in spec.mdev_types),
+        (spec.uacce.name for spec in specs if spec.uacce is not None),
+        (name for spec in specs if spec.idxd is not None for name in spec.idxd.nodes),
+        (process.name for process in scenario.processes),
+    )
+    if not any(target in names for names in known) and not _is_vf(target, devices):
+        raise _MistakeError(here, f"there is nothing {target} that {operation} could be about")
+
+
+def _check_target(
+    here: Path, fault: Fault, scenario: Scenario, devices: dict[str, DeviceSpec]
+) -> None:
+    target = fault.target
+    if fault.kind == "kill":
+        if not target.isdecimal() and all(target != one.name for one in scenario.processes):
+            raise _MistakeError(here, f"there is no process {target}")
+        return
+    if fault.kind.endswith(("-interrupt", "-storm")) and target.isdecimal():
+        return
+    number = ""
+    if fault.kind == "stall":
+        if re.fullmatch(_UUID, target):
+            return
+        target, _, number = target.partition("/")
+    spec = devices.get(target)
+    if spec is None:
+        if not _is_vf(target, devices):
+            raise _MistakeError(here, f"there is no device {target}")
+        return
+    if fault.kind in ("stall", "wrong-result") and spec.accelerator is None:
+        raise _MistakeError(here, f"{target} does not compute")
+    queues = len(spec.idxd.queues) if spec.idxd is not None else spec.queues
+    if number and not (number.isdecimal() and int(number) < queues):
+        raise _MistakeError(here, f"{target} has no queue {number}")
+
+
+def _is_vf(address: str, devices: dict[str, DeviceSpec]) -> bool:
+    """Whether a device can have a virtual function at an address."""
+    place = _routing_id(address)
+    return place is not None and any(
+        0 < place - (_routing_id(spec.address) or 0) <= spec.sriov_total
+        for spec in devices.values()
+        if spec.sriov_total and spec.address[:5] == address[:5]
+    )
+
+
+def _routing_id(address: str) -> int | None:
+    """Bus, slot and function of a PCI address as one number."""
+    found = _PCI.fullmatch(address)
+    if found is None:
+        return None
+    return int(found[2], 16) << 8 | int(found[3], 16) << 3 | int(found[4])
 
 
 # -- repetitions ---------------------------------------------------------------------------------

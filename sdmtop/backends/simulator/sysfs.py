@@ -9,6 +9,7 @@ from sdmtop.backends.simulator.carried import whole_disks
 from sdmtop.backends.simulator.debugfs import debugfs
 from sdmtop.backends.simulator.devices import NOT_SET
 from sdmtop.backends.simulator.interrupts import as_list
+from sdmtop.backends.simulator.kstrtox import boolean
 from sdmtop.backends.simulator.mdev import Mdev
 from sdmtop.backends.simulator.pci import PciDevice
 from sdmtop.backends.simulator.pci_sysfs import PCI_ATTRIBUTES, PCI_ENTRIES, pci_parts
@@ -85,7 +86,9 @@ def _system(kernel: Kernel) -> Directory:
 
     def cpu(number: int) -> Directory:
         def store(data: bytes) -> None:
-            wanted = data.strip() == b"1"
+            wanted = boolean(data)
+            if wanted == (number in interrupts.online):
+                return
             interrupts.set_online(number, online=wanted)
             action = "online" if wanted else "offline"
             kernel.uevents.emit(action, "cpu", f"/sys/devices/system/cpu/cpu{number}")

@@ -540,7 +540,11 @@ def test_a_cpu_that_goes_takes_its_column_along() -> None:
     assert text(host, f"/sys/kernel/irq/{irq}/per_cpu_count").count(",") == 1
     with refused(errno.EINVAL):
         write(host, f"/proc/irq/{irq}/smp_affinity_list", "1")
-    write(host, "/sys/devices/system/cpu/cpu1/online", "1")
+    write(host, "/sys/devices/system/cpu/cpu1/online", "off\n")
+    with refused(errno.EINVAL):
+        write(host, "/sys/devices/system/cpu/cpu1/online", "garbage")
+    assert events.drain() == []
+    write(host, "/sys/devices/system/cpu/cpu1/online", "Y")
     write(host, f"/proc/irq/{irq}/smp_affinity_list", "1")
     assert text(host, f"/proc/irq/{irq}/effective_affinity_list") == "1"
 

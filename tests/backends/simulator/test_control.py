@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import socket
 import stat
+import time
+from threading import Thread
 from typing import TYPE_CHECKING
 
 import pytest
@@ -80,8 +82,88 @@ def test_what_cannot_be_done_is_told(request_: Request, reason: str) -> None:
     assert tell(request_) == Answer(done=False, text=reason)
 
 
+def slow(host: SimulatorHost) -> None:
+    """Have something happen on it every second that takes a hundredth of a real one."""
+
+    def happen() -> None:
+        time.sleep(0.01)
+        host.kernel.clock.after(1.0, happen)
+
+    happen()
+
+
+def test_a_step_is_waited_for_as_long_as_it_works(
+    host: SimulatorHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sdmtop.backends.simulator.control._PATIENCE", 0.4)
+    monkeypatch.setattr("sdmtop.backends.simulator.control._BEAT", 0.1)
+    slow(host)
+    assert tell(Request("step", value=80)).text == "sim: at 80.0 s, standing still"
+
+
+@pytest.fixture
+def stepping(host: SimulatorHost) -> Iterator[list[Answer]]:
+    """What comes of a step that would take a quarter of an hour."""
+    slow(host)
+    answers: list[Answer] = []
+    thread = Thread(target=lambda: answers.append(tell(Request("step", value=80_000))))
+    thread.start()
+    while not host.kernel.clock.now:
+        time.sleep(0.01)
+    yield answers
+    tell(Request("run"))
+    thread.join(5)
+    assert [answer.done for answer in answers] == [False]
+    assert answers[0].text.startswith("refused: the step was ended at ")
+
+
+def test_during_a_step_others_are_answered(host: SimulatorHost, stepping: list[Answer]) -> None:
+    assert tell(Request("status")).text.startswith("sim: at ")
+    assert host.read("/sys/bus/pci/devices/0000:03:00.0/vendor")
+    assert tell(Request("step")) == Answer(
+        done=False, text="refused: another step is under way (EBUSY)"
+    )
+    assert stepping == []
+
+
+def test_whoever_goes_away_ends_their_step(
+    host: SimulatorHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sdmtop.backends.simulator.control._BEAT", 0.0)
+    slow(host)
+    (path,) = running().values()
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(path))
+        connection.sendall(b'{"do":"step","value":80000}\n')
+        assert connection.recv(1) == b" "
+    for _ in range(500):
+        answer = tell(Request("step", value=0.0))
+        if answer.done:
+            break
+        time.sleep(0.01)
+    assert answer.done
+
+
 @pytest.mark.usefixtures("host")
-@pytest.mark.parametrize("line", [b"garbage\n", b'{"do": "shout"}\n', b"\xff\n", b"\n"])
+def test_a_step_that_no_machine_can_do_is_refused() -> None:
+    answer = tell(Request("step", value=1e9))
+    assert answer == Answer(done=False, text="a step has 86400 s at most: let time run instead")
+
+
+def test_one_that_does_not_answer_is_told(runtime: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sdmtop.backends.simulator.control._PATIENCE", 0.05)
+    path = runtime / "sim-1.sock"
+    with socket.socket(socket.AF_UNIX) as deaf:
+        deaf.bind(str(path))
+        deaf.listen()
+        with pytest.raises(TimeoutError, match="it does not answer"):
+            ask(path, Request("status"))
+
+
+@pytest.mark.usefixtures("host")
+@pytest.mark.parametrize(
+    "line", [b"garbage\n", b'{"do": "shout"}\n', b'{"do": "run", "value": -1}\n', b"\xff\n", b"\n"]
+)
 def test_garbage_is_answered_and_the_next_request_too(line: bytes) -> None:
     (path,) = running().values()
     with socket.socket(socket.AF_UNIX) as connection:

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from msgspec.structs import replace
 
 from sdmtop.backends.simulator.faults import FaultError
-from sdmtop.backends.simulator.scenario import Fault
+from sdmtop.backends.simulator.host import SimulatorHost, scenario_of
+from sdmtop.backends.simulator.scenario import OPERATIONS, Fault
+from sdmtop.backends.simulator.syscalls import IOCTLS
+from sdmtop.backends.simulator.vfs import Directory, File
 from sdmtop.readers.kernel_log import read_faults
 from sdmtop.readers.snapshot import read_snapshot
 from tests.backends.simulator.machines import machine
 from tests.backends.simulator.test_programs import GUEST, ZIP, board, log, names, process, queues
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 UUID = "57ac0000-0000-4000-8000-000000000001"
 PROGRAM = process("zipd", "pid = 11", f'uuid = "{UUID}"')
@@ -130,6 +138,48 @@ def test_a_process_can_be_killed_at_any_moment() -> None:
 
 
 @pytest.mark.parametrize(
+    ("target", "operation"),
+    [
+        (ZIP, "unbind"),
+        ("hisi_zip", "bind"),
+        ("pci", "drivers_probe"),
+        ("0", "type"),
+        ("hisi_zip-zlib", "create"),
+        (UUID, "create"),
+        ("DMA", "type"),
+        ("vfio-pci", "driver_override"),
+        ("zipd", "MAP_DMA"),
+        ("vfio", "open"),
+        ("", "unbind"),
+    ],
+)
+def test_what_an_operation_can_be_about_is_accepted(target: str, operation: str) -> None:
+    host = board(PROGRAM)
+    host.step(3)
+    host.inject(Fault("hang", target=target, operation=operation))
+    assert [trap.target for trap in host.system.traps] == [target]
+
+
+def writable(directory: Directory) -> Iterator[str]:
+    """The names of all files below a directory that can be written to."""
+    for name in directory.names():
+        node = directory.get(name)
+        if isinstance(node, Directory):
+            yield from writable(node)
+        elif isinstance(node, File) and node.store is not None:
+            yield name
+
+
+def test_every_file_that_is_written_and_every_command_is_an_operation() -> None:
+    found = {"open", *IOCTLS}
+    for name in ("default", "idxd", "broken"):
+        host = SimulatorHost(scenario_of(name))
+        host.kernel.load("dmatest")
+        found |= {*writable(host.root)}
+    assert found == {*OPERATIONS}
+
+
+@pytest.mark.parametrize(
     ("fault", "reason"),
     [
         (Fault("stall", target="0000:09:00.0"), "there is no device 0000:09:00.0"),
@@ -142,6 +192,15 @@ def test_a_process_can_be_killed_at_any_moment() -> None:
         (Fault("kill", target="nobody"), "there is no process nobody that could be killed"),
         (Fault("kill", target="1"), "there is no process 1 that could be killed"),
         (Fault("kill", target="4242"), "there is no process 4242 that could be killed"),
+        (Fault("hang", operation="unbindd"), "there is no operation unbindd; there are allow_"),
+        (Fault("stall", target=ZIP, operation="unbind"), "kind stall takes no operation"),
+        (Fault("pasid-exhaustion", target="foo"), "kind pasid-exhaustion takes no target"),
+        (
+            Fault("errno", target="nosuch", operation="unbind", errno="EBUSY"),
+            "there is nothing nosuch that unbind could be about",
+        ),
+        (Fault("hang", target="nobody", operation="MAP_DMA"), "nothing nobody that MAP_DMA could"),
+        (Fault("hang", target="no-uuid", operation="create"), "nothing no-uuid that create could"),
     ],
 )
 def test_a_fault_that_cannot_be_is_refused_in_a_sentence(fault: Fault, reason: str) -> None:
@@ -180,6 +239,6 @@ def test_a_fault_comes_by_chance_at_its_rate_and_by_its_seed() -> None:
 
 
 def test_a_scheduled_fault_whose_target_is_gone_is_told_in_the_log() -> None:
-    host = board('[[fault]]\nkind = "kill"\ntarget = "nobody"\nat = 1\n')
+    host = board('[[fault]]\nkind = "kill"\ntarget = "4711"\nat = 1\n')
     host.step(2)
-    assert "simulator: no kill: there is no process nobody that could be killed" in log(host)
+    assert "simulator: no kill: there is no process 4711 that could be killed" in log(host)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import struct
 import threading
 from typing import TYPE_CHECKING
@@ -224,6 +225,13 @@ def test_a_file_that_is_no_scenario_is_refused_with_its_line(
     file.write_bytes(data)
     with pytest.raises(ScenarioError, match=f"^{file}{message}"):
         open_host(f"sim:{file}")
+
+
+def test_a_pipe_is_no_scenario(tmp_path: Path) -> None:
+    pipe = tmp_path / "mine.toml"
+    os.mkfifo(pipe)
+    with pytest.raises(ScenarioError, match="it is no file of text"):
+        open_host(f"sim:{pipe}")
 
 
 def test_a_file_of_ones_own_is_a_scenario(tmp_path: Path) -> None:

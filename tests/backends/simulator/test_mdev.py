@@ -153,9 +153,11 @@ def test_types_share_one_pool() -> None:
 def test_remove_takes_a_number_and_zero_means_no() -> None:
     host = vgpu()
     write(host, f"{types()}/mtty-1/create", uuid(1))
-    write(host, f"{BUS}/{uuid(1)}/remove", "0")
+    write(host, f"{BUS}/{uuid(1)}/remove", "0x0")
     with refused(errno.EINVAL):
         write(host, f"{BUS}/{uuid(1)}/remove", "x")
+    with refused(errno.EINVAL):
+        write(host, f"{BUS}/{uuid(1)}/remove", " 1")
     assert host.list(BUS) == [uuid(1)]
     write(host, f"{BUS}/{uuid(1)}/remove", "1")
     assert host.list(BUS) == []

@@ -8,6 +8,7 @@ import pytest
 
 from sdmtop.backends.simulator.processes import MOST_OPEN
 from sdmtop.backends.simulator.scenario import Fault
+from sdmtop.backends.simulator.syscalls import Trap
 from sdmtop.vfio import Container, Group
 from tests.backends.simulator.machines import (
     EDU,
@@ -49,7 +50,7 @@ def test_an_operation_fails_as_long_as_it_was_asked_to() -> None:
 @pytest.mark.parametrize("target", [NIC, f"{NIC}x", "0000"])
 def test_a_fault_is_for_its_target_only(target: str) -> None:
     host = guest()
-    host.inject(Fault("errno", target=target, operation="unbind", errno="EIO"))
+    host.system.set(Trap("unbind", target, errno.EIO, None))
     write(host, f"{PCI}/{EDU}/driver/unbind", EDU)
     assert driver_of(host, EDU) is None
 
