@@ -130,6 +130,7 @@ class Reading:
         self._leaving: dict[str, str] = {}
         self._claims: dict[int | str | None, tuple[int, ...] | None] = {}
         self._unsafe: set[int] = set()
+        self._region_lost: set[int] = set()
         self._parents: Mapping[str, SdmdevParams] = {}
         self._unknowns: dict[str, Unknowns] = {}
         self._of_devices = UnknownsOfMany()
@@ -176,6 +177,7 @@ class Reading:
         self._spellings = {address: address for address in self.paths}
         self._emulated.clear()
         self._unsafe.clear()
+        self._region_lost.clear()
         for id_, (facts, notes) in zip(ids, read, strict=True):
             unknowns.add_all(notes)
             if facts:
@@ -332,9 +334,16 @@ class Reading:
             # An mdev is no device of ours: what is one has no IOMMU, but does real DMA.
             real = any(address in self.paths for address in members)
             (self._unsafe if real else self._emulated).add(id_)
+        text = facts["reserved_regions"]
+        reserved, whole = _reserved(text or b"")
+        if text is None or not whole:
+            self._region_lost.add(id_)
+        if not whole:
+            lost = OSError(errno.EINVAL, "line of a form not known here")
+            unknowns.note(f"{GROUPS}/{id_}/reserved_regions", lost, "reserved regions")
         said = {
             "domain_type": facts["domain_type"],
-            "reserved_regions": _reserved(facts["reserved_regions"]),
+            "reserved_regions": reserved,
             "devices": tuple(in_order(members)),
         }
         before = self.groups.get(id_)
@@ -445,9 +454,16 @@ class Reading:
             if address in self._undriven or (device is None and address not in mdevs):
                 untold.add(address)
         direct = [one.start for one in group.reserved_regions if one.type == "direct"]
-        if direct and self._held(group):
-            direct = []  # A kernel that has given it away all the same.
-        viable, reason = viability(drivers, untold, emulated=emulated, direct="".join(direct[:1]))
+        lost = group.id in self._region_lost
+        if (direct or lost) and self._held(group):
+            direct, lost = [], False  # A kernel that has given it away all the same.
+        viable, reason = viability(
+            drivers,
+            untold,
+            emulated=emulated,
+            direct="".join(direct[:1]),
+            regions_known=not lost,
+        )
         if group.id in self._unsafe:
             viable, reason = False, UNSAFE
         joined = replace(
@@ -497,8 +513,7 @@ class Reading:
         held = self._held(group)
         if held is None or not told or (held and not self._in_use(group)):
             return _UNTOLD
-        type_ = "unmanaged" if held else group.domain_type
-        return _domain(type_, "inferred" if type_ else "unknown")
+        return _domain("unmanaged" if held else group.domain_type, "inferred")
 
     def _held(self, group: IommuGroup) -> bool | None:
         """Whether a process holds the group's node or the cdev of one of its devices."""
@@ -620,10 +635,9 @@ def _same(before: R | None, now: R) -> R:
 
 
 @lru_cache(maxsize=1024)
-def _reserved(text: bytes) -> tuple[ReservedRegion, ...]:
-    return tuple(
-        ReservedRegion(start=start, end=end, type=type_) for start, end, type_ in regions(text)
-    )
+def _reserved(text: bytes) -> tuple[tuple[ReservedRegion, ...], bool]:
+    found, whole = regions(text)
+    return tuple(ReservedRegion(start=one[0], end=one[1], type=one[2]) for one in found), whole
 
 
 @lru_cache(maxsize=64)
@@ -633,7 +647,7 @@ def _pasid(capable: bool, enabled: bool, most: int | None) -> DevicePasid:
 
 @lru_cache(maxsize=64)
 def _domain(type_: str | None, evidence: Evidence) -> AttachedDomain:
-    return AttachedDomain(type=type_, evidence=evidence)
+    return AttachedDomain(type=type_, evidence=evidence) if type_ else _UNTOLD
 
 
 def _time_of(host: Host) -> float:
