@@ -73,20 +73,15 @@ def group_facts(host: "Host", id_: int, unknowns: "Unknowns") -> "dict[str, Any]
         domain_type = intern(domain_type)  # One string for thousands of groups.
     elif type_.__class__ is bytes:
         unknowns.note(f"{path}/type", _EMPTY, "domain type")
+    text = regions if isinstance(regions, bytes) else b"" if is_absent(regions) else None
     return {
         "id": id_,
         "domain_type": domain_type,
-        "reserved_regions": _text(regions),
+        "reserved_regions": text,
         # Only a group without a default domain has a name (kernel-abi 1.1, `vfio-noiommu`).
         "name": _name(host, path, unknowns) if domain_type in (None, "unknown") else None,
         "members": members,
     }
-
-
-def _text(answer: "bytes | OSError") -> bytes | None:
-    if isinstance(answer, OSError):
-        return b"" if is_absent(answer) else None
-    return answer
 
 
 def _name(host: "Host", path: str, unknowns: "Unknowns") -> str | None:

@@ -64,7 +64,7 @@ from sdmtop.readers.numa import read_numa_nodes
 from sdmtop.readers.pasids import infer_processes, read_pasids
 from sdmtop.readers.sdmdev import parent_paths, read_sdmdev_parents
 from sdmtop.readers.spread import read_each, spare_cpus
-from sdmtop.readers.sysfs import in_order, natural, number, target, word
+from sdmtop.readers.sysfs import in_order, is_absent, natural, number, target, word
 from sdmtop.readers.uacce import read_uacce
 from sdmtop.readers.unknowns import Notes, Unknowns, UnknownsOfMany
 from sdmtop.readers.vfio import Node, read_nodes
@@ -84,6 +84,7 @@ _LOG_REFUSED = {
     errno.ENODATA: "the kernel log was not captured",
 }
 _IOMMUFD = "/dev/iommu"
+_DEVICES = "/sys/devices/"
 _CLAIMING = ("group", "noiommu-group", "cdev")
 
 
@@ -366,6 +367,9 @@ class Reading:
         except OSError as error:
             unknowns.note(link, error, "which device this is")
             return None
+        if not path.startswith(_DEVICES):
+            unknowns.note(link, OSError(errno.EINVAL, "no device"), "which device this is")
+            return None
         name = path[path.rfind("/") + 1 :]
         try:
             subsystem = self.host.readlink(f"{path}/subsystem")
@@ -373,9 +377,17 @@ class Reading:
             # A pending removal leaves no such link: see readers/mdev.py.
             unknowns.note_failure(f"{path}/subsystem", error, "which bus a device is on")
             subsystem = ""
+            if is_absent(error):
+                self._note_dangling(link, path, unknowns)
         if subsystem and not subsystem.endswith("/mdev"):
             self.paths.setdefault(name, path)
         return name
+
+    def _note_dangling(self, link: str, path: str, unknowns: Unknowns) -> None:
+        try:
+            self.host.mode(path)
+        except OSError as error:
+            unknowns.note(link, error, "which device this is")
 
     def _facts_of_group(self, id_: int) -> tuple[dict[str, Any], Notes]:
         """What a group's files say, and what could not be read of it."""

@@ -183,6 +183,24 @@ def test_a_member_link_that_fails_is_unknown_and_the_others_are_kept() -> None:
     assert (link, "EIO") in {(one.path, one.errno) for one in snapshot.unknown}
 
 
+@pytest.mark.parametrize("text", ["/etc", "../../../../../etc", "../../../../bus/mdev", "x"])
+def test_a_member_link_that_leads_to_no_device_is_unknown(text: str) -> None:
+    link = f"{GROUPS}/9/devices/{UUID}"
+    snapshot = reading_of({**device(DISK, 2, None), **member(9, UUID, "x")}, {link: Link(text)})
+    found = snapshot.snapshot()
+    assert group(found, 9).devices == (UUID,)
+    assert group(found, 9).viable is None
+    assert (link, "EINVAL") in {(one.path, one.errno) for one in found.unknown}
+
+
+def test_a_member_link_that_dangles_is_unknown() -> None:
+    link = f"{GROUPS}/9/devices/dma"
+    found = reading_of(member(9, "dma", "platform/dma")).snapshot()
+    assert group(found, 9).devices == ("dma",)
+    assert group(found, 9).viability_reason == "cannot tell the driver of dma"
+    assert (link, "ENOENT") in {(one.path, one.errno) for one in found.unknown}
+
+
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.EINVAL])
 @pytest.mark.parametrize("file", ["type", "reserved_regions"])
 def test_an_attribute_that_fails_is_unknown_and_the_group_is_kept(file: str, number: int) -> None:
