@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from typing import Any, Literal
 
     from sdmtop.backends.base import Host
-    from sdmtop.model import Device
+    from sdmtop.model import Device, IommuGroup
     from sdmtop.readers.unknowns import Unknowns
 
 GROUPS = "/sys/kernel/iommu_groups"
@@ -26,6 +26,9 @@ UNSAFE = "no IOMMU: VFIO's unsafe noiommu mode only"
 
 ONLY_BRIDGES = "nothing but bridges, which do not stand in VFIO's way"
 """What a group has that cannot be attached, and need not be."""
+
+LOST_REGION = "cannot tell its reserved regions, of which one may be direct"
+"""Why it is open whether a group can be given away though its drivers are known."""
 
 _MANAGED = frozenset({"pcieport", "pci-stub", "fsl_mc_dprc"})
 
@@ -152,8 +155,13 @@ def viability(
     if direct:
         return False, f"its region {direct} is direct: firmware wants it mapped one to one"
     if not regions_known:
-        return None, "cannot tell its reserved regions, of which one may be direct"
+        return None, LOST_REGION
     return True, None
+
+
+def is_owner_told(group: "IommuGroup") -> bool:
+    """Whether the drivers that say who owns the group could all be told."""
+    return group.viable is not None or not group.devices or group.viability_reason == LOST_REGION
 
 
 def owner(drivers: "dict[str, str | None]") -> "Literal['kernel', 'vfio', 'free']":
