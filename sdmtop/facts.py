@@ -7,6 +7,7 @@ from sdmtop.conclusions import blindness, holders
 from sdmtop.model import Device, IommuGroup, Sdmdev, Snapshot
 from sdmtop.outline import Line, Outline
 from sdmtop.query import UNKNOWN, Field
+from sdmtop.readers.groups import is_owner_told
 from sdmtop.readers.names import class_word
 
 Values = tuple[str | float, ...] | None
@@ -82,7 +83,7 @@ def _owner(_facts: Facts, about: About) -> Values:
     if group is None:
         return None
     # A group of which a driver could not be told is not free for that.
-    return (group.owner if group.viable is not None or not group.devices else UNKNOWN,)
+    return (group.owner if is_owner_told(group) else UNKNOWN,)
 
 
 def _viable(_facts: Facts, about: About) -> Values:

@@ -144,6 +144,7 @@ class Glance:
                     devices=members,
                     owner=owner(drivers),
                     viable=told or None,
+                    viability_reason=None,
                     shared_by=(),
                 )
 

@@ -22,7 +22,7 @@ from sdmtop.model import (
     Sriov,
 )
 from sdmtop.outline import NO_DEVICE, NO_GROUP, UNKNOWN
-from sdmtop.readers.groups import GROUPS
+from sdmtop.readers.groups import GROUPS, is_owner_told
 
 # field -> (title, file below the object's directory, what it tells an operator)
 _GROUP = {
@@ -163,7 +163,7 @@ def _fields_of(sample: Sample, key: str) -> Iterator[Detail]:
 def _of_group(group: IommuGroup, snapshot: Snapshot) -> Iterator[Detail]:
     for detail in _fields(group, _GROUP, f"{GROUPS}/{group.id}"):
         # A group of which a driver could not be told is not free for that.
-        untold = detail.name == "owner" and group.viable is None and group.devices
+        untold = detail.name == "owner" and not is_owner_told(group)
         yield replace(detail, value=UNKNOWN) if untold else detail
     yield from _held_by(holders(snapshot).get(f"group/{group.id}", ()), snapshot)
 

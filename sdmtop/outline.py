@@ -9,6 +9,7 @@ address, an mdev UUID, a queue name.
 """
 
 from sdmtop.columns import DEFAULT, NAME, Columns
+from sdmtop.readers.groups import is_owner_told
 from sdmtop.readers.names import class_word
 
 TYPE_CHECKING = False
@@ -164,8 +165,7 @@ class Outline:
         """Domain type, the owner that the bound drivers make, and who holds it."""
         group: IommuGroup = line.subject
         # A group of which a driver could not be told is not free for that.
-        told = group.viable is not None or not group.devices
-        owner = group.owner if told else UNKNOWN
+        owner = group.owner if is_owner_told(group) else UNKNOWN
         # The kernel's own group cannot be held: its line says nothing of holders.
         holder = self._holder_of(line.key, may_be_held=owner in ("vfio", UNKNOWN))
         sharing = f"shared by {len(group.shared_by)}" if group.shared_by else ""

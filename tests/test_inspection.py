@@ -9,6 +9,7 @@ from sdmtop.counters import Counters
 from sdmtop.inspection import inspect
 from sdmtop.model import Detail, Process, Snapshot, Unknown
 from sdmtop.outline import NO_DEVICE
+from sdmtop.readers.groups import LOST_REGION
 from tests.records import device, group, queue, snapshot
 
 NIC = "0000:02:00.0"
@@ -85,6 +86,11 @@ def test_a_group_of_which_a_driver_cannot_be_told_has_no_owner_that_is_known() -
     reason = f"cannot tell the driver of {NIC}"
     undecided = group(7, NIC, owner="free", viable=None, viability_reason=reason)
     assert fact(snapshot(groups=[undecided]), "group/7", "owner").value == "?"
+
+
+def test_a_group_of_which_a_region_is_lost_still_has_its_owner() -> None:
+    undecided = group(7, NIC, owner="vfio", viable=None, viability_reason=LOST_REGION)
+    assert fact(snapshot(groups=[undecided]), "group/7", "owner").value == "vfio"
 
 
 def test_the_files_of_a_uacce_queue_are_those_of_its_class() -> None:

@@ -39,6 +39,9 @@ _WHAT = ("class and ids", "NUMA node", "power state", "legacy interrupt", "SR-IO
          "driver", "IOMMU group", "IOMMU unit", "physical function")  # fmt: skip
 _ASKED = tuple(zip((*_FILES, *_LINKS), _WHAT, strict=True))
 
+_NO_NODE = -1
+_NOT_A_NUMBER = OSError(errno.EINVAL, "not a number")
+
 _identities: "dict[bytes, tuple[str | None, str | None, str | None]]" = {}
 """Vendor, device and class of each modalias met: a large host has few for thousands of devices."""
 
@@ -106,7 +109,13 @@ def device_facts(host: "Host", address: str, path: str, unknowns: "Unknowns") ->
         what = "driver override: it is left alone while an unbind waits"
         unknowns.note(f"{path}/driver_override", waiting, what)
     numa = number(numa_node)
+    if (numa is None or numa < _NO_NODE) and numa_node.__class__ is bytes:
+        numa = None
+        unknowns.note(f"{path}/numa_node", _NOT_A_NUMBER, "NUMA node")
     total = number(totalvfs)
+    if (total is None or total < 0) and totalvfs.__class__ is bytes:
+        total = None
+        unknowns.note(f"{path}/sriov_totalvfs", _NOT_A_NUMBER, "SR-IOV size")
     return {
         "address": fact(address),
         "bus": _bus(host, path, unknowns),
@@ -121,7 +130,7 @@ def device_facts(host: "Host", address: str, path: str, unknowns: "Unknowns") ->
         "vendor": vendor,
         "device": device,
         "class_": class_,
-        "numa_node": None if numa == -1 else numa,
+        "numa_node": None if numa == _NO_NODE else numa,
         "irqs": _irqs(host, path, irq, driver_name or told, unknowns),
         "sriov": (total, _vfs(host, path, unknowns)) if total else None,
         "physfn": name_of(physfn),
@@ -262,6 +271,9 @@ def _irqs(
             unknowns.note(f"{path}/msi_irqs", error, "MSI vectors")
             return ()
         line = number(legacy)
+        if (line is None or line < 0) and legacy.__class__ is bytes:
+            line = None
+            unknowns.note(f"{path}/irq", _NOT_A_NUMBER, "legacy interrupt")
         return (line,) if line and _may_use_line(host, path, driver) else ()
     return tuple(sorted(irq for vector in vectors if (irq := index(vector)) is not None))
 

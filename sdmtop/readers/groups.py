@@ -3,9 +3,10 @@
 `group_facts` and `group_ids` are on the path of the first paint: light imports only.
 """
 
+import errno
 from sys import intern
 
-from sdmtop.readers.sysfs import index, is_absent, names, word
+from sdmtop.readers.sysfs import index, is_absent, names, number, word
 from sdmtop.text import fact
 
 TYPE_CHECKING = False
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from typing import Any, Literal
 
     from sdmtop.backends.base import Host
-    from sdmtop.model import Device
+    from sdmtop.model import Device, IommuGroup
     from sdmtop.readers.unknowns import Unknowns
 
 GROUPS = "/sys/kernel/iommu_groups"
@@ -26,12 +27,16 @@ UNSAFE = "no IOMMU: VFIO's unsafe noiommu mode only"
 ONLY_BRIDGES = "nothing but bridges, which do not stand in VFIO's way"
 """What a group has that cannot be attached, and need not be."""
 
+LOST_REGION = "cannot tell its reserved regions, of which one may be direct"
+"""Why it is open whether a group can be given away though its drivers are known."""
+
 _MANAGED = frozenset({"pcieport", "pci-stub", "fsl_mc_dprc"})
 
 _ATTACHING = ("vdpa", "ifcvf", "pds_core", "usnic")
 
 _FILES = ("type", "reserved_regions")
 _WHAT = ("domain type", "reserved regions")
+_EMPTY = OSError(errno.EINVAL, "empty")
 
 
 def group_ids(host: "Host", unknowns: "Unknowns") -> "list[int]":
@@ -44,7 +49,9 @@ def group_ids(host: "Host", unknowns: "Unknowns") -> "list[int]":
 
 
 def group_facts(host: "Host", id_: int, unknowns: "Unknowns") -> "dict[str, Any]":
-    """`id`, `domain_type`, `reserved_regions` (bytes), `name`, `members` (link names) of a group.
+    """`id`, `domain_type`, `reserved_regions`, `name`, `members` (link names) of a group.
+
+    The regions are as they were read, empty where there is no such file; None where it fails.
 
     Empty when the group is gone (its last device was pulled while we read).
     """
@@ -67,10 +74,13 @@ def group_facts(host: "Host", id_: int, unknowns: "Unknowns") -> "dict[str, Any]
     domain_type = word(type_)
     if domain_type is not None:
         domain_type = intern(domain_type)  # One string for thousands of groups.
+    elif type_.__class__ is bytes:
+        unknowns.note(f"{path}/type", _EMPTY, "domain type")
+    text = regions if isinstance(regions, bytes) else b"" if is_absent(regions) else None
     return {
         "id": id_,
         "domain_type": domain_type,
-        "reserved_regions": regions if isinstance(regions, bytes) else b"",
+        "reserved_regions": text,
         # Only a group without a default domain has a name (kernel-abi 1.1, `vfio-noiommu`).
         "name": _name(host, path, unknowns) if domain_type in (None, "unknown") else None,
         "members": members,
@@ -114,14 +124,20 @@ def may_attach(driver: str) -> bool:
 
 
 def viability(
-    drivers: "dict[str, str | None]", unread: "set[str]", *, emulated: bool, direct: str = ""
+    drivers: "dict[str, str | None]",
+    unread: "set[str]",
+    *,
+    emulated: bool,
+    direct: str = "",
+    regions_known: bool = True,
 ) -> "tuple[bool | None, str | None]":
     """Whether VFIO could take the group, and why not.
 
     `drivers` is member -> bound driver, `unread` the members whose driver cannot be told, and
-    `direct` where a region begins that firmware wants mapped one to one. The kernel's rule: no
-    member may be bound to a driver that uses the DMA API, nor is a group with such a region given
-    away (iommu.c, `require_direct`; on Intel before, "ineligible due to RMRR").
+    `direct` where a region begins that firmware wants mapped one to one; without `regions_known`
+    there may be one that could not be read. The kernel's rule: no member may be bound to a driver
+    that uses the DMA API, nor is a group with such a region given away (iommu.c,
+    `require_direct`; on Intel before, "ineligible due to RMRR").
     """
     if not drivers:
         return None, "the group has no device"
@@ -138,7 +154,14 @@ def viability(
         return None, f"cannot tell the driver of {', '.join(sorted(unread & drivers.keys()))}"
     if direct:
         return False, f"its region {direct} is direct: firmware wants it mapped one to one"
+    if not regions_known:
+        return None, LOST_REGION
     return True, None
+
+
+def is_owner_told(group: "IommuGroup") -> bool:
+    """Whether the drivers that say who owns the group could all be told."""
+    return group.viable is not None or not group.devices or group.viability_reason == LOST_REGION
 
 
 def owner(drivers: "dict[str, str | None]") -> "Literal['kernel', 'vfio', 'free']":
@@ -149,11 +172,22 @@ def owner(drivers: "dict[str, str | None]") -> "Literal['kernel', 'vfio', 'free'
     return "vfio" if any(map(is_vfio, bound)) else "free"
 
 
-def regions(text: bytes) -> "tuple[tuple[str, str, str], ...]":
-    """(start, end, type) of each line of `reserved_regions`; lines of another form are left out."""
+def regions(text: bytes) -> "tuple[tuple[tuple[str, str, str], ...], bool]":
+    """(start, end, type) of each line of `reserved_regions`, and whether that is all of it.
+
+    It is not where a line has another form, or no end: such lines are left out.
+    """
+    *lines, rest = text.split(b"\n")
     found = []
-    for line in text.split(b"\n"):
+    whole = not rest
+    for line in lines:
         parts = line.split()
-        if len(parts) == 3:
+        if len(parts) == 3 and _is_address(parts[0]) and _is_address(parts[1]):
             found.append((fact(parts[0]), fact(parts[1]), fact(parts[2])))
-    return tuple(found)
+        elif parts:
+            whole = False
+    return tuple(found), whole
+
+
+def _is_address(word: bytes) -> bool:
+    return word.startswith(b"0x") and number(word, 16) is not None

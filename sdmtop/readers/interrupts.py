@@ -5,6 +5,7 @@ a row whose text is the same is not parsed again. `sdmtop.readers.irq_counters` 
 sources for every tick.
 """
 
+import errno
 from collections.abc import Mapping
 from struct import Struct
 from sys import intern
@@ -26,6 +27,8 @@ _PART = 32
 """Counts that are read at once."""
 _LABEL = 80
 """Bytes in which the colon behind a label is looked for."""
+_NAMED = 8
+"""So many rows that were lost are named, the others counted."""
 _MSI_CHIPS = ("PCI-MSI", "PCI-MSIX", "IR-PCI-MSI", "IR-PCI-MSIX")
 
 
@@ -34,7 +37,7 @@ class Row:
 
     __slots__ = (
         "actions", "chip", "hwirq", "in_columns", "key", "label", "line", "per_cpu", "tail_at",
-        "total", "trigger",
+        "total", "trigger", "whole",
     )  # fmt: skip
 
     label: str
@@ -45,6 +48,8 @@ class Row:
     per_cpu: tuple[int, ...]
     total: int
     in_columns: bool
+    whole: bool
+    """Whether it has the form of a row: one that was cut or garbled tells nothing for certain."""
 
     def __init__(self, line: bytes, key: bytes, columns: "_Columns", before: "Row | None") -> None:
         self.line = line
@@ -59,15 +64,21 @@ class Row:
             self.per_cpu, tail = _spaced(line[start:], columns.cpus)
             self.total = sum(self.per_cpu)
         self.tail_at = len(line) - len(tail)
-        if before is not None and before.line[before.tail_at :] == tail:
-            self.label = before.label
+        if (
+            before is not None
+            and before.line[before.tail_at :] == tail
+            and len(before.per_cpu) == len(self.per_cpu)
+        ):
+            self.label, self.whole = before.label, before.whole
             self.chip, self.hwirq, self.trigger = before.chip, before.hwirq, before.trigger
             self.actions = before.actions
             return
         tail = tail.rstrip(b"\n")
         self.label = fact(key[:-1].strip())
+        numbered = self.label.isdecimal()
+        self.whole = _is_whole(len(self.per_cpu), columns.cpus, tail, numbered=numbered)
         self.chip, self.hwirq, self.trigger, self.actions = (
-            _split_tail(tail) if self.label.isdecimal() else (None, None, None, _summary(tail))
+            _split_tail(tail) if numbered else (None, None, None, _summary(tail))
         )
 
 
@@ -80,11 +91,13 @@ class InterruptTable:
         """What came of the last reading, and in `told` what it was made of."""
         self.told: object = None
         self.cpus: tuple[int, ...] = ()
+        self.lost: list[str] = []
+        """The labels of the rows that the last text had in another form."""
         self._header = b""
         self._rows: list[Row] = []
 
     def parse(self, data: bytes) -> list[Row]:
-        """The rows, in the kernel's order; rows of another form are left out. Raises nothing."""
+        """The rows, in the kernel's order; those of another form are `lost`. Raises nothing."""
         if not data.endswith(b"\n"):
             data += b"\n"
         at = data.find(b"\n") + 1
@@ -97,6 +110,8 @@ class InterruptTable:
                 for name in self._header.split()
                 if name[:3] == b"CPU" and name[3:].isdigit() and len(name) < 12
             )
+        # Rows that stay what they were need to be asked only if one was lost before.
+        doubtful, self.lost = bool(self.lost), []
         columns = _Columns(len(self.cpus))
         rows: list[Row] = []
         earlier, index = self._rows, 0
@@ -111,6 +126,8 @@ class InterruptTable:
                 line, at = data[at:end], end
                 key = line[: line.find(b":", 0, _LABEL) + 1]
                 if not key:
+                    if line.strip():
+                        self.lost.append("one without a label")
                     continue
                 if row is None or row.key != key:
                     # Rows have come or gone: this one may have stood elsewhere.
@@ -120,9 +137,13 @@ class InterruptTable:
                     row = earlier[place] if place is not None else None
                 if row is None or row.line != line:
                     row = Row(line, key, columns, row)
+                    doubtful = doubtful or not row.whole
             index += 1
             rows.append(row)
         self._rows = rows
+        if doubtful:
+            self.lost += [row.label for row in rows if not row.whole]
+            return [row for row in rows if row.whole]
         return rows
 
 
@@ -185,6 +206,11 @@ def read_interrupts(
         return ()
     table = table or InterruptTable()
     rows = table.parse(data)
+    if not table.cpus or not (rows or table.lost):
+        # Every kernel has columns and rows.
+        unknowns.note(_PATH, OSError(errno.EINVAL, "not a table"), "all interrupts")
+        return ()
+    _note_lost(unknowns, table.lost, cut=not data.endswith(b"\n"))
     if table.affinities is None:
         table.affinities = Affinities(host)
     affinity = table.affinities.read([row.label for row in rows if row.label.isdecimal()], unknowns)
@@ -275,6 +301,26 @@ def _spaced(text: bytes, cpus: int) -> tuple[tuple[int, ...], bytes]:
         return tuple(map(int, parts[:count])), parts[cpus] if len(parts) > cpus else b""
     tail = text.split(None, count)
     return tuple(map(int, parts[:count])), tail[count] if len(tail) > count else b""
+
+
+def _is_whole(counts: int, cpus: int, tail: bytes, *, numbered: bool) -> bool:
+    """Whether a row has one count for each CPU.
+
+    Rows without a number may have one in all, as ERR and MIS, or words alone, as FIQ of Arm.
+    """
+    if counts < cpus and (numbered or counts > 1):
+        return False
+    return not b"".join(tail.split(None, 1)[:1]).isdigit()
+
+
+def _note_lost(unknowns: Unknowns, labels: list[str], *, cut: bool) -> None:
+    if labels:
+        named = ", ".join(labels[:_NAMED])
+        more = f" (and {len(labels) - _NAMED} more)" if len(labels) > _NAMED else ""
+        lost = OSError(errno.EINVAL, "row of a form not known here")
+        unknowns.note(_PATH, lost, f"rows of interrupts: {named}{more}")
+    if cut:
+        unknowns.note(_PATH, OSError(errno.EFBIG, "cut short"), "interrupts: the table has no end")
 
 
 def _split_tail(tail: bytes) -> tuple[str | None, str | None, str | None, tuple[str, ...]]:

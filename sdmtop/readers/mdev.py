@@ -19,7 +19,7 @@ from sdmtop.readers.sysfs import (
     target,
     word,
 )
-from sdmtop.readers.unknowns import Unknowns, names_or_note
+from sdmtop.readers.unknowns import Unknowns, count_or_note, names_or_note
 from sdmtop.text import fact
 
 _BUS = "/sys/bus/mdev/devices"
@@ -69,13 +69,14 @@ def _read_type(host: Host, unknowns: Unknowns, parent: str, path: str, id_: str)
     directory = f"{path}/mdev_supported_types/{id_}"
     answers = _look(host, unknowns, directory, _TYPE_FILES, "mdev type")
     name, device_api, available, flags = answers
+    file, what = "available_instances", "available_instances of this mdev type"
     instances = names_or_note(host, unknowns, f"{directory}/devices", "instances of this mdev type")
     return MdevType(
         parent=fact(parent),
         id=fact(id_),
         name=word(name),
         device_api=word(device_api),
-        available_instances=number(available),
+        available_instances=count_or_note(unknowns, f"{directory}/{file}", available, what),
         flags=word(flags),
         instances=tuple(sorted(map(fact, instances))),
     )

@@ -5,8 +5,8 @@ Source: "vfio: add sdmdev support", `/sys/class/sdmdev/<parent>/device/params/`.
 
 from sdmtop.backends.base import Host
 from sdmtop.model import SdmdevParams
-from sdmtop.readers.sysfs import number, target
-from sdmtop.readers.unknowns import Unknowns, names_or_note
+from sdmtop.readers.sysfs import target
+from sdmtop.readers.unknowns import Unknowns, count_or_note, names_or_note
 
 SDMDEV_CLASS = "/sys/class/sdmdev"
 MDEV_CLASS = "/sys/class/mdev_bus"
@@ -25,13 +25,19 @@ def read_sdmdev_parents(host: Host, unknowns: Unknowns) -> dict[str, SdmdevParam
             answers = host.look(directory, _PARAMS)
         except OSError as error:
             unknowns.note_failure(directory, error, "how the queues of this parent share")
-            answers = [error, error]
-        else:
-            for file, answer in zip(_PARAMS, answers, strict=True):
-                unknowns.note_failure(f"{directory}/{file}", answer, f"{file} of this parent")
-        iommu_type, dma_flag = map(number, answers)
+            found[name] = SdmdevParams(iommu_type=None, dma_flags=())
+            continue
+        iommu_type, dma_flag = (
+            _param(unknowns, f"{directory}/{file}", answer, f"{file} of this parent")
+            for file, answer in zip(_PARAMS, answers, strict=True)
+        )
         found[name] = SdmdevParams(iommu_type=iommu_type, dma_flags=flag_names(dma_flag or 0))
     return found
+
+
+def _param(unknowns: Unknowns, path: str, answer: bytes | OSError, what: str) -> int | None:
+    unknowns.note_failure(path, answer, what)
+    return count_or_note(unknowns, path, answer, what)
 
 
 def flag_names(flags: int) -> tuple[str, ...]:

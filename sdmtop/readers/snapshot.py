@@ -64,7 +64,7 @@ from sdmtop.readers.numa import read_numa_nodes
 from sdmtop.readers.pasids import infer_processes, read_pasids
 from sdmtop.readers.sdmdev import parent_paths, read_sdmdev_parents
 from sdmtop.readers.spread import read_each, spare_cpus
-from sdmtop.readers.sysfs import in_order, natural, number, target, word
+from sdmtop.readers.sysfs import in_order, is_absent, natural, number, target, word
 from sdmtop.readers.uacce import read_uacce
 from sdmtop.readers.unknowns import Notes, Unknowns, UnknownsOfMany
 from sdmtop.readers.vfio import Node, read_nodes
@@ -84,6 +84,7 @@ _LOG_REFUSED = {
     errno.ENODATA: "the kernel log was not captured",
 }
 _IOMMUFD = "/dev/iommu"
+_DEVICES = "/sys/devices/"
 _CLAIMING = ("group", "noiommu-group", "cdev")
 
 
@@ -130,6 +131,7 @@ class Reading:
         self._leaving: dict[str, str] = {}
         self._claims: dict[int | str | None, tuple[int, ...] | None] = {}
         self._unsafe: set[int] = set()
+        self._region_lost: set[int] = set()
         self._parents: Mapping[str, SdmdevParams] = {}
         self._unknowns: dict[str, Unknowns] = {}
         self._of_devices = UnknownsOfMany()
@@ -176,6 +178,7 @@ class Reading:
         self._spellings = {address: address for address in self.paths}
         self._emulated.clear()
         self._unsafe.clear()
+        self._region_lost.clear()
         for id_, (facts, notes) in zip(ids, read, strict=True):
             unknowns.add_all(notes)
             if facts:
@@ -332,9 +335,16 @@ class Reading:
             # An mdev is no device of ours: what is one has no IOMMU, but does real DMA.
             real = any(address in self.paths for address in members)
             (self._unsafe if real else self._emulated).add(id_)
+        text = facts["reserved_regions"]
+        reserved, whole = _reserved(text or b"")
+        if text is None or not whole:
+            self._region_lost.add(id_)
+        if not whole:
+            lost = OSError(errno.EINVAL, "line of a form not known here")
+            unknowns.note(f"{GROUPS}/{id_}/reserved_regions", lost, "reserved regions")
         said = {
             "domain_type": facts["domain_type"],
-            "reserved_regions": _reserved(facts["reserved_regions"]),
+            "reserved_regions": reserved,
             "devices": tuple(in_order(members)),
         }
         before = self.groups.get(id_)
@@ -357,6 +367,9 @@ class Reading:
         except OSError as error:
             unknowns.note(link, error, "which device this is")
             return None
+        if not path.startswith(_DEVICES):
+            unknowns.note(link, OSError(errno.EINVAL, "no device"), "which device this is")
+            return None
         name = path[path.rfind("/") + 1 :]
         try:
             subsystem = self.host.readlink(f"{path}/subsystem")
@@ -364,9 +377,17 @@ class Reading:
             # A pending removal leaves no such link: see readers/mdev.py.
             unknowns.note_failure(f"{path}/subsystem", error, "which bus a device is on")
             subsystem = ""
+            if is_absent(error):
+                self._note_dangling(link, path, unknowns)
         if subsystem and not subsystem.endswith("/mdev"):
             self.paths.setdefault(name, path)
         return name
+
+    def _note_dangling(self, link: str, path: str, unknowns: Unknowns) -> None:
+        try:
+            self.host.mode(path)
+        except OSError as error:
+            unknowns.note(link, error, "which device this is")
 
     def _facts_of_group(self, id_: int) -> tuple[dict[str, Any], Notes]:
         """What a group's files say, and what could not be read of it."""
@@ -445,9 +466,16 @@ class Reading:
             if address in self._undriven or (device is None and address not in mdevs):
                 untold.add(address)
         direct = [one.start for one in group.reserved_regions if one.type == "direct"]
-        if direct and self._held(group):
-            direct = []  # A kernel that has given it away all the same.
-        viable, reason = viability(drivers, untold, emulated=emulated, direct="".join(direct[:1]))
+        lost = group.id in self._region_lost
+        if (direct or lost) and self._held(group):
+            direct, lost = [], False  # A kernel that has given it away all the same.
+        viable, reason = viability(
+            drivers,
+            untold,
+            emulated=emulated,
+            direct="".join(direct[:1]),
+            regions_known=not lost,
+        )
         if group.id in self._unsafe:
             viable, reason = False, UNSAFE
         joined = replace(
@@ -497,8 +525,7 @@ class Reading:
         held = self._held(group)
         if held is None or not told or (held and not self._in_use(group)):
             return _UNTOLD
-        type_ = "unmanaged" if held else group.domain_type
-        return _domain(type_, "inferred" if type_ else "unknown")
+        return _domain("unmanaged" if held else group.domain_type, "inferred")
 
     def _held(self, group: IommuGroup) -> bool | None:
         """Whether a process holds the group's node or the cdev of one of its devices."""
@@ -620,10 +647,9 @@ def _same(before: R | None, now: R) -> R:
 
 
 @lru_cache(maxsize=1024)
-def _reserved(text: bytes) -> tuple[ReservedRegion, ...]:
-    return tuple(
-        ReservedRegion(start=start, end=end, type=type_) for start, end, type_ in regions(text)
-    )
+def _reserved(text: bytes) -> tuple[tuple[ReservedRegion, ...], bool]:
+    found, whole = regions(text)
+    return tuple(ReservedRegion(start=one[0], end=one[1], type=one[2]) for one in found), whole
 
 
 @lru_cache(maxsize=64)
@@ -633,7 +659,7 @@ def _pasid(capable: bool, enabled: bool, most: int | None) -> DevicePasid:
 
 @lru_cache(maxsize=64)
 def _domain(type_: str | None, evidence: Evidence) -> AttachedDomain:
-    return AttachedDomain(type=type_, evidence=evidence)
+    return AttachedDomain(type=type_, evidence=evidence) if type_ else _UNTOLD
 
 
 def taken_at(host: Host) -> float | None:

@@ -80,6 +80,12 @@ def number(answer: "bytes | str | OSError", base: int = 10) -> int | None:
     return value if -(1 << 63) <= value < 1 << 64 else None
 
 
+def count(answer: "bytes | OSError") -> int | None:
+    """A number attribute that counts: None also for one below zero."""
+    value = number(answer)
+    return value if value is None or value >= 0 else None
+
+
 def index(name: str) -> int | None:
     """The number that a directory entry is named for; None for a name such as `x`, `018`, `-1`."""
     if not name.isdecimal() or len(name) > 18:

@@ -4,7 +4,7 @@ import errno as errnos
 
 from sdmtop.backends.base import Host
 from sdmtop.model import Unknown
-from sdmtop.readers.sysfs import is_absent, names
+from sdmtop.readers.sysfs import count, is_absent, names
 from sdmtop.text import fact
 
 PATHS_OF_A_KIND = 8
@@ -74,6 +74,14 @@ def names_or_note(host: Host, unknowns: Unknowns, directory: str, what: str) -> 
     except OSError as error:
         unknowns.note(directory, error, what)
         return []
+
+
+def count_or_note(unknowns: Unknowns, path: str, answer: bytes | OSError, what: str) -> int | None:
+    """A number that counts; a note where text was read that is none. Failures are the caller's."""
+    value = count(answer)
+    if value is None and not isinstance(answer, OSError):
+        unknowns.note(path, OSError(errnos.EINVAL, "not a number"), what)
+    return value
 
 
 class UnknownsOfMany:

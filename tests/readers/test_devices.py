@@ -35,6 +35,10 @@ def unknown_of(entries: dict[str, Entry]) -> set[tuple[str, str]]:
     return {(one.path, one.errno) for one in reading_of(entries).snapshot().unknown}
 
 
+def malformed(entries: dict[str, Entry]) -> set[str]:
+    return {path for path, number in unknown_of(entries) if number == "EINVAL"}
+
+
 def test_a_driver_that_uevent_names_without_a_link_is_an_unbind_that_waits() -> None:
     entries = device(NIC, 2, "vfio-pci", driver_override=b"vfio-pci\n")
     del entries[f"{PATH}/driver"]
@@ -151,9 +155,20 @@ def test_virtual_functions_are_counted_by_their_links() -> None:
     assert (found.sriov.total, found.sriov.vfs) == (8, 3)
 
 
-@pytest.mark.parametrize("text", [b"0\n", b"many\n", b""])
-def test_a_device_that_can_have_no_virtual_function_has_no_sriov(text: bytes) -> None:
-    assert read(device(NIC, 2, "e1000e", sriov_totalvfs=text)).sriov is None
+def test_a_device_that_can_have_no_virtual_function_has_no_sriov() -> None:
+    entries = device(NIC, 2, "e1000e", sriov_totalvfs=b"0\n")
+    assert read(entries).sriov is None
+    assert not malformed(entries)
+
+
+@pytest.mark.parametrize("text", [b"many\n", b"", b"\n", b"-4\n"])
+@pytest.mark.parametrize("file", ["sriov_totalvfs", "numa_node", "irq"])
+def test_a_number_that_is_none_is_unknown(file: str, text: bytes) -> None:
+    entries = device(NIC, 2, "e1000e", **{file: text})
+    found = read(entries)
+    told = {"sriov_totalvfs": found.sriov, "numa_node": found.numa_node, "irq": found.irqs or None}
+    assert told[file] is None
+    assert malformed(entries) == {f"{PATH}/{file}"}
 
 
 def test_a_virtual_function_knows_its_physical_function() -> None:
@@ -219,7 +234,9 @@ def test_the_class_of_a_virtual_device_is_not_its_parent(path: str, parent: str 
 
 
 def test_no_numa_node_is_none_and_node_zero_is_zero() -> None:
-    assert read(device(NIC, 2, None, numa_node=b"-1\n")).numa_node is None
+    entries = device(NIC, 2, None, numa_node=b"-1\n")
+    assert read(entries).numa_node is None
+    assert not malformed(entries)
     assert read(device(NIC, 2, None, numa_node=b"0\n")).numa_node == 0
 
 

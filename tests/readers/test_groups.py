@@ -183,6 +183,24 @@ def test_a_member_link_that_fails_is_unknown_and_the_others_are_kept() -> None:
     assert (link, "EIO") in {(one.path, one.errno) for one in snapshot.unknown}
 
 
+@pytest.mark.parametrize("text", ["/etc", "../../../../../etc", "../../../../bus/mdev", "x"])
+def test_a_member_link_that_leads_to_no_device_is_unknown(text: str) -> None:
+    link = f"{GROUPS}/9/devices/{UUID}"
+    snapshot = reading_of({**device(DISK, 2, None), **member(9, UUID, "x")}, {link: Link(text)})
+    found = snapshot.snapshot()
+    assert group(found, 9).devices == (UUID,)
+    assert group(found, 9).viable is None
+    assert (link, "EINVAL") in {(one.path, one.errno) for one in found.unknown}
+
+
+def test_a_member_link_that_dangles_is_unknown() -> None:
+    link = f"{GROUPS}/9/devices/dma"
+    found = reading_of(member(9, "dma", "platform/dma")).snapshot()
+    assert group(found, 9).devices == ("dma",)
+    assert group(found, 9).viability_reason == "cannot tell the driver of dma"
+    assert (link, "ENOENT") in {(one.path, one.errno) for one in found.unknown}
+
+
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.EINVAL])
 @pytest.mark.parametrize("file", ["type", "reserved_regions"])
 def test_an_attribute_that_fails_is_unknown_and_the_group_is_kept(file: str, number: int) -> None:
@@ -206,15 +224,67 @@ def test_a_list_of_groups_that_fails_is_unknown() -> None:
     assert [one.path for one in unknowns.entries()] == [GROUPS]
 
 
-def test_regions_are_told_as_the_kernel_prints_them_and_broken_lines_left_out() -> None:
-    text = b"0x01 0x02 direct-relaxable\nbroken\n\n0x03 0x04 msi\n"
-    assert regions(text) == (("0x01", "0x02", "direct-relaxable"), ("0x03", "0x04", "msi"))
+def test_regions_are_told_as_the_kernel_prints_them() -> None:
+    text = b"0x01 0x02 direct-relaxable\n\n0x03 0x04 msi\n"
+    assert regions(text) == ((("0x01", "0x02", "direct-relaxable"), ("0x03", "0x04", "msi")), True)
+    assert regions(b"") == ((), True)
+
+
+_LOST = [
+    b"broken\n",
+    b"0x01 0x02\n",
+    b"0xzz 0x02 direct\n",
+    b"0x01 2 direct\n",
+    b"0x01 0x02 direct x\n",
+    b"0x01 0x02 dire",
+]
+
+
+@pytest.mark.parametrize("line", _LOST)
+def test_a_region_of_another_form_or_without_an_end_is_lost(line: bytes) -> None:
+    assert regions(b"0x03 0x04 msi\n" + line) == ((("0x03", "0x04", "msi"),), False)
 
 
 @settings(max_examples=80)
 @given(st.binary(max_size=200))
-def test_any_text_of_regions_is_read_without_an_error(text: bytes) -> None:
-    assert all(map(all, regions(text)))
+def test_any_text_of_regions_is_told_or_lost(text: bytes) -> None:
+    found, whole = regions(text)
+    assert all(map(all, found))
+    lines = [line for line in text.split(b"\n") if line.split()]
+    assert whole == (len(found) == len(lines) and text[-1:] in (b"", b"\n"))
+
+
+@pytest.mark.parametrize("entry", [*_LOST, Failure(errno.EIO)])
+def test_a_group_of_which_a_region_is_lost_may_have_a_direct_one(entry: Entry) -> None:
+    path = f"{GROUPS}/2/reserved_regions"
+    snapshot = reading_of(device(NIC, 2, "vfio-pci"), {path: entry}).snapshot()
+    found = group(snapshot, 2)
+    assert found.viable is None
+    assert found.viability_reason == "cannot tell its reserved regions, of which one may be direct"
+    number = "EIO" if isinstance(entry, Failure) else "EINVAL"
+    assert (path, number) in {(one.path, one.errno) for one in snapshot.unknown}
+
+
+def test_what_is_known_to_stand_in_the_way_outweighs_a_region_that_is_lost() -> None:
+    path = f"{GROUPS}/2/reserved_regions"
+    text = b"0x01 0x02 direct\nbroken\n"
+    assert read(device(NIC, 2, "vfio-pci"), {path: text}).viable is False
+    assert read(device(NIC, 2, "nvme"), {path: b"broken\n"}).viable is False
+
+
+def test_a_kernel_that_does_not_tell_regions_leaves_the_group_viable() -> None:
+    entries = device(NIC, 2, "vfio-pci")
+    del entries[f"{GROUPS}/2/reserved_regions"]
+    assert read(entries).viable is True
+
+
+def test_a_group_with_a_lost_region_that_was_given_away_all_the_same_is_viable() -> None:
+    node: dict[str, Entry] = {
+        "/sys/class/vfio/2/dev": b"511:2\n",
+        f"{GROUPS}/2/reserved_regions": b"broken\n",
+    }
+    held = process(7, "/dev/vfio/2")
+    assert read(device(NIC, 2, "vfio-pci"), node, held).viable is True
 
 
 def unlinked(driver: str) -> dict[str, Entry]:
@@ -380,9 +450,17 @@ def test_a_group_of_which_nobody_can_tell_the_holders_has_an_unknown_domain() ->
     assert found.attached == AttachedDomain(type=None, evidence="unknown")
 
 
-def test_a_group_whose_type_cannot_be_read_has_an_unknown_domain() -> None:
-    found = read(device(NIC, 2, None), {f"{GROUPS}/2/type": Failure(errno.EIO)})
-    assert found.attached == AttachedDomain(type=None, evidence="unknown")
+@pytest.mark.parametrize("driver", [None, "nvme"])
+@pytest.mark.parametrize("entry", [Failure(errno.EIO), b"", b"\n"])
+def test_a_group_whose_type_cannot_be_read_has_an_unknown_domain(
+    entry: Entry, driver: str | None
+) -> None:
+    path = f"{GROUPS}/2/type"
+    snapshot = reading_of(device(NIC, 2, driver), {path: entry}).snapshot()
+    found = group(snapshot, 2)
+    assert (found.domain_type, found.attached) == (None, UNKNOWN)
+    number = "EIO" if isinstance(entry, Failure) else "EINVAL"
+    assert (path, number) in {(one.path, one.errno) for one in snapshot.unknown}
 
 
 def test_a_group_that_the_tables_do_not_list_is_blocked() -> None:

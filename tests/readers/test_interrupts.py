@@ -40,6 +40,12 @@ def table_of(text: bytes, **devices: str) -> dict[str, Interrupt]:
     return {row.irq: row for row in read_interrupts(host, Unknowns(), of_irq)}
 
 
+def unknown_of(text: bytes) -> list[tuple[str, str]]:
+    unknowns = Unknowns()
+    read_interrupts(TreeHost({"/proc/interrupts": text}), unknowns, {})
+    return [(one.errno, one.what) for one in unknowns.entries()]
+
+
 # -- the form of a row (kernel-abi 8.1) ------------------------------------------------------
 
 
@@ -121,13 +127,69 @@ def test_a_table_that_is_cut_short_keeps_what_is_whole() -> None:
     assert (rows["25"].per_cpu, rows["25"].actions) == ((0, 7), ("PCIe",))
 
 
-def test_lines_without_a_label_are_left_out() -> None:
-    assert [*table_of(b"CPU0\nnothing\n\n 1:  5 x 1-edge y\n")] == ["1"]
+def test_lines_without_a_label_are_left_out_and_unknown() -> None:
+    text = b"CPU0\nnothing\n\n 1:  5 x 1-edge y\n"
+    assert [*table_of(text)] == ["1"]
+    assert unknown_of(text) == [("EINVAL", "rows of interrupts: one without a label")]
 
 
-def test_a_table_without_a_header_has_rows_without_counts() -> None:
-    row = table_of(b"\n 1:  5  IO-APIC 1-edge y\n")["1"]
-    assert (row.per_cpu, row.total) == ((), 0)
+@pytest.mark.parametrize(
+    "text",
+    [b"", b"\n", b"\n 1:  5  IO-APIC 1-edge y\n", b"CPU0 CPU1\n", b"PU0\n 1:  5 x 1-edge y\n"],
+)
+def test_a_table_without_columns_or_rows_is_unknown(text: bytes) -> None:
+    assert table_of(text) == {}
+    assert unknown_of(text) == [("EINVAL", "all interrupts")]
+
+
+_GARBLED = [
+    b" 26:          1  IR-PCI-MSIX-0000:00:01.0   0-edge      x\n",
+    b" 26:  IR-PCI-MSIX-0000:00:01.0   0-edge      x\n",
+    b" 26:  a b c foo\n",
+    b" 26:          1          x  IR-PCI-MSIX-0000:00:01.0   0-edge      x\n",
+    b" 26:          1         -2  IR-PCI-MSIX-0000:00:01.0   0-edge      x\n",
+    b" 26:          1          2          3  IR-PCI-MSIX-0000:00:01.0   0-edge      x\n",
+    b" 26:          1          2          3\n",
+    b" 26:\n",
+]
+
+
+@pytest.mark.parametrize("row", _GARBLED)
+def test_a_row_with_more_or_fewer_counts_than_cpus_is_lost_and_unknown(row: bytes) -> None:
+    assert table_of(X86 + row, i26="0000:00:01.0") == table_of(X86)
+    assert unknown_of(X86 + row) == [("EINVAL", "rows of interrupts: 26")]
+
+
+def test_a_summary_row_with_some_of_its_counts_is_lost_and_unknown() -> None:
+    row = b"IPI1:       100        200        300       Function call interrupts\n"
+    assert "IPI1" not in table_of(ARM + row)
+    assert unknown_of(ARM + row) == [("EINVAL", "rows of interrupts: IPI1")]
+
+
+def test_of_many_rows_that_are_lost_eight_are_named() -> None:
+    rows = b"".join(b" %d: x\n" % number for number in range(100, 120))
+    named = ", ".join(map(str, range(100, 108)))
+    told = f"rows of interrupts: {named} (and 12 more)"
+    assert unknown_of(X86 + rows) == [("EINVAL", told)]
+
+
+@pytest.mark.parametrize("text", [X86, ARM, ARM + b"FIQ:              text alone\n"])
+def test_rows_of_real_kernels_are_whole(text: bytes) -> None:
+    assert unknown_of(text) == []
+    assert len(table_of(text)) == len(text.splitlines()) - 1
+
+
+def test_a_row_that_was_lost_is_lost_until_it_is_whole_again() -> None:
+    table = InterruptTable()
+    good = b" 26:          1          0  IR-PCI-MSIX-0000:00:01.0   0-edge      x\n"
+    bad = good.replace(b"          0  ", b"  ")
+    for rows, lost in ((good, []), (bad, ["26"]), (bad, ["26"]), (good, []), (b"", [])):
+        assert ("26" in {row.label for row in table.parse(X86 + rows)}) == (rows == good)
+        assert table.lost == lost
+
+
+def test_a_table_that_has_no_end_is_unknown_behind_it() -> None:
+    assert unknown_of(X86[:-40]) == [("EFBIG", "interrupts: the table has no end")]
 
 
 @pytest.mark.parametrize(
@@ -297,9 +359,11 @@ def test_a_number_that_comes_back_as_another_device_is_another_row() -> None:
 @given(st.binary(max_size=300))
 def test_any_text_is_parsed_without_an_error(text: bytes) -> None:
     table = InterruptTable()
-    assert [row.label for row in table.parse(b"CPU0 CPU1\n" + text)] == [
-        row.label for row in table.parse(b"CPU0 CPU1\n" + text)
-    ]
+    rows = [row.label for row in table.parse(b"CPU0 CPU1\n" + text)]
+    lost = table.lost
+    assert len(rows) + len(lost) == sum(1 for line in text.split(b"\n") if line.strip())
+    assert rows == [row.label for row in table.parse(b"CPU0 CPU1\n" + text)]
+    assert lost == table.lost
 
 
 # -- whose interrupt it is -------------------------------------------------------------------

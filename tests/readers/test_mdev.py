@@ -60,9 +60,13 @@ def test_types_are_sorted_by_parent_and_by_numbers_in_their_names() -> None:
     assert found == [(PARENT, "q-9"), (PARENT, "q-10"), (PARENT, "zip-queue"), (NIC, "zip-queue")]
 
 
-def test_a_count_that_is_no_number_is_none() -> None:
-    (found,) = types_of({**mdev_parent(PARENT), f"{TYPE}/available_instances": b"plenty\n"})
+@pytest.mark.parametrize("text", [b"plenty\n", b"", b"\n", b"-4\n"])
+def test_a_count_that_is_no_number_is_unknown(text: bytes) -> None:
+    unknowns = Unknowns()
+    path = f"{TYPE}/available_instances"
+    (found,) = types_of({**mdev_parent(PARENT), path: text}, unknowns)
     assert found.available_instances is None
+    assert [(one.path, one.errno) for one in unknowns.entries()] == [(path, "EINVAL")]
 
 
 def test_a_type_attribute_that_fails_is_unknown_and_the_type_is_kept() -> None:

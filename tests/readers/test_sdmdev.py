@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from sdmtop.backends.tree import Directory, Failure, Link, TreeHost
 from sdmtop.model import SdmdevParams
 from sdmtop.readers.sdmdev import flag_names, parent_paths, read_sdmdev_parents
+from sdmtop.readers.sysfs import number
 from sdmtop.readers.unknowns import Unknowns
 from tests.readers.small_host import PARENT, ROOT, device, mdev_parent, reading_of
 
@@ -41,6 +42,26 @@ def test_a_parameter_that_fails_is_unknown(number: int) -> None:
     found = read_sdmdev_parents(host, unknowns)
     assert found[PARENT] == SdmdevParams(iommu_type=1, dma_flags=())
     assert [one.errno for one in unknowns.entries()] == [errno.errorcode[number]]
+
+
+@pytest.mark.parametrize("text", [b"", b"\n", b"zz\n", b"-1\n", b"1 2\n"])
+@pytest.mark.parametrize("file", ["iommu_type", "dma_flag"])
+def test_a_parameter_of_another_form_is_unknown(file: str, text: bytes) -> None:
+    unknowns = Unknowns()
+    host = TreeHost({**mdev_parent(PARENT), f"{PARAMS}/{file}": text})
+    found = read_sdmdev_parents(host, unknowns)[PARENT]
+    told = {"iommu_type": found.iommu_type, "dma_flag": found.dma_flags}
+    assert told[file] == (None if file == "iommu_type" else ())
+    path = f"/sys/class/sdmdev/{PARENT}/device/params/{file}"
+    assert [(one.path, one.errno) for one in unknowns.entries()] == [(path, "EINVAL")]
+
+
+@given(st.binary(max_size=30))
+def test_whatever_the_flags_say_is_told_or_unknown(text: bytes) -> None:
+    unknowns = Unknowns()
+    host = TreeHost({**mdev_parent(PARENT), f"{PARAMS}/dma_flag": text})
+    found = read_sdmdev_parents(host, unknowns)[PARENT]
+    assert bool(unknowns.entries()) == (not found.dma_flags and number(text) != 0)
 
 
 def test_a_kernel_without_the_class_has_no_parents() -> None:
