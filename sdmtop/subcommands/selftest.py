@@ -25,7 +25,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "target",
         metavar="TARGET",
         nargs="?",
-        help="a PCI address, an mdev UUID, group/N, a uacce or wq name, a DMA channel, or 'host'; "
+        help="a PCI address, a network interface, an mdev UUID or the beginning of it, group/N, a "
+        "uacce or wq name, a DMA channel, or 'host'; "
         "default: all that is free, but not the host itself",
     )
     parser.add_argument(
@@ -81,6 +82,7 @@ def _history(options: argparse.Namespace, tests: "list[str] | None") -> int:
     """What came of earlier runs: of these tests, or of all."""
     from sdmtop.backends.base import open_host
     from sdmtop.operations.store import open_journal
+    from sdmtop.operations.targets import meant
     from sdmtop.patience import patiently
     from sdmtop.readers.snapshot import read_snapshot
     from sdmtop.selftests import registry, reports
@@ -90,7 +92,8 @@ def _history(options: argparse.Namespace, tests: "list[str] | None") -> int:
     journal = open_journal(host)
     targets = None
     if target is not None:
-        targets = registry.members(patiently(host, read_snapshot, host), target)
+        snapshot = patiently(host, read_snapshot, host)
+        targets = registry.members(snapshot, patiently(host, meant, host, snapshot, target))
     found = history(host, journal, targets=targets, tests=tests)
     if options.format == "json":
         return put_out(reports.as_json(history=found, damaged_lines=journal.damaged))
@@ -104,6 +107,7 @@ def _run(options: argparse.Namespace, tests: "Sequence[SelfTest | Benchmark]") -
     from sdmtop.backends.base import open_host
     from sdmtop.operations.recovery import give_back_leftovers, name_leftovers
     from sdmtop.operations.store import open_journal
+    from sdmtop.operations.targets import meant
     from sdmtop.operations.words import plan_lines
     from sdmtop.patience import patiently
     from sdmtop.readers.snapshot import read_snapshot
@@ -125,12 +129,15 @@ def _run(options: argparse.Namespace, tests: "Sequence[SelfTest | Benchmark]") -
     )
     _say(text for _, text in left)
     snapshot = patiently(host, read_snapshot, host)
-    jobs = registry.jobs(tests, host, snapshot, options.target)
+    target = options.target
+    if target is not None:
+        target = patiently(host, meant, host, snapshot, target)
+    jobs = registry.jobs(tests, host, snapshot, target)
     if not jobs:
-        if options.target is not None and not registry.exists(snapshot, options.target):
-            return _nothing(options.target, "no such device, group or queue")
+        if target is not None and not registry.exists(snapshot, target):
+            return _nothing(target, "no such device, group, queue or interface")
         return _nothing(
-            options.target or "selftest",
+            target or "selftest",
             "no test applies; 'sdmtop doctor' examines the host itself",
         )
     plans = plans_for(lender, jobs, snapshot)
