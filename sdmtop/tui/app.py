@@ -277,7 +277,7 @@ class Console(App[None]):
         screen.set_class(tiny, "-tiny")
         screen.set_class(narrow, "-narrow")
         screen.set_class(rows < TALL, "-low")
-        room = f" sdmtop needs {LEAST[0]}x{LEAST[1]}; this is {columns}x{rows}  (q quits)"
+        room = f" q quits; sdmtop needs {LEAST[0]}x{LEAST[1]}, this is {columns}x{rows}"
         screen.query_one("#room", Bar).show(room)
         if not narrow:
             screen.query_one("#tree").styles.width = tree_columns(columns)
