@@ -55,7 +55,7 @@ Terms stand side by side, and all have to be true. `enter` keeps the query that 
 
 | term | finds |
 |---|---|
-| `text` | lines with this text anywhere, in capitals or not. An address (`02:00.0`) is a text |
+| `text` | lines with this text anywhere, in capitals or not. An address (`02:00.0`) is a text. A device is found by the handlers of its interrupts, too, as pane 4 shows them (`eth0`) |
 | `field:value` | lines whose field has a word that begins so: `driver:vfio` |
 | `field=value` | lines whose field has just this value: `domain=DMA` leaves out `DMA-FQ` |
 | `field>1` `<` `>=` `<=` | fields of numbers; `1.5k` and `2M` are thousands and millions |

@@ -3,6 +3,7 @@
 It knows nothing of Textual, so that the configuration can be checked without the console.
 """
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
@@ -291,7 +292,8 @@ COMMANDS = (
             _only_when_simulated),
     Command("repaint", "ctrl+l", "repaint", "Repaint", "draw the whole screen again"),
     Command("theme", "T", "theme", "Theme", "colours for a light, or for a dark background"),
-    Command("palette", "ctrl+p", "command_palette", "Palette", "find a command by its name"),
+    Command("palette", "ctrl+p", "command_palette", "Palette",
+            "find a command by its name, or by what it does"),
     Command("suspend", "ctrl+z", "suspend_process", "Suspend", "stop; the shell's `fg` goes on"),
     Command("tour", "w", "tour", "Tour",
             "a simulated host, and six steps through the console; again: back",
@@ -307,6 +309,49 @@ COMMANDS = (
     Command("tree", "1", "pane('tree')", "Tree", "go to the tree",
             lambda now: "" if now.pane == "tree" else in_panes("Tree")(now)),
 )  # fmt: skip
+
+
+class ShellCommand(NamedTuple):
+    """What has no key, but a sub-command: `line` is typed in a shell, the selection filled in."""
+
+    title: str
+    help: str
+    line: Callable[[Now], str]
+
+
+def _device(now: Now) -> str:
+    """The selected device, or the word for one."""
+    devices = now.snapshot.devices if now.snapshot is not None else ()
+    is_one = any(device.address == now.target for device in devices)
+    return shlex.quote(now.target) if is_one and now.target is not None else "ADDRESS"
+
+
+def _group(now: Now) -> str:
+    """The selected group, or that of the selected device, or the word for one."""
+    groups = now.snapshot.groups if now.snapshot is not None else ()
+    for group in groups:
+        if now.target == f"group/{group.id}" or now.target in group.devices:
+            return f"group/{group.id}"
+    return "group/N"
+
+
+def _device_or_group(now: Now) -> str:
+    kinds = (_device(now), "ADDRESS"), (_group(now), "group/N")
+    return next((name for name, word in kinds if name != word), "TARGET")
+
+
+SHELL_COMMANDS = (
+    ShellCommand("SR-IOV", "make or remove the virtual functions (VFs) of a physical function",
+                 lambda now: f"sdmtop sriov {_device(now)} COUNT"),
+    ShellCommand("Reset", "reset a PCI device", lambda now: f"sdmtop reset {_device(now)}"),
+    ShellCommand("Affinity", "say to which CPUs the interrupts of a device may come",
+                 lambda now: f"sdmtop affinity {_device(now)} CPUS"),
+    ShellCommand("Domain type", "set the default domain of a group: identity, DMA, DMA-FQ, auto",
+                 lambda now: f"sdmtop domain-type {_group(now)} TYPE"),
+    ShellCommand("Attach to a driver", "give a device to a driver of your choice, not to VFIO's",
+                 lambda now: f"sdmtop attach {_device_or_group(now)} --driver DRIVER"),
+)  # fmt: skip
+"""The palette tells them to whoever looks there for what the console does not do."""
 
 FOCUS_KEYS = (("tab, shift+tab", "next pane, previous pane"),)
 """Keys that are Textual's own."""

@@ -1,6 +1,7 @@
 """What can be asked about a line of the tree: the fields of a query, and what each has."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 from sdmtop.conclusions import blindness, holders
@@ -34,6 +35,7 @@ class Facts:
         self.holders = holders(snapshot)
         self.blind = blindness(snapshot) is not None
         self._names = {process.pid: process.name or "" for process in snapshot.processes}
+        self._interrupts = snapshot.interrupts
         self._outline = outline
 
     def about(self, line: Line) -> About:
@@ -46,6 +48,18 @@ class Facts:
         device = self._outline.device(address) if address is not None else None
         group = self.groups.get(device.group) if device and device.group is not None else None
         return About(cells, group, device, queue)
+
+    @cached_property
+    def handlers(self) -> Mapping[str, Sequence[str]]:
+        """What each device's interrupts call themselves, which of a network card is its interface.
+
+        Made when it is first asked for: most snapshots are never searched for a text.
+        """
+        found: dict[str, list[str]] = {}
+        for interrupt in self._interrupts:
+            if interrupt.device is not None:
+                found.setdefault(interrupt.device, []).extend(interrupt.actions)
+        return found
 
     def named(self, pids: Iterable[int]) -> Values:
         """Each process by its name and by its pid."""

@@ -23,6 +23,7 @@ from sdmtop.model import (
 )
 from sdmtop.outline import NO_DEVICE, NO_GROUP, UNKNOWN
 from sdmtop.readers.groups import GROUPS, is_owner_told
+from sdmtop.timeline import clock
 
 # field -> (title, file below the object's directory, what it tells an operator)
 _GROUP = {
@@ -122,6 +123,8 @@ _IDXD = "/sys/bus/dsa/devices"
 _SDMDEV = "/sys/class/sdmdev"
 _NODES = "/proc/*/fd, /proc/*/maps"
 
+_LOG = "/dev/kmsg"
+
 _MOST_IRQS = 8
 """Interrupts of a device that are told one by one."""
 
@@ -150,7 +153,7 @@ def _fields_of(sample: Sample, key: str) -> Iterator[Detail]:
     elif kind == "group":
         for group in snapshot.groups:
             if str(group.id) == rest:
-                yield from _of_group(group, snapshot)
+                yield from _of_group(group, sample)
     else:
         for queue in snapshot.sdmdevs:
             if queue.id == key:
@@ -160,11 +163,13 @@ def _fields_of(sample: Sample, key: str) -> Iterator[Detail]:
                 yield from _of_device(device, sample)
 
 
-def _of_group(group: IommuGroup, snapshot: Snapshot) -> Iterator[Detail]:
+def _of_group(group: IommuGroup, sample: Sample) -> Iterator[Detail]:
+    snapshot = sample.snapshot
     for detail in _fields(group, _GROUP, f"{GROUPS}/{group.id}"):
         # A group of which a driver could not be told is not free for that.
         untold = detail.name == "owner" and not is_owner_told(group)
         yield replace(detail, value=UNKNOWN) if untold else detail
+    yield from _faults(sample, group.devices)
     yield from _held_by(holders(snapshot).get(f"group/{group.id}", ()), snapshot)
 
 
@@ -175,7 +180,10 @@ def _of_device(device: Device, sample: Sample) -> Iterator[Detail]:
     if state is not None:  # First: it is what an operator must know before all else.
         meaning = "its unbind waits for a holder to let go" if state == STUCK else "see below"
         yield Detail(name="state", value=state, path=f"{device.path}/driver", meaning=meaning)
-    yield from _fields(device, _DEVICE, device.path, untold)
+    for detail in _fields(device, _DEVICE, device.path, untold):
+        yield detail
+        if detail.name == "driver":  # Where it is seen: what follows may be below the screen.
+            yield from _faults(sample, (device.address,))
     held = holders(snapshot)
     if device.address in held:
         yield from _held_by(held[device.address], snapshot)
@@ -186,6 +194,19 @@ def _of_device(device: Device, sample: Sample) -> Iterator[Detail]:
     for unit in snapshot.iommu_units:
         if unit.name == device.iommu:
             yield from _fields(unit, _UNIT, f"/sys/class/iommu/{unit.name}")
+
+
+def _faults(sample: Sample, addresses: Collection[str]) -> Iterator[Detail]:
+    """How many IOMMU faults these devices had, and the last of them; nothing if there were none."""
+    faults = [one for one in sample.happenings if one.kind == "fault" and one.key in addresses]
+    if faults:
+        last = faults[-1]
+        yield Detail(
+            name="faults",
+            value=f"{len(faults)}, last {clock(last.at)}: {last.text}",
+            path=_LOG,
+            meaning="DMA that the IOMMU refused, as far back as pane 5 goes",
+        )
 
 
 def _taken(sample: Sample, concerns: Callable[[Interrupt], bool], name: str) -> Iterator[Detail]:

@@ -44,19 +44,23 @@ def queues_by_parent(snapshot: Snapshot) -> Mapping[str, list[Sdmdev]]:
     return found
 
 
-def tree_text(snapshot: Snapshot) -> str:
-    """The whole tree, a line each: as wide as the terminal, or as wide as it is into a pipe."""
+def tree_text(snapshot: Snapshot, *, recorded: bool = False) -> str:
+    """The whole tree, a line each: as wide as the terminal, or as wide as it is into a pipe.
+
+    The heading of a `recorded` one says so: its snapshot tells which kind of host was recorded.
+    """
     columns = shutil.get_terminal_size((0, 0)).columns
-    return "".join(f"{line.rstrip()}\n" for line in _lines(snapshot, columns))
+    backend = "replay" if recorded else snapshot.host.backend
+    return "".join(f"{line.rstrip()}\n" for line in _lines(snapshot, backend, columns))
 
 
-def _lines(snapshot: Snapshot, columns: int) -> Iterator[str]:
+def _lines(snapshot: Snapshot, backend: str, columns: int) -> Iterator[str]:
     units = [unit.name for unit in snapshot.iommu_units]
     yield headline(
         name=snapshot.host.name,
         kernel=snapshot.host.kernel,
         iommu=iommu_kind(units),
-        backend=snapshot.host.backend,
+        backend=backend,
         read_only=snapshot.host.read_only,
         state=snapshot.taken_at,
         width=columns or _PIPE_COLUMNS,

@@ -61,10 +61,11 @@ class Search:
         return [key for key in keys if answers[values[key]]]
 
     def _text(self, key: str) -> str:
-        """All that stands on a line, and its key."""
+        """All that stands on a line, its key, and the handlers of a device's interrupts."""
         text = self._texts.get(key)
         if text is None:
-            text = self._texts[key] = f"{' '.join(self._about[key].cells)} {key}".casefold()
+            parts = (*self._about[key].cells, key, *self._facts.handlers.get(key, ()))
+            text = self._texts[key] = " ".join(parts).casefold()
         return text
 
     def _values(self, field: str) -> dict[str, Values]:

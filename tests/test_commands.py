@@ -1,10 +1,24 @@
 """The registry of commands, without a console."""
 
+import shlex
 from typing import get_args
 
 import pytest
 
-from sdmtop.commands import COMMANDS, Command, Now, Scope, footer, help_lines, key_names, with_keys
+from sdmtop.cli import parser
+from sdmtop.commands import (
+    COMMANDS,
+    SHELL_COMMANDS,
+    Command,
+    Now,
+    Scope,
+    ShellCommand,
+    footer,
+    help_lines,
+    key_names,
+    with_keys,
+)
+from tests.records import device, group, snapshot
 
 
 def shown(now: Now, width: int = 200) -> str:
@@ -96,3 +110,31 @@ def test_where_there_is_no_room_the_way_back_stays_and_what_only_looks_on_goes()
     assert "z Back" in text
     assert "1 Tree" in text
     assert "m Numbers" not in text
+
+
+NIC = "0000:02:00.0"
+SNAPSHOT = snapshot(groups=[group(7, NIC)], devices=[device(NIC, group=7)])
+
+
+@pytest.mark.parametrize(
+    ("target", "lines"),
+    [
+        (NIC, ["sdmtop reset 0000:02:00.0", "sdmtop domain-type group/7 TYPE",
+               "sdmtop attach 0000:02:00.0 --driver DRIVER"]),
+        ("group/7", ["sdmtop reset ADDRESS", "sdmtop domain-type group/7 TYPE",
+                     "sdmtop attach group/7 --driver DRIVER"]),
+        (None, ["sdmtop sriov ADDRESS COUNT", "sdmtop domain-type group/N TYPE",
+                "sdmtop attach TARGET --driver DRIVER"]),
+    ],
+)  # fmt: skip
+def test_a_line_for_the_shell_has_the_selection_filled_in(
+    target: str | None, lines: list[str]
+) -> None:
+    told = [one.line(Now(target=target, snapshot=SNAPSHOT)) for one in SHELL_COMMANDS]
+    assert set(lines) <= set(told)
+
+
+@pytest.mark.parametrize("command", SHELL_COMMANDS, ids=lambda one: one.title)
+def test_a_line_for_the_shell_is_one_that_the_program_takes(command: ShellCommand) -> None:
+    line = command.line(Now(target=NIC, snapshot=SNAPSHOT)).replace("COUNT", "4")
+    assert parser().parse_args(shlex.split(line)[1:]).target

@@ -10,6 +10,7 @@ from sdmtop.inspection import inspect
 from sdmtop.model import Detail, Process, Snapshot, Unknown
 from sdmtop.outline import NO_DEVICE
 from sdmtop.readers.groups import LOST_REGION
+from sdmtop.timeline import Happening, Kind, clock
 from tests.records import device, group, queue, snapshot
 
 NIC = "0000:02:00.0"
@@ -20,7 +21,7 @@ QEMU = Process(pid=42, name="qemu", user="root", holds=("/dev/vfio/7",))
 BLIND = Unknown(path="/proc/*/fd", errno="EACCES", what="who holds devices: 9 processes")
 
 
-def facts(snap: Snapshot, key: str) -> list[Detail]:
+def facts(snap: Snapshot, key: str, *happenings: Happening) -> list[Detail]:
     return list(
         inspect(
             Sample(
@@ -28,7 +29,7 @@ def facts(snap: Snapshot, key: str) -> list[Detail]:
                 at=0.0,
                 counters=Counters(),
                 per_cpu={},
-                happenings=(),
+                happenings=happenings,
                 details=None,
                 complete=True,
                 read_at={},
@@ -74,6 +75,30 @@ def test_where_holders_cannot_be_told_the_reason_is_given(key: str) -> None:
 
 def test_a_device_of_a_group_that_is_held_says_that_it_is_the_group() -> None:
     assert "its group 7" in fact(passed_through(processes=[QEMU]), NIC, "holders").meaning
+
+
+def happening(at: float, kind: Kind, key: str) -> Happening:
+    return Happening(at=at, kind=kind, key=key, text=f"{kind} at {at}")
+
+
+@pytest.mark.parametrize("key", ["group/7", NIC])
+def test_a_device_that_faults_and_its_group_say_how_often_and_what_came_last(key: str) -> None:
+    other = "0000:02:00.1"
+    happenings = (
+        happening(10.0, "fault", NIC),
+        happening(20.0, "fault", NIC),
+        happening(30.0, "changed", NIC),
+        happening(40.0, "fault", other),
+    )
+    (faults,) = [one for one in facts(passed_through(), key, *happenings) if one.name == "faults"]
+    assert faults.value == f"2, last {clock(20.0)}: fault at 20.0"
+    assert faults.path == "/dev/kmsg"
+
+
+@pytest.mark.parametrize("key", ["group/7", NIC])
+def test_of_a_device_without_faults_none_are_told(key: str) -> None:
+    happenings = (happening(10.0, "changed", NIC), happening(20.0, "fault", "0000:02:00.1"))
+    assert all(one.name != "faults" for one in facts(passed_through(), key, *happenings))
 
 
 def test_a_driver_that_cannot_be_told_is_a_question_mark() -> None:

@@ -8,6 +8,7 @@ from sdmtop.facts import FIELDS, READERS
 from sdmtop.model import (
     AttachedDomain,
     DevicePasid,
+    Interrupt,
     Pasid,
     Process,
     Snapshot,
@@ -124,6 +125,21 @@ ALL = {"group/1", ZIP, SHARED, PLAIN, "group/2", NIC, VF, NO_GROUP, LOOSE}
 )
 def test_lines_are_found_with_what_they_hang_below(text: str, keys: set[str]) -> None:
     assert found(text) == keys
+
+
+def test_a_text_finds_a_device_by_the_handlers_of_its_interrupts() -> None:
+    rows = [
+        Interrupt(
+            irq=irq, chip=None, hwirq=None, trigger=None, actions=actions, per_cpu=(), total=0,
+            device=address, shared_by=(), affinity=None,
+        )
+        for irq, actions, address in (
+            ("24", ("enp2s0-rx-0",), NIC), ("25", ("enp2s0-tx-0",), NIC), ("4", ("ttyS0",), None),
+        )
+    ]  # fmt: skip
+    snap = host(interrupts=rows)
+    assert found("ENP2s0-tx", snap) == {"group/2", NIC}
+    assert found("ttys0", snap) == set()
 
 
 def test_holders_that_cannot_be_told_are_a_question_mark_and_not_none() -> None:

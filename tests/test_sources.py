@@ -35,6 +35,22 @@ def test_a_moment_of_a_recording_is_a_snapshot_taken_at_that_time(recording: str
     assert before.taken_at == "2027-01-15T08:00:01.000Z"
 
 
+@pytest.mark.parametrize("line", [["snapshot", "--format", "tree", "--host"], ["replay"]])
+def test_the_heading_of_a_recording_says_that_it_is_one(
+    line: list[str], recording: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    name = recording if line == ["replay"] else f"replay:{recording}"
+    assert run([*line, name]) == 0
+    assert capfd.readouterr().out.startswith(" sdmtop  [REPLAY] [READ-ONLY]  box  ")
+
+
+def test_the_json_of_a_recording_says_what_was_recorded(
+    recording: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["snapshot", "--format", "json", "--host", f"replay:{recording}"]) == 0
+    assert msgspec.json.decode(capfd.readouterr().out)["host"]["backend"] == "capture"
+
+
 def test_a_file_is_known_by_what_is_in_it(recording: str, tmp_path: Path) -> None:
     json = tmp_path / "snapshot"
     json.write_bytes(msgspec.json.encode(snapshot(devices=[device("0000:00:09.0")])))

@@ -1,11 +1,14 @@
 """More facts about one object, read only while it is looked at."""
 
+from collections.abc import Iterator
+
 from sdmtop.backends.base import Host
 from sdmtop.backends.limits import ASLEEP, WAKES
 from sdmtop.model import Detail, Device, Snapshot
 from sdmtop.readers.config_space import capability_details
 from sdmtop.readers.iommu_units import unit_details
 from sdmtop.readers.sysfs import word
+from sdmtop.text import fact
 
 # file -> what it tells an operator; all read without taking a lock, and without waking the device:
 # of one that sleeps, those in WAKES are left alone.
@@ -65,6 +68,28 @@ def _of_device(host: Host, device: Device) -> tuple[Detail, ...]:
         for file, answer in zip(files, answers, strict=True)
         if (value := word(answer)) is not None
     ]
+    found += _interfaces(host, device)
     if device.bus == "pci":
         found += capability_details(host, device.path, power)
     return tuple(found)
+
+
+def _interfaces(host: Host, device: Device) -> Iterator[Detail]:
+    """Its network interfaces, by their names; of virtio they are one level down."""
+    try:
+        below = host.list(device.path)
+    except OSError:
+        return
+    places = [name if name == "net" else f"{name}/net"
+              for name in sorted(below) if name == "net" or name.startswith("virtio")]  # fmt: skip
+    for place in places:
+        try:
+            names = host.list(f"{device.path}/{place}")
+        except OSError:
+            continue  # Of virtio most are no network cards.
+        yield Detail(
+            name="interface",
+            value=", ".join(map(fact, sorted(names))) or "none",
+            path=f"{device.path}/{place}",
+            meaning="network interfaces of it; attach takes these names, too",
+        )

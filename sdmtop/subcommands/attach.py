@@ -17,7 +17,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "target",
         metavar="TARGET",
         nargs="+",
-        help="a PCI address, group/18, an mdev's UUID, a uacce or wq name",
+        help="a PCI address, a network interface, group/18, an mdev's UUID or the beginning of it, "
+        "a uacce or wq name",
     )
     parser.add_argument("--driver", help="instead of the bus's VFIO driver (vfio-pci)")
     parser.add_argument(
@@ -30,10 +31,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Do it; queues are held until ctrl+c."""
     from sdmtop.operations.attach import plan_attach
+    from sdmtop.operations.targets import meant
 
     return carry_out(
         options,
         lambda host, snapshot, _: plan_attach(
-            host, snapshot, options.target, driver=options.driver, only=options.only
+            host,
+            snapshot,
+            [meant(host, snapshot, name) for name in options.target],
+            driver=options.driver,
+            only=options.only,
         ),
     )

@@ -13,18 +13,23 @@ if TYPE_CHECKING:
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What, and how confirmed."""
     add_confirmation(parser)
-    parser.add_argument("target", metavar="TARGET", nargs="+", help="a PCI address, or group/18")
+    parser.add_argument("target", metavar="TARGET", nargs="+", help="as attach has it")
     parser.add_argument("--only", action="store_true",
                         help="leave the other devices of the group where they are")  # fmt: skip
 
 
 def run(options: argparse.Namespace) -> int:
     """Do it."""
+    from sdmtop.operations.targets import meant
     from sdmtop.operations.undo import plan_detach
 
     return carry_out(
         options,
         lambda host, snapshot, entries: plan_detach(
-            host, snapshot, options.target, entries=entries, only=options.only
+            host,
+            snapshot,
+            [meant(host, snapshot, name) for name in options.target],
+            entries=entries,
+            only=options.only,
         ),
     )

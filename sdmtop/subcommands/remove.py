@@ -13,11 +13,19 @@ if TYPE_CHECKING:
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Which, and how confirmed."""
     add_confirmation(parser)
-    parser.add_argument("uuid", metavar="UUID", nargs="+", help="which, by their UUIDs")
+    parser.add_argument(
+        "uuid", metavar="UUID", nargs="+", help="which, by their UUIDs or the beginnings of them"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     """Do it."""
     from sdmtop.operations.mdevs import plan_remove
+    from sdmtop.operations.targets import meant
 
-    return carry_out(options, lambda host, snapshot, _: plan_remove(host, snapshot, options.uuid))
+    return carry_out(
+        options,
+        lambda host, snapshot, _: plan_remove(
+            host, snapshot, [meant(host, snapshot, name) for name in options.uuid]
+        ),
+    )

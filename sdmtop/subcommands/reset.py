@@ -13,11 +13,17 @@ if TYPE_CHECKING:
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Which, and how confirmed."""
     add_confirmation(parser)
-    parser.add_argument("target", metavar="ADDRESS", help="a PCI address: 0000:02:00.0")
+    parser.add_argument(
+        "target", metavar="ADDRESS", help="a PCI address, 0000:02:00.0, or an interface"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     """Do it."""
     from sdmtop.operations.settings import plan_reset
+    from sdmtop.operations.targets import meant
 
-    return carry_out(options, lambda host, snapshot, _: plan_reset(host, snapshot, options.target))
+    return carry_out(
+        options,
+        lambda host, snapshot, _: plan_reset(host, snapshot, meant(host, snapshot, options.target)),
+    )

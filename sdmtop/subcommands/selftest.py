@@ -25,8 +25,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "target",
         metavar="TARGET",
         nargs="?",
-        help="a PCI address, the UUID of an sdmdev (for the tests of its parent), group/N, a uacce "
-        "or wq name, a DMA channel, or 'host'; "
+        help="a PCI address, a network interface, the UUID of an sdmdev or its beginning (for the "
+        "tests of its parent), group/N, a uacce or wq name, a DMA channel, or 'host'; "
         "default: all that is free, but not the host itself",
     )
     parser.add_argument(
@@ -82,6 +82,7 @@ def _history(options: argparse.Namespace, tests: "Sequence[str] | None") -> int:
     """What came of earlier runs: of these tests, or of all."""
     from sdmtop.backends.base import open_host
     from sdmtop.operations.store import open_journal
+    from sdmtop.operations.targets import meant
     from sdmtop.patience import patiently
     from sdmtop.readers.snapshot import read_snapshot
     from sdmtop.selftests import registry, reports
@@ -92,6 +93,7 @@ def _history(options: argparse.Namespace, tests: "Sequence[str] | None") -> int:
     targets = None
     if target is not None:
         snapshot = patiently(host, read_snapshot, host)
+        target = patiently(host, meant, host, snapshot, target)
         targets, tests = registry.history_of(snapshot, target, tests)
     found = history(host, journal, targets=targets, tests=tests)
     if options.format == "json":
@@ -106,6 +108,7 @@ def _run(options: argparse.Namespace, tests: "Sequence[SelfTest | Benchmark]") -
     from sdmtop.backends.base import open_host
     from sdmtop.operations.recovery import give_back_leftovers, name_leftovers
     from sdmtop.operations.store import open_journal
+    from sdmtop.operations.targets import meant
     from sdmtop.operations.words import plan_lines
     from sdmtop.patience import patiently
     from sdmtop.readers.snapshot import read_snapshot
@@ -127,14 +130,17 @@ def _run(options: argparse.Namespace, tests: "Sequence[SelfTest | Benchmark]") -
     )
     _say(text for _, text in left)
     snapshot = patiently(host, read_snapshot, host)
-    jobs = registry.jobs(tests, host, snapshot, options.target)
+    target = options.target
+    if target is not None:
+        target = patiently(host, meant, host, snapshot, target)
+    jobs = registry.jobs(tests, host, snapshot, target)
     if not jobs:
-        if options.target is not None and not registry.exists(snapshot, options.target):
-            return _nothing(options.target, "no such device, group or queue")
-        why = options.target and registry.why_none(tests, host, snapshot, options.target)
-        return _nothing(options.target or "selftest", why or _none_applies(options))
-    if options.target is not None:
-        _say(registry.told(snapshot, options.target))
+        if target is not None and not registry.exists(snapshot, target):
+            return _nothing(target, "no such device, group, queue or interface")
+        why = target and registry.why_none(tests, host, snapshot, target)
+        return _nothing(target or "selftest", why or _none_applies(options))
+    if target is not None:
+        _say(registry.told(snapshot, target))
     plans = plans_for(lender, jobs, snapshot)
     if options.dry_run:
         lines = [line for plan in plans for line in (*plan_lines(plan), "")]

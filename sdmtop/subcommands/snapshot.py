@@ -36,4 +36,4 @@ def print_snapshot(url: str, form: str) -> int:
         return put_out(msgspec.json.format(msgspec.json.encode(snapshot), indent=2) + b"\n")
     from sdmtop.report import tree_text
 
-    return put_out(tree_text(snapshot).encode())
+    return put_out(tree_text(snapshot, recorded=url.startswith("replay:")).encode())

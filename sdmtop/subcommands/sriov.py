@@ -13,14 +13,20 @@ if TYPE_CHECKING:
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Which, how many, and how confirmed."""
     add_confirmation(parser)
-    parser.add_argument("target", metavar="ADDRESS", help="a PCI address: 0000:02:00.0")
+    parser.add_argument(
+        "target", metavar="ADDRESS", help="a PCI address, 0000:02:00.0, or an interface"
+    )
     parser.add_argument("count", metavar="COUNT", type=int, help="how many; 0 for none")
 
 
 def run(options: argparse.Namespace) -> int:
     """Do it."""
     from sdmtop.operations.settings import plan_sriov
+    from sdmtop.operations.targets import meant
 
     return carry_out(
-        options, lambda host, snapshot, _: plan_sriov(host, snapshot, options.target, options.count)
+        options,
+        lambda host, snapshot, _: plan_sriov(
+            host, snapshot, meant(host, snapshot, options.target), options.count
+        ),
     )

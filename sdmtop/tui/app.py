@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import os
+import shlex
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -12,15 +13,16 @@ from signal import SIGHUP, signal
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import events
-from textual.app import App, ComposeResult, SystemCommand
+from textual.app import App, ComposeResult
 from textual.await_complete import AwaitComplete
 from textual.binding import BindingType
+from textual.command import Provider
 from textual.message import Message
 from textual.screen import Screen
 
 from sdmtop.backends.base import open_host
 from sdmtop.collector import Focus, Sample
-from sdmtop.commands import Command, Now, footer, help_lines, with_keys
+from sdmtop.commands import SHELL_COMMANDS, Command, Now, footer, help_lines, with_keys
 from sdmtop.errors import sentence
 from sdmtop.glance import Glance
 from sdmtop.headline import HELP_ROWS, headline, iommu_kind, is_without_iommu, no_iommu_help
@@ -41,6 +43,7 @@ from sdmtop.tui.field import QueryField
 from sdmtop.tui.ground import Column, Ground, Palette, Row
 from sdmtop.tui.interrupts import Interrupts
 from sdmtop.tui.lines import LinesPane
+from sdmtop.tui.palette import Commands, Entry
 from sdmtop.tui.panes import Inspector, Pasids, SamplePane
 from sdmtop.tui.themes import DARK, LIGHT, OTHER
 from sdmtop.tui.tree import TreePane
@@ -123,6 +126,7 @@ class Console(App[None]):
     .-tiny #room {{ display: block; }}
     """
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("console")]
+    COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {Commands}
     ENABLE_COMMAND_PALETTE = True
     TITLE = "sdmtop"
 
@@ -273,7 +277,7 @@ class Console(App[None]):
         screen.set_class(tiny, "-tiny")
         screen.set_class(narrow, "-narrow")
         screen.set_class(rows < TALL, "-low")
-        room = f" sdmtop needs {LEAST[0]}x{LEAST[1]}; this is {columns}x{rows}  (q quits)"
+        room = f" q quits; sdmtop needs {LEAST[0]}x{LEAST[1]}, this is {columns}x{rows}"
         screen.query_one("#room", Bar).show(room)
         if not narrow:
             screen.query_one("#tree").styles.width = tree_columns(columns)
@@ -997,17 +1001,34 @@ class Console(App[None]):
         pane.call_after_refresh(pane.redraw)
         self.call_after_refresh(self._look)
 
-    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        """The palette: the registry, and nothing else."""
-        del screen
+    def palette_entries(self) -> Iterable[Entry]:
+        """The palette: the registry, and what only a line of the shell does."""
         now = self._now()._replace(page="")
         for command in self._commands.values():
             if command.scope == "console" and command.id not in ("palette", "clear"):
                 yield self._palette_entry(command, command.why_not(now))
+        if now.replay:
+            return  # Of a recording nothing can be changed.
+        url = self.sampler.host.url
+        host = "" if url == "linux:" else f" --host {shlex.quote(url)}"
+        for one in SHELL_COMMANDS:
+            line = one.line(now) + host
+            told = f"{one.help}, in a shell: {printable(line)}"
+            yield Entry(one.title, told, told, partial(self._tell_line, line))
 
-    def _palette_entry(self, command: Command, reason: str | None) -> SystemCommand:
+    def _tell_line(self, line: str) -> None:
+        """Copy a line for the shell, and say it first: the way it goes may be cut off."""
+        self.copy_to_clipboard(line)
+        self.say(f"{line} (copied {way_of_a_copy(os.environ)})")
+
+    def _palette_entry(self, command: Command, reason: str | None) -> Entry:
         help_ = f"not now: {printable(reason)}" if reason else command.help
-        return SystemCommand(command.title, help_, lambda: self.run_action(f"do('{command.id}')"))
+        return Entry(
+            command.title,
+            help_,
+            command.help,
+            lambda: self.run_action(f"do('{command.id}')"),
+        )
 
     def _obey_signal(self, number: int, _frame: "FrameType | None") -> None:
         """Have the loop leave; without it if it never gets to that, whatever keeps it busy."""

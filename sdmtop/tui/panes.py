@@ -214,6 +214,7 @@ _PARTS = (
     ("/sys/bus/dsa", "queues"),
     ("/sys/class/uacce", "queues"),
     ("/proc", "holders"),
+    ("/dev/kmsg", "holders"),  # It is read together with them.
 )
 
 

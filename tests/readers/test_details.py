@@ -32,6 +32,20 @@ def test_what_is_absent_or_empty_or_fails_is_left_out() -> None:
     assert not {"enable", "revision", "reset_method"} & found.keys()
 
 
+def test_a_device_tells_its_network_interfaces() -> None:
+    found = details_of(NIC, **{"net/eth1/mtu": b"1500\n", "net/eth0/mtu": b"1500\n"})
+    assert (found["interface"].value, found["interface"].path) == ("eth0, eth1", f"{PATH}/net")
+
+
+def test_of_a_virtio_device_the_interfaces_are_one_level_down() -> None:
+    found = details_of(NIC, **{"virtio2/net/eth0/mtu": b"1500\n"})
+    assert (found["interface"].value, found["interface"].path) == ("eth0", f"{PATH}/virtio2/net")
+
+
+def test_a_device_without_a_network_tells_no_interface() -> None:
+    assert "interface" not in details_of(NIC, **{"virtio2/block/vda/size": b"1\n"})
+
+
 class WatchedHost(TreeHost):
     """Remembers which files were read."""
 

@@ -26,6 +26,11 @@ def test_a_dry_run_shows_the_whole_plan(capfd: pytest.CaptureFixture[str]) -> No
         assert part in shown
 
 
+def test_a_plan_for_an_interface_names_its_device(capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(["attach", "--host", BUSY, "--dry-run", "eth0"]) == 0
+    assert capfd.readouterr().out.startswith("sdmtop attach 0000:06:03.0\n")
+
+
 @pytest.mark.parametrize(
     ("arguments", "status"),
     [
@@ -34,6 +39,7 @@ def test_a_dry_run_shows_the_whole_plan(capfd: pytest.CaptureFixture[str]) -> No
         (["attach", NIC, "--yes"], 3),  # A capture.
         (["attach", "0000:ff:00.0", "--dry-run"], 4),
         (["attach", "0000:03:00.0", "--dry-run"], 4),  # It is.
+        (["attach", "lo", "--dry-run"], 4),
         (["attach"], 2),
         (["attach", NIC, "--driver", "../../../../../tmp/x", "--dry-run"], 2),
         (["attach", NIC, "--driver", "..", "--dry-run"], 2),
@@ -45,12 +51,14 @@ def test_a_dry_run_shows_the_whole_plan(capfd: pytest.CaptureFixture[str]) -> No
         (["create", "sdmdev_virtual.0/sdmdev_virtual-fact", "--dry-run"], 0),
         (["create", "sdmdev_virtual.0/sdmdev_virtual-fact", "--uuid", "x"], 2),
         (["remove", "5d3de000-0000-4000-8000-000000000003", "--dry-run"], 0),
+        (["remove", "5d3de000", "--dry-run"], 2),  # There are several.
         (["domain-type", "group/14", "identity", "--dry-run"], 3),
         (["domain-type", "group/15", "identity", "--dry-run"], 0),
         (["domain-type", "group/15", "dma"], 2),
         (["affinity", "irq/38", "0", "--dry-run"], 0),
         (["reset", "0000:02:00.0", "--dry-run"], 0),
         (["sriov", "0000:02:00.0", "0", "--dry-run"], 0),
+        (["affinity", "eth2", "0", "--dry-run"], 0),
         (["sriov", "0000:02:00.0", "many"], 2),
         (["undo", "--dry-run"], 4),
         (["journal"], 0),

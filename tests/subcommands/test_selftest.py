@@ -31,7 +31,9 @@ def test_where_there_is_nothing_to_measure_it_tells_of_benchmarks(
 @pytest.mark.parametrize("target", ["0000:99:00.0", "group/99", "no such thing"])
 def test_a_target_that_is_not_there(target: str, capfd: pytest.CaptureFixture[str]) -> None:
     assert run(["selftest", target, "--host", BUSY]) == 4
-    assert capfd.readouterr().err == f"sdmtop: {target}: no such device, group or queue\n"
+    assert (
+        capfd.readouterr().err == f"sdmtop: {target}: no such device, group, queue or interface\n"
+    )
 
 
 def test_an_sdmdev_is_tested_by_its_parent_and_that_is_said(

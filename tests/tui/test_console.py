@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 from msgspec.structs import replace
+from textual.command import Command, CommandList
 from textual.containers import VerticalScroll
 from textual.events import Key
 from textual.pilot import Pilot
@@ -750,13 +751,63 @@ def test_a_key_that_does_not_work_says_why_instead() -> None:
 def test_help_and_palette_say_why_a_command_cannot_be_given() -> None:
     async def scene(pilot: Pilot[None]) -> None:
         await press_blocked(pilot)
-        hits = {hit.title: hit.help for hit in app_of(pilot).get_system_commands(pilot.app.screen)}
+        hits = {hit.title: hit.help for hit in app_of(pilot).palette_entries()}
         assert hits["Sort"] == "not now: nothing to \\x1b sort"
         assert hits["Pause"] == "freeze what is shown; reading goes on"
         await pilot.press("question_mark")
         await pilot.pause()
         shown = [line.split("│")[1] for line in screen_lines(pilot.app)[1:-1]]
         assert "not now: nothing to \\x1b sort" in " ".join(" ".join(shown).split())
+
+    play(scene)
+
+
+async def found_in_palette(pilot: Pilot[None], query: str) -> list[str]:
+    """The titles that the palette has for a query, which stays open."""
+    await pilot.press("ctrl+p", *query)
+    await pilot.app.workers.wait_for_complete()
+    await pilot.pause(0.3)
+    palette = pilot.app.screen.query_one(CommandList)
+    return [str(option.hit.text) for option in palette.options if isinstance(option, Command)]
+
+
+@pytest.mark.parametrize(
+    ("query", "title"),
+    [
+        ("pau", "Pause"),
+        ("freeze shown", "Pause"),
+        ("sriov", "SR-IOV"),
+        ("virtual func", "SR-IOV"),
+        ("affin", "Affinity"),
+        ("driver", "Attach to a driver"),
+        ("reset", "Reset"),
+    ],
+)
+def test_the_palette_finds_a_command_by_its_title_or_by_what_it_does(
+    query: str, title: str
+) -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        assert title in await found_in_palette(pilot, query)
+
+    play(scene)
+
+
+def test_the_palette_finds_nothing_where_a_word_is_of_no_command() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        assert await found_in_palette(pilot, "freeze zebras") == []
+
+    play(scene)
+
+
+def test_the_palette_copies_the_line_for_what_only_a_shell_does() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await go_to(pilot, NIC)
+        assert await found_in_palette(pilot, "sriov") == ["SR-IOV"]
+        await pilot.press("enter")
+        await pilot.pause(0.1)
+        line = f"sdmtop sriov {NIC} COUNT"
+        assert pilot.app.clipboard.startswith(line)
+        assert line in text_of(pilot, "footer")
 
     play(scene)
 

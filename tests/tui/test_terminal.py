@@ -280,7 +280,7 @@ def test_80x24_keeps_the_tree_and_gives_each_pane_a_key(root: str) -> None:
 
 def test_below_its_least_size_the_console_says_how_much_room_it_needs(root: str) -> None:
     with Session("--host", root, size=(30, 8)) as session:
-        session.wait_for("sdmtop needs 40x10")
+        session.wait_for("q quits; sdmtop needs 40x10")
         session.type("q")
         assert session.wait_for_exit() == 0
 
