@@ -168,13 +168,19 @@ class _Rules:
                 yield _refuse(device.address, "it is in no IOMMU group: nothing isolates it",
                               f"{device.path}/iommu_group")  # fmt: skip
         else:
+            regions = f"{GROUPS}/{group.id}/reserved_regions"
+            for unread in self._snapshot.unknown:
+                if unread.path == regions:
+                    yield Verdict("unknown", device.address,
+                                  "cannot tell whether firmware keeps a mapping of its own in "
+                                  f"group {group.id}", (regions, unread.errno))  # fmt: skip
             for region in group.reserved_regions:
                 if region.type == "direct":
                     yield _refuse(
                         device.address,
                         f"firmware keeps a mapping of its own in group {group.id}: the kernel "
                         "hands out no device of it",
-                        f"{GROUPS}/{group.id}/reserved_regions",
+                        regions,
                         f"{region.start}-{region.end} {region.type}",
                     )
 

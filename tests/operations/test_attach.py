@@ -243,6 +243,15 @@ def test_firmware_that_keeps_a_mapping_of_its_own_is_a_refusal() -> None:
     assert any("firmware keeps a mapping" in one for one in refusals(plan))
 
 
+def test_regions_that_cannot_be_told_are_a_doubt() -> None:
+    host = tree()
+    host.put(f"{GROUPS}/2/reserved_regions", "0x00000000000e0000 0x0000000000")
+    plan = plan_attach(host, read_snapshot(host), [small_host.NIC])
+    (doubt,) = [one for one in plan.doubts if "firmware" in one.sentence]
+    assert (doubt.subject, doubt.kind) == (small_host.NIC, "unknown")
+    assert doubt.evidence == (f"{GROUPS}/2/reserved_regions", "EINVAL")
+
+
 def test_an_override_that_cannot_be_read_is_no_plan() -> None:
     host = tree()
     host.put(f"{ROOT}/{small_host.NIC}/driver_override", Failure(errno.EIO))

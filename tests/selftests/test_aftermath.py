@@ -162,7 +162,7 @@ def test_a_queue_that_was_made_for_the_tests_and_is_still_there(
     snapshot = read_snapshot(host)
     lender = Lender(host, confirmed=True)
     monkeypatch.setattr(lender, "give_back", lambda _loan: None)
-    made = jobs(chosen(["sdmdev.job"]), host, snapshot, EDU)
+    made = jobs(chosen(["sdmdev.neighbour"]), host, snapshot, EDU)
     *_, last = Run(host, snapshot, made, lender=lender)
     assert isinstance(last, Result)
     assert (last.test, last.result) == (RESTORED, "fail")
