@@ -941,18 +941,26 @@ class Console(App[None]):
         if isinstance(host, SimulatorHost):
             snapshot = self.sample.snapshot if self.sample is not None else None
             offered = choices(snapshot, self._tree.cursor, host.rate)
-            self.push_screen(SimulationScreen(offered), partial(self._simulate, host))
+
+            def chosen(request: "Request | None") -> None:
+                if request is not None:
+                    # A minute of a large host takes seconds.
+                    threading.Thread(
+                        target=self._simulate, args=(host, request), daemon=True
+                    ).start()
+
+            self.push_screen(SimulationScreen(offered), chosen)
             self._show_footer()
 
-    def _simulate(self, host: "SimulatorHost", request: "Request | None") -> None:
-        """Do what was chosen."""
+    def _simulate(self, host: "SimulatorHost", request: "Request") -> None:
+        """Do what was chosen; in a thread."""
         from sdmtop.backends.simulator.control import perform
 
-        if request is not None:
-            try:
-                self.say(perform(host, request))
-            except (OSError, ValueError) as error:
-                self.say(sentence("Simulate", error))
+        try:
+            told = perform(host, request)
+        except (OSError, ValueError) as error:
+            told = sentence("Simulate", error)
+        self.call_from_thread(self.say, told)
 
     def action_origin(self) -> None:
         """Show where values were read."""

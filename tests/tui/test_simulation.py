@@ -14,7 +14,7 @@ from sdmtop.commands import COMMANDS, Now
 from sdmtop.readers.snapshot import read_snapshot
 from sdmtop.tui.simulation import choices
 from tests.hosts import box
-from tests.tui.still import StillSampler, console
+from tests.tui.still import StillSampler, console, until
 from tests.tui.test_console import go_to, sampler_of, text_of
 
 Scene = Callable[[Pilot[None], SimulatorHost], Awaitable[None]]
@@ -146,9 +146,9 @@ def test_a_choice_is_carried_out_and_said() -> None:
         before = host.now()
         menu.highlighted = lines.index("let 10 s pass now")
         await pilot.press("enter")
-        await pilot.pause()
+        said = f"at {before + 10:.1f} s, standing still"
+        await until(pilot, lambda: said in text_of(pilot, "footer"))
         assert host.now() == before + 10
-        assert f"at {before + 10:.1f} s, standing still" in text_of(pilot, "footer")
         assert len(pilot.app.screen_stack) == 1
 
     play(scene, "sim:broken?at=5")
@@ -169,8 +169,8 @@ def test_what_has_gone_meanwhile_is_said() -> None:
         await pilot.press("i")
         host.write("/sys/bus/pci/devices/0000:02:00.0/remove", b"1").result()
         await pilot.press("enter")
-        await pilot.pause()
-        assert "there is no device 0000:02:00.0" in text_of(pilot, "footer")
+        said = "there is no device 0000:02:00.0"
+        await until(pilot, lambda: said in text_of(pilot, "footer"))
 
     play(scene, "sim:broken?at=5")
 
