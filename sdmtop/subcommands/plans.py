@@ -9,6 +9,8 @@ from sdmtop.console import DISARMED, load_settings
 from sdmtop.errors import FAILED, REFUSED, RefusedError, UsageError, complain, put_out
 from sdmtop.subcommands.options import add_host, add_read_only
 
+SCHEMA = "sdmtop.operation/1"
+
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterable
@@ -17,16 +19,13 @@ if TYPE_CHECKING:
     from sdmtop.model import Snapshot
     from sdmtop.operations.execute import Progress, Result
     from sdmtop.operations.journal import Entry
-    from sdmtop.operations.kept import Kept
     from sdmtop.operations.plan import Plan
-    from sdmtop.operations.stopping import Stopped
-    from sdmtop.operations.store import Store
 
     Maker = Callable[[Host, Snapshot, tuple[Entry, ...]], Plan]
 
 
 def add_confirmation(parser: argparse.ArgumentParser) -> None:
-    """`--host`, `--read-only`, `--dry-run`, `--yes`, `--confirm`."""
+    """`--host`, `--read-only`, `--dry-run`, `--yes`, `--confirm`, `--format`."""
     add_host(parser)
     add_read_only(parser)
     parser.add_argument(
@@ -37,6 +36,13 @@ def add_confirmation(parser: argparse.ArgumentParser) -> None:
         "--confirm",
         metavar="TARGETS",
         help="what is in use, typed in full (its targets with blanks between), instead of asking",
+    )
+    parser.add_argument(
+        "--format",
+        choices=("text", "json"),
+        default="text",
+        help="text, or JSON for scripts: the plan and what came of it; nothing is asked then "
+        "(default text)",
     )
 
 
@@ -55,10 +61,18 @@ def carry_out(options: argparse.Namespace, make: Maker) -> int:
         plan = patiently(host, lambda: make(host, read_snapshot(host), entries))
     except UsageError as error:  # Of the arguments, not of the host.
         return complain(options.command, error)
-    status = _print((*plan_lines(plan), "", demand(plan)))
+    in_text = options.format == "text"
+    if options.dry_run and not in_text:
+        return _print_json(plan, None) or (REFUSED if plan.refusals else 0)
+    status = _print((*plan_lines(plan), "", demand(plan))) if in_text else 0
     if options.dry_run or status:
         return status or (REFUSED if plan.refusals else 0)
-    return _execute(host, plan, options)
+    try:
+        return _execute(host, plan, options)
+    except RefusedError:
+        if not in_text:
+            _print_json(plan, None)
+        raise
 
 
 def _entries(host: Host) -> tuple[Entry, ...]:
@@ -71,6 +85,7 @@ def _execute(host: Host, plan: Plan, options: argparse.Namespace) -> int:
     from sdmtop.operations.execute import Consent, execute, gate
     from sdmtop.operations.kept import Kept
     from sdmtop.operations.recovery import settle
+    from sdmtop.operations.release import let_go
     from sdmtop.operations.stopping import stopping
     from sdmtop.operations.store import open_store
     from sdmtop.operations.words import progress_line, result_lines
@@ -82,28 +97,27 @@ def _execute(host: Host, plan: Plan, options: argparse.Namespace) -> int:
     store, kept = open_store(host), Kept(host)
     settle(host, store.journal)
 
+    in_text = options.format == "text"
+
     def tell(progress: Progress) -> None:
-        _print([progress_line(plan, progress)])
+        if in_text:
+            _print([progress_line(plan, progress)])
 
     with stopping() as stopped:
         result = execute(
             host, plan, store=store, kept=kept, consent=consent, tell=tell, stop=stopped.is_set
         )
-        _print(result_lines(plan, result))
+        if in_text:
+            _print(result_lines(plan, result))
+        else:
+            _print_json(plan, result)
         if result.ending == "done" and kept.plans:
-            return _hold(host, store, kept, stopped)
-    return _status(result)
-
-
-def _hold(host: Host, store: Store, kept: Kept, stopped: Stopped) -> int:
-    """Hold what was attached until a signal comes; then let it go."""
-    from sdmtop.operations.release import let_go
-    from sdmtop.operations.words import result_lines
-
-    _print([f"holding {', '.join(kept.plans)}; ctrl+c lets go"])
-    stopped.wait()
-    plan, result = let_go(host, store, kept)
-    _print(result_lines(plan, result))
+            if in_text:
+                _print([f"holding {', '.join(kept.plans)}; ctrl+c lets go"])
+            stopped.wait()
+            released, result = let_go(host, store, kept)
+            if in_text:
+                _print(result_lines(released, result))
     return _status(result)
 
 
@@ -117,9 +131,9 @@ def _consent(plan: Plan, options: argparse.Namespace) -> tuple[bool, str]:
         return True, options.confirm
     if not plan.doubts and options.yes:
         return True, ""
-    if sys.stdin is None or not sys.stdin.isatty():
+    if options.format == "json" or sys.stdin is None or not sys.stdin.isatty():
         asked = f"--confirm '{plan.phrase}'" if plan.doubts else "--yes"
-        raise RefusedError(f"not confirmed: there is no terminal to ask on, and no {asked}")
+        raise RefusedError(f"not confirmed: nobody can be asked, and there is no {asked}")
     if plan.doubts:
         typed = _ask("> ")
         return typed == plan.phrase, typed
@@ -135,3 +149,19 @@ def _print(lines: Iterable[str]) -> int:
     from sdmtop.text import printable
 
     return put_out("".join(f"{printable(line)}\n" for line in lines).encode())
+
+
+def _print_json(plan: Plan, result: Result | None) -> int:
+    """The plan, what `--confirm` would have to be, and what came of it."""
+    import msgspec
+
+    told = ("number", "ending", "trouble", "left", "mend", "remarks")
+    data = msgspec.json.encode(
+        {
+            "schema": SCHEMA,
+            "confirm": plan.phrase if plan.doubts else None,
+            "plan": plan,
+            "result": result and {name: getattr(result, name) for name in told},
+        }
+    )
+    return put_out(msgspec.json.format(data, indent=2) + b"\n")

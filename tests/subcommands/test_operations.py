@@ -123,6 +123,36 @@ def test_what_fails_is_told_step_by_step(capfd: pytest.CaptureFixture[str]) -> N
     assert "a capture is only read (EROFS)" in shown
 
 
+def test_a_plan_is_json_too_with_what_has_to_be_confirmed(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    edu = "0000:01:00.0"  # It has queues.
+    assert run(["--host", BUSY, "attach", edu, "--dry-run", "--format", "json"]) == 0
+    told = json.loads(capfd.readouterr().out)
+    assert (told["schema"], told["confirm"], told["result"]) == ("sdmtop.operation/1", edu, None)
+    assert f"unbind {edu} from sdmdev_edu" in [step["title"] for step in told["plan"]["steps"]]
+
+
+@pytest.mark.usefixtures("changeable")
+def test_what_came_of_a_plan_is_json_too(capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(["--host", BUSY, "create", "--yes", "--format", "json", *TYPE]) == 1
+    told = json.loads(capfd.readouterr().out)
+    assert told["confirm"] is None
+    assert (told["result"]["number"], told["result"]["ending"]) == (1, "rolled back")
+    assert "a capture is only read (EROFS)" in told["result"]["trouble"]
+
+
+@pytest.mark.usefixtures("changeable")
+def test_in_json_nobody_is_asked(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    assert run(["--host", BUSY, "create", "--format", "json", *TYPE]) == 3
+    out, err = capfd.readouterr()
+    assert json.loads(out)["result"] is None
+    assert "not confirmed" in err
+
+
 def test_the_journal_is_json_too(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: str
 ) -> None:
