@@ -62,9 +62,11 @@ def carry_out(options: argparse.Namespace, make: Maker) -> int:
     except UsageError as error:  # Of the arguments, not of the host.
         return complain(options.command, error)
     in_text = options.format == "text"
-    if options.dry_run and not in_text:
-        return _print_json(plan, None) or (REFUSED if plan.refusals else 0)
-    status = _print((*plan_lines(plan), "", demand(plan))) if in_text else 0
+    status = 0
+    if in_text:
+        status = _print((*plan_lines(plan), "", demand(plan)))
+    elif options.dry_run:
+        status = _print_json(plan, None)
     if options.dry_run or status:
         return status or (REFUSED if plan.refusals else 0)
     try:
