@@ -25,7 +25,7 @@ class NothingToDoError(Exception):
 _STATUSES = {UsageError: USAGE, RefusedError: REFUSED, NothingToDoError: NOTHING_TO_DO}
 
 
-def reason(error: Exception) -> str:
+def because(error: Exception) -> str:
     """`why (errno name)`, on one line, fit for a terminal."""
     if isinstance(error, OSError) and error.errno is not None:
         why = error.strerror or os.strerror(error.errno)
@@ -36,7 +36,7 @@ def reason(error: Exception) -> str:
 
 def sentence(what: str, error: Exception) -> str:
     """`what: why (errno name)`, on one line, fit for a terminal."""
-    return f"{printable(what)}: {reason(error)}"
+    return f"{printable(what)}: {because(error)}"
 
 
 def complain(what: str, error: Exception) -> int:

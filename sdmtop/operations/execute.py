@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeGuard, TypeVar
 
-from sdmtop.errors import RefusedError, reason, sentence
+from sdmtop.errors import RefusedError, because, sentence
 from sdmtop.operations.equivalents import shell
 from sdmtop.operations.facts import (
     all_hold,
@@ -318,7 +318,7 @@ class _Run:
             if not self._attempt(index, action):
                 return "it does not return"
         except OSError as error:
-            return reason(error)
+            return because(error)
         moved = None
         for pause in _SETTLING:
             self._host.sleep(pause)

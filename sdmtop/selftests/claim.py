@@ -6,10 +6,11 @@ from typing import NamedTuple
 
 from sdmtop import vfio
 from sdmtop.backends.base import Handle, Memory
+from sdmtop.errors import because
 from sdmtop.model import Device, Snapshot
 from sdmtop.readers.sysfs import number
 from sdmtop.selftests.records import Skipped
-from sdmtop.selftests.trial import Trial, because
+from sdmtop.selftests.trial import Trial
 
 PAGE = 4096
 

@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from sdmtop.backends.base import Host
-from sdmtop.errors import NothingToDoError, RefusedError
+from sdmtop.errors import NothingToDoError, RefusedError, because
 from sdmtop.model import Snapshot
 from sdmtop.operations.draft import Draft
 from sdmtop.operations.facts import now
 from sdmtop.operations.plan import ANY, Fact, Load, Plan, Write
 from sdmtop.readers.sysfs import in_order, names
 from sdmtop.selftests.records import Benchmark, SelfTest
-from sdmtop.selftests.trial import Trial, because
+from sdmtop.selftests.trial import Trial
 
 CLASS = "/sys/class/dma"
 PARAMETERS = "/sys/module/dmatest/parameters"

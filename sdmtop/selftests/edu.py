@@ -9,12 +9,13 @@ from collections.abc import Sequence
 
 from sdmtop import vfio
 from sdmtop.backends.base import Host, Signal
+from sdmtop.errors import because
 from sdmtop.model import Snapshot
 from sdmtop.readers.kernel_log import parse
 from sdmtop.selftests.claim import PAGE, Claim, claim, endpoints, mapped
 from sdmtop.selftests.host import PROVOKED
 from sdmtop.selftests.records import Benchmark, SelfTest
-from sdmtop.selftests.trial import Trial, because, word
+from sdmtop.selftests.trial import Trial, word
 
 _IDS = ("0x1234", "0x11e8")
 _IDENTITY, _LIVENESS, _FACTORIAL, _STATUS = 0x00, 0x04, 0x08, 0x20

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from sdmtop.backends.base import Host
 from sdmtop.conclusions import STUCK, states
+from sdmtop.errors import because
 from sdmtop.lookup import devices_of
 from sdmtop.model import Device, IommuGroup, Snapshot
 from sdmtop.readers.grouping import grouping_reasons
@@ -18,7 +19,7 @@ from sdmtop.readers.kernel_log import read_faults
 from sdmtop.readers.numa import numbers_of_list
 from sdmtop.readers.sysfs import is_absent, natural, number
 from sdmtop.selftests.records import Evidence, SelfTest, the_host
-from sdmtop.selftests.trial import Trial, because, plural
+from sdmtop.selftests.trial import Trial, plural
 
 PROVOKED = "sdmtop: selftest provokes an IOMMU fault of"
 """Begins a line in the kernel log: faults of the device named after it were meant to be."""

@@ -12,7 +12,7 @@ from itertools import groupby
 from typing import Any, NamedTuple, Protocol
 
 from sdmtop.backends.base import Host
-from sdmtop.errors import RefusedError
+from sdmtop.errors import RefusedError, because
 from sdmtop.model import Snapshot
 from sdmtop.operations.journal import Verdict
 from sdmtop.patience import patiently
@@ -29,7 +29,7 @@ from sdmtop.selftests.records import (
     SelfTest,
     Skipped,
 )
-from sdmtop.selftests.trial import Trial, because
+from sdmtop.selftests.trial import Trial
 
 
 class Job(NamedTuple):
@@ -149,7 +149,7 @@ class Run:
         try:
             loan = lender.lend(self._snapshot, target, need)
         except (RefusedError, OSError) as error:
-            why = because(error) if isinstance(error, OSError) else str(error)
+            why = because(error)
             for _, job in group:
                 outcome = _Outcome(self._trial(job, self._snapshot, ()), "skip", why)
                 yield _worded(job, outcome, 0.0)

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from sdmtop.errors import RefusedError
+from sdmtop.errors import RefusedError, because
 from sdmtop.model import Snapshot
 from sdmtop.operations import session as operations
 from sdmtop.operations.journal import Judged
@@ -18,7 +18,6 @@ from sdmtop.selftests.history import History, history, last
 from sdmtop.selftests.lease import Lender
 from sdmtop.selftests.records import Result
 from sdmtop.selftests.runner import NOTHING, Job, Run, Step, wants
-from sdmtop.selftests.trial import because
 
 
 class Ready(NamedTuple):

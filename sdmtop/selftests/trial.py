@@ -1,7 +1,6 @@
 """One test on one target: what it works with, what it has seen, and how it ends."""
 
 import errno
-import os
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -232,12 +231,6 @@ def plural(count: int, noun: str) -> str:
 def word(value: int) -> str:
     """A 32-bit register."""
     return f"{value:#010x}"
-
-
-def because(error: OSError) -> str:
-    """Why a call failed: the kernel's words and the name of its errno."""
-    name = errno.errorcode.get(error.errno or 0, str(error.errno))
-    return f"{error.strerror or os.strerror(error.errno or 0)} ({name})"
 
 
 def _yes(value: bool) -> str:

@@ -9,6 +9,7 @@ from functools import partial
 
 from sdmtop import vfio
 from sdmtop.backends.base import Host, Signal
+from sdmtop.errors import because
 from sdmtop.model import Snapshot
 from sdmtop.readers.sysfs import number, word
 from sdmtop.selftests.claim import (
@@ -22,7 +23,7 @@ from sdmtop.selftests.claim import (
     refuse_reserved,
 )
 from sdmtop.selftests.records import Benchmark, SelfTest, Skipped
-from sdmtop.selftests.trial import Trial, because, plural
+from sdmtop.selftests.trial import Trial, plural
 
 _BARS = 6
 _VECTORS = 4
