@@ -83,7 +83,7 @@ def device_facts(host: "Host", address: str, path: str, unknowns: "Unknowns") ->
         return {}
     modalias, numa_node, power_state, irq, totalvfs, driver, group, iommu, physfn = answers
     for (file, what), answer in zip(_ASKED, answers, strict=True):
-        failed = isinstance(answer, OSError) and not is_absent(answer)
+        failed = not isinstance(answer, bytes) and not is_absent(answer)
         if failed and not _is_unit_itself(host, path, file):
             unknowns.note_failure(f"{path}/{file}", answer, what)
 
@@ -226,7 +226,7 @@ def _hex(digits: bytes, width: int) -> str | None:
 
 def _bus(host: "Host", path: str, unknowns: "Unknowns") -> str | None:
     """The bus: told by the path for a PCI device, by the `subsystem` link for others."""
-    if _is_pci_address(posixpath.basename(path)):
+    if _is_pci_address(path[path.rfind("/") + 1 :]):
         return "pci"
     try:
         return fact(posixpath.basename(host.readlink(f"{path}/subsystem")))

@@ -11,12 +11,15 @@ from sdmtop.text import fact, line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from sdmtop.backends.base import Host
 
 ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR})
 """What "this kernel, driver or device has no such file" looks like."""
+
+_MANY = 1_024
+"""Meanings that are remembered; what says more than that does not repeat itself."""
 
 
 def is_absent(error: OSError) -> bool:
@@ -48,19 +51,32 @@ def _is_plain(path: str) -> bool:
     return path[:1] not in ("", ".", "/") and path[-1] != "/" and not ("/." in path or "//" in path)
 
 
+class _Meanings(dict[bytes, str | None]):
+    """What thousands of files say in few words: each is decoded once, and is one string."""
+
+    def __init__(self, decode: "Callable[[bytes], str]") -> None:
+        super().__init__()
+        self._decode = decode
+
+    def __missing__(self, raw: bytes) -> str | None:
+        meaning = intern(self._decode(raw)) or None
+        if len(self) < _MANY:
+            self[raw] = meaning
+        return meaning
+
+
+_words = _Meanings(line)
+_names = _Meanings(lambda link: fact(link[link.rfind(b"/") + 1 :]))
+
+
 def word(answer: "bytes | OSError") -> str | None:
     """A one-line attribute as a fact; None where it is empty or could not be read."""
-    if isinstance(answer, OSError):
-        return None
-    return intern(line(answer)) or None  # Few words, thousands of files.
+    return None if isinstance(answer, OSError) else _words[answer]
 
 
 def name_of(answer: "bytes | OSError") -> str | None:
     """The last part of a link's target, as a fact; None where there is no link."""
-    if isinstance(answer, OSError):
-        return None
-    # Drivers and units have few names and thousands of devices: one string each.
-    return intern(fact(answer[answer.rfind(b"/") + 1 :])) or None
+    return None if isinstance(answer, OSError) else _names[answer]
 
 
 def number_of(answer: "bytes | OSError") -> int | None:
