@@ -3,7 +3,6 @@
 It knows nothing of Textual, so that the configuration can be checked without the console.
 """
 
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
@@ -147,6 +146,24 @@ def _no_change(why_not: Callable[[Snapshot, str], str | None]) -> Callable[[Now]
     return reason
 
 
+def _no_change_of_one(
+    why_not: Callable[[Snapshot, str], str | None],
+) -> Callable[[Now], str | None]:
+    """The same of an operation that is for the selected line, whatever is marked."""
+    reason = _no_change(why_not)
+    return lambda now: reason(now._replace(marked=()))
+
+
+_no_steering_of_a_device = _no_change_of_one(reasons.not_to_steer)
+
+
+def _no_steering(now: Now) -> str | None:
+    """In the pane of interrupts it is about the one that is selected there."""
+    if now.pane == "interrupts":
+        return _no_undo(now)
+    return _no_steering_of_a_device(now)
+
+
 def _reason(now: Now, why_not: Callable[[Snapshot, str], str | None]) -> str | None:
     targets = now.marked or ((now.target,) if now.target else ())
     if not targets or now.snapshot is None:
@@ -262,6 +279,21 @@ COMMANDS = (
             _change("Create", reasons.not_to_create), _no_change(reasons.not_to_create)),
     Command("remove", "x", "remove", "Remove", "remove the selected or marked mediated devices",
             _change("Remove", reasons.not_to_remove), _no_change(reasons.not_to_remove)),
+    Command("attach_to", "A", "ask('attach_to')", "Attach to a driver",
+            "give what is selected or marked to a driver of your choice, not to VFIO's",
+            why_not=_no_change(reasons.not_to_attach_to)),
+    Command("sriov", "V", "ask('sriov')", "SR-IOV",
+            "make or remove the virtual functions (VFs) of the selected physical function",
+            why_not=_no_change_of_one(reasons.not_to_make_vfs)),
+    Command("affinity", "P", "ask('affinity')", "Affinity",
+            "say to which CPUs the interrupts of the selected device may come; in the interrupts "
+            "pane the selected one",
+            why_not=_no_steering),
+    Command("domain_type", "D", "ask('domain_type')", "Domain type",
+            "set the default domain of the selected group, or of the device's",
+            why_not=_no_change_of_one(reasons.not_to_set_domain_type)),
+    Command("reset", "R", "reset", "Reset", "reset the selected PCI device",
+            why_not=_no_change_of_one(reasons.not_to_reset)),
     Command("mark", "v", "mark", "Mark",
             "mark the selected line, or no longer: operations are for all that are marked"),
     Command("undo", "u", "undo", "Undo", "undo the last plan of the journal",
@@ -310,48 +342,6 @@ COMMANDS = (
             lambda now: "" if now.pane == "tree" else in_panes("Tree")(now)),
 )  # fmt: skip
 
-
-class ShellCommand(NamedTuple):
-    """What has no key, but a sub-command: `line` is typed in a shell, the selection filled in."""
-
-    title: str
-    help: str
-    line: Callable[[Now], str]
-
-
-def _device(now: Now) -> str:
-    """The selected device, or the word for one."""
-    devices = now.snapshot.devices if now.snapshot is not None else ()
-    is_one = any(device.address == now.target for device in devices)
-    return shlex.quote(now.target) if is_one and now.target is not None else "ADDRESS"
-
-
-def _group(now: Now) -> str:
-    """The selected group, or that of the selected device, or the word for one."""
-    groups = now.snapshot.groups if now.snapshot is not None else ()
-    for group in groups:
-        if now.target == f"group/{group.id}" or now.target in group.devices:
-            return f"group/{group.id}"
-    return "group/N"
-
-
-def _device_or_group(now: Now) -> str:
-    kinds = (_device(now), "ADDRESS"), (_group(now), "group/N")
-    return next((name for name, word in kinds if name != word), "TARGET")
-
-
-SHELL_COMMANDS = (
-    ShellCommand("SR-IOV", "make or remove the virtual functions (VFs) of a physical function",
-                 lambda now: f"sdmtop sriov {_device(now)} COUNT"),
-    ShellCommand("Reset", "reset a PCI device", lambda now: f"sdmtop reset {_device(now)}"),
-    ShellCommand("Affinity", "say to which CPUs the interrupts of a device may come",
-                 lambda now: f"sdmtop affinity {_device(now)} CPUS"),
-    ShellCommand("Domain type", "set the default domain of a group: identity, DMA, DMA-FQ, auto",
-                 lambda now: f"sdmtop domain-type {_group(now)} TYPE"),
-    ShellCommand("Attach to a driver", "give a device to a driver of your choice, not to VFIO's",
-                 lambda now: f"sdmtop attach {_device_or_group(now)} --driver DRIVER"),
-)  # fmt: skip
-"""The palette tells them to whoever looks there for what the console does not do."""
 
 FOCUS_KEYS = (("tab, shift+tab", "next pane, previous pane"),)
 """Keys that are Textual's own."""

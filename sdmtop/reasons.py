@@ -50,6 +50,46 @@ def not_to_detach(snapshot: Snapshot, target: str) -> str | None:
     return None
 
 
+def not_to_attach_to(snapshot: Snapshot, target: str) -> str | None:
+    """Why a target cannot be given to a driver of choice."""
+    if _queue(snapshot, target) is not None:
+        return f"{target} is a queue: it is opened, and gets no driver"
+    devices = _devices(snapshot, target)
+    return _untold(snapshot, devices) if devices else f"{target} is no device or group"
+
+
+def not_to_make_vfs(snapshot: Snapshot, target: str) -> str | None:
+    """Why a target can have no virtual functions."""
+    if all(one.sriov is None for one in _devices_alone(snapshot, target)):
+        return f"{target} is no physical function with SR-IOV"
+    return None
+
+
+def not_to_reset(snapshot: Snapshot, target: str) -> str | None:
+    """Why a target cannot be reset."""
+    devices = _devices_alone(snapshot, target)
+    return _untold(snapshot, devices) if devices else f"{target} is no PCI device"
+
+
+def not_to_steer(snapshot: Snapshot, target: str) -> str | None:
+    """Why a target's interrupts cannot be sent to other CPUs."""
+    if all(one.device != target for one in snapshot.interrupts):
+        return f"{target} has no interrupts"
+    return None
+
+
+def not_to_set_domain_type(snapshot: Snapshot, target: str) -> str | None:
+    """Why a target has no default domain that could be another."""
+    known = group_of(snapshot, target) is not None
+    return None if known else f"{target} is no group, and no device of one"
+
+
+def group_of(snapshot: Snapshot, target: str) -> int | None:
+    """The number of a group, or of the group of a device; None where there is none."""
+    found = [one.group for one in _devices(snapshot, target)]
+    return found[0] if found else None
+
+
 def not_to_create(snapshot: Snapshot, target: str) -> str | None:
     """Why nothing can be created on a target."""
     types = [one for one in snapshot.mdev_types if one.parent == target]
@@ -85,6 +125,11 @@ def _untold(snapshot: Snapshot, devices: list[Device]) -> str | None:
 
 def _queue(snapshot: Snapshot, target: str) -> Sdmdev | None:
     return next((one for one in snapshot.sdmdevs if one.id == target), None)
+
+
+def _devices_alone(snapshot: Snapshot, target: str) -> list[Device]:
+    """The PCI device of this address, and not those of a group."""
+    return [one for one in _devices(snapshot, target) if one.address == target and one.bus == "pci"]
 
 
 def _devices(snapshot: Snapshot, target: str) -> list[Device]:

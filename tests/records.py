@@ -7,6 +7,7 @@ from sdmtop.model import (
     AttachedDomain,
     Device,
     HostInfo,
+    Interrupt,
     IommuGroup,
     Process,
     Sdmdev,
@@ -76,6 +77,21 @@ def device(address: str, **fields: Any) -> Device:
         "sdmdev": None,
     }
     return Device(address=address, **{**facts, **fields})
+
+
+def interrupt(irq: str, **fields: Any) -> Interrupt:
+    facts: dict[str, Any] = {
+        "chip": None,
+        "hwirq": None,
+        "trigger": None,
+        "actions": (),
+        "per_cpu": (),
+        "total": 0,
+        "device": None,
+        "shared_by": (),
+        "affinity": None,
+    }
+    return Interrupt(irq=irq, **{**facts, **fields})
 
 
 def queue(id_: str, **fields: Any) -> Sdmdev:

@@ -1,18 +1,14 @@
 """The registry of commands, without a console."""
 
-import shlex
 from typing import get_args
 
 import pytest
 
-from sdmtop.cli import parser
 from sdmtop.commands import (
     COMMANDS,
-    SHELL_COMMANDS,
     Command,
     Now,
     Scope,
-    ShellCommand,
     footer,
     help_lines,
     key_names,
@@ -116,25 +112,19 @@ NIC = "0000:02:00.0"
 SNAPSHOT = snapshot(groups=[group(7, NIC)], devices=[device(NIC, group=7)])
 
 
-@pytest.mark.parametrize(
-    ("target", "lines"),
-    [
-        (NIC, ["sdmtop reset 0000:02:00.0", "sdmtop domain-type group/7 TYPE",
-               "sdmtop attach 0000:02:00.0 --driver DRIVER"]),
-        ("group/7", ["sdmtop reset ADDRESS", "sdmtop domain-type group/7 TYPE",
-                     "sdmtop attach group/7 --driver DRIVER"]),
-        (None, ["sdmtop sriov ADDRESS COUNT", "sdmtop domain-type group/N TYPE",
-                "sdmtop attach TARGET --driver DRIVER"]),
-    ],
-)  # fmt: skip
-def test_a_line_for_the_shell_has_the_selection_filled_in(
-    target: str | None, lines: list[str]
-) -> None:
-    told = [one.line(Now(target=target, snapshot=SNAPSHOT)) for one in SHELL_COMMANDS]
-    assert set(lines) <= set(told)
+def reason(id_: str, now: Now) -> str | None:
+    return next(command for command in COMMANDS if command.id == id_).why_not(now)
 
 
-@pytest.mark.parametrize("command", SHELL_COMMANDS, ids=lambda one: one.title)
-def test_a_line_for_the_shell_is_one_that_the_program_takes(command: ShellCommand) -> None:
-    line = command.line(Now(target=NIC, snapshot=SNAPSHOT)).replace("COUNT", "4")
-    assert parser().parse_args(shlex.split(line)[1:]).target
+def test_what_is_for_one_thing_is_for_what_is_selected_whatever_is_marked() -> None:
+    now = Now(target=NIC, snapshot=SNAPSHOT, marked=("some queue",))
+    assert reason("reset", now) is None
+    assert reason("attach_to", now) == "some queue is no device or group"
+
+
+def test_an_affinity_is_for_the_selected_device_or_in_their_pane_for_an_interrupt() -> None:
+    now = Now(target=NIC, snapshot=SNAPSHOT)
+    assert reason("affinity", now) == f"{NIC} has no interrupts"
+    assert reason("affinity", now._replace(pane="interrupts")) is None
+    refused = now._replace(pane="interrupts", refusal="not root")
+    assert reason("affinity", refused) == "not root"

@@ -4,15 +4,14 @@ import pytest
 
 from sdmtop.locality import Locality, Place
 from sdmtop.model import Interrupt, NumaNode
-from tests.records import device, snapshot
+from tests.records import device, interrupt, snapshot
 
 NODES = (NumaNode(0, (0, 1), (10, 21)), NumaNode(1, (2, 3), (21, 10)))
 NIC = "0000:02:00.0"
 
 
 def row(device_: str | None = NIC) -> Interrupt:
-    return Interrupt(irq="40", chip=None, hwirq=None, trigger=None, actions=(), per_cpu=(), total=0,
-                     device=device_, shared_by=(), affinity=None)  # fmt: skip
+    return interrupt("40", device=device_)
 
 
 def place(counts: tuple[int, ...], node: int | None = 0, of: str | None = NIC) -> Place | None:

@@ -5,9 +5,19 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from sdmtop.model import MdevType, Process, Snapshot, Unknown
-from sdmtop.reasons import not_to_attach, not_to_create, not_to_detach, not_to_remove
-from tests.records import device, group, queue, snapshot
+from sdmtop.model import MdevType, Process, Snapshot, Sriov, Unknown
+from sdmtop.reasons import (
+    not_to_attach,
+    not_to_attach_to,
+    not_to_create,
+    not_to_detach,
+    not_to_make_vfs,
+    not_to_remove,
+    not_to_reset,
+    not_to_set_domain_type,
+    not_to_steer,
+)
+from tests.records import device, group, interrupt, queue, snapshot
 
 KERNEL, VFIO, BARE = "0000:00:01.0", "0000:00:02.0", "0000:00:03.0"
 FREE, HELD, UACCE = "5d3de000-0000-4000-8000-000000000001", "held", "hisi_zip-0"
@@ -81,6 +91,40 @@ def test_an_unbind_under_way_stands_against_both(host: Snapshot, target: str) ->
     stuck = replace(host, processes=(qemu,), unknown=(waits,))
     reason = f"{BARE}: an unbind of it is under way, held by qemu 7"
     assert not_to_attach(stuck, target) == not_to_detach(stuck, target) == reason
+    assert not_to_attach_to(stuck, target) == reason
+
+
+def test_to_attach_to_a_driver(host: Snapshot) -> None:
+    assert not_to_attach_to(host, VFIO) is None
+    assert not_to_attach_to(host, "group/1") is None
+    assert not_to_attach_to(host, UACCE) == f"{UACCE} is a queue: it is opened, and gets no driver"
+    assert not_to_attach_to(host, "nothing") == "nothing is no device or group"
+
+
+def test_to_make_vfs(host: Snapshot) -> None:
+    assert not_to_make_vfs(host, VFIO) == f"{VFIO} is no physical function with SR-IOV"
+    assert not_to_make_vfs(host, "group/1") == "group/1 is no physical function with SR-IOV"
+    function = replace(host, devices=(device(VFIO, sriov=Sriov(total=4, vfs=0)),))
+    assert not_to_make_vfs(function, VFIO) is None
+
+
+def test_to_reset(host: Snapshot) -> None:
+    assert not_to_reset(host, KERNEL) is None
+    assert not_to_reset(host, "group/1") == "group/1 is no PCI device"
+    platform = replace(host, devices=(device("serial", bus="platform"),))
+    assert not_to_reset(platform, "serial") == "serial is no PCI device"
+
+
+def test_to_steer(host: Snapshot) -> None:
+    assert not_to_steer(host, KERNEL) == f"{KERNEL} has no interrupts"
+    busy = replace(host, interrupts=(interrupt("24", device=KERNEL),))
+    assert not_to_steer(busy, KERNEL) is None
+
+
+def test_to_set_a_domain_type(host: Snapshot) -> None:
+    assert not_to_set_domain_type(host, KERNEL) is None
+    assert not_to_set_domain_type(host, "group/1") is None
+    assert not_to_set_domain_type(host, UACCE) == f"{UACCE} is no group, and no device of one"
 
 
 def test_to_create(host: Snapshot) -> None:

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from sdmtop.backends.base import Host, open_host
-from sdmtop.errors import NothingToDoError, RefusedError, sentence
+from sdmtop.errors import NothingToDoError, RefusedError, UsageError, sentence
 from sdmtop.operations.execute import Consent, Progress, Result, execute, follow
 from sdmtop.operations.kept import Kept
 from sdmtop.operations.plan import Plan
@@ -140,7 +140,7 @@ class Session:
         def run() -> None:
             try:
                 work()
-            except (RefusedError, NothingToDoError) as error:
+            except (RefusedError, NothingToDoError, UsageError) as error:
                 tell(Failed(str(error)))
             except (OSError, ValueError) as error:
                 tell(Failed(sentence("it failed", error)))

@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import os
-import shlex
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -22,7 +21,7 @@ from textual.screen import Screen
 
 from sdmtop.backends.base import open_host
 from sdmtop.collector import Focus, Sample
-from sdmtop.commands import SHELL_COMMANDS, Command, Now, footer, help_lines, with_keys
+from sdmtop.commands import Command, Now, footer, help_lines, with_keys
 from sdmtop.errors import sentence
 from sdmtop.glance import Glance
 from sdmtop.headline import HELP_ROWS, headline, iommu_kind, is_without_iommu, no_iommu_help
@@ -640,6 +639,39 @@ class Console(App[None]):
         targets = self._targets
         self._operate("Remove", lambda means, _: plan_remove(means.host, means.snapshot, targets))
 
+    def action_ask(self, operation: str) -> None:
+        """Ask what an operation wants to know, and plan it."""
+        from sdmtop.tui.asking import QUESTIONS, AskScreen
+
+        targets = self._targets_of(operation)
+        if self.sample is None or not targets:
+            return
+        question = QUESTIONS[operation](self.sample, targets)
+
+        def answered(answer: str | None) -> None:
+            if answer is not None:
+                make = partial(question.plan, answer)
+                self._operate(question.title, make, siblings=operation == "attach_to")
+
+        self.push_screen(AskScreen(question), answered)
+        self._show_footer()
+
+    def _targets_of(self, operation: str) -> tuple[str, ...]:
+        """What an operation is for that asks first: most are for one thing, whatever is marked."""
+        pane = self.focused
+        if operation == "attach_to":
+            return self._targets
+        if operation == "affinity" and isinstance(pane, Interrupts):
+            return (f"irq/{pane.cursor}",) if pane.cursor is not None else ()
+        return (self._tree.cursor,) if self._tree.cursor is not None else ()
+
+    def action_reset(self) -> None:
+        """Plan to reset what is selected."""
+        from sdmtop.operations.settings import plan_reset
+
+        target = self._tree.cursor or ""
+        self._operate("Reset", lambda means, _: plan_reset(means.host, means.snapshot, target))
+
     def action_undo(self) -> None:
         """Plan to undo the last plan."""
         self._undo(None)
@@ -654,9 +686,17 @@ class Console(App[None]):
             ),
         )
 
+    def _finish(self, number: int) -> None:
+        from sdmtop.operations.undo import plan_finish
+
+        self._operate(
+            "Finish",
+            lambda means, _: plan_finish(means.host, means.snapshot, means.entries, number=number),
+        )
+
     def action_journal(self) -> None:
         """Show the journal."""
-        from sdmtop.tui.operations import JournalScreen
+        from sdmtop.tui.operations import Chosen, JournalScreen
 
         try:
             entries = self._session.entries()
@@ -664,9 +704,11 @@ class Console(App[None]):
             self.say(sentence("Journal", error))
             return
 
-        def chosen(number: int | None) -> None:
-            if number is not None:
-                self._undo(number)
+        def chosen(plan: Chosen | None) -> None:
+            if plan is not None and plan.finish:
+                self._finish(plan.number)
+            elif plan is not None:
+                self._undo(plan.number)
 
         if entries:
             self.push_screen(JournalScreen(self._session, entries), chosen)
@@ -1010,31 +1052,18 @@ class Console(App[None]):
         self.call_after_refresh(self._look)
 
     def palette_entries(self) -> Iterable[Entry]:
-        """The palette: the registry, and what only a line of the shell does."""
+        """The palette: what the registry has for the whole console."""
         now = self._now()._replace(page="")
         for command in self._commands.values():
             if command.scope == "console" and command.id not in ("palette", "clear"):
                 yield self._palette_entry(command, command.why_not(now))
-        if now.replay:
-            return  # Of a recording nothing can be changed.
-        url = self.sampler.host.url
-        host = "" if url == "linux:" else f" --host {shlex.quote(url)}"
-        for one in SHELL_COMMANDS:
-            line = one.line(now) + host
-            told = f"{one.help}, in a shell: {printable(line)}"
-            yield Entry(one.title, told, told, partial(self._tell_line, line))
-
-    def _tell_line(self, line: str) -> None:
-        """Copy a line for the shell, and say it first: the way it goes may be cut off."""
-        self.copy_to_clipboard(line)
-        self.say(f"{line} (copied {way_of_a_copy(os.environ)})")
 
     def _palette_entry(self, command: Command, reason: str | None) -> Entry:
         help_ = f"not now: {printable(reason)}" if reason else command.help
         return Entry(
             command.title,
             help_,
-            command.help,
+            f"{command.id} {command.help}",
             lambda: self.run_action(f"do('{command.id}')"),
         )
 

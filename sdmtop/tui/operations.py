@@ -1,7 +1,7 @@
 """Operations in the console: the plan before anything is done, its steps, the journal."""
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
@@ -254,8 +254,15 @@ class PlanScreen(Fitting, ModalScreen[bool]):
             self._begin_to_plan()
 
 
-class JournalScreen(Fitting, ModalScreen[int | None]):
-    """The plans of the journal; its result is the number of one to undo."""
+class Chosen(NamedTuple):
+    """A plan of the journal, and whether the rest of it is to be done, or all undone."""
+
+    number: int
+    finish: bool
+
+
+class JournalScreen(Fitting, ModalScreen[Chosen | None]):
+    """The plans of the journal; its result is what to do about one."""
 
     CSS = """
     JournalScreen { align: center middle; }
@@ -268,7 +275,8 @@ class JournalScreen(Fitting, ModalScreen[int | None]):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         ("escape,q,J", "leave", "Close"),
-        ("u", "undo", "Undo"),
+        ("u", "choose(False)", "Undo"),
+        ("f", "choose(True)", "Finish"),
     ]
 
     def __init__(self, session: Session, entries: Sequence[Entry]) -> None:
@@ -294,7 +302,9 @@ class JournalScreen(Fitting, ModalScreen[int | None]):
         plans = self.query_one("#plans", Lines)
         plans.tell(" Journal", lines, end=True)
         plans.focus()
-        self.query_one("#keys", Bar).show(" u Undo the selected plan   esc Close")
+        self.query_one("#keys", Bar).show(
+            " u Undo the selected plan   f Finish it, if it was cut off   esc Close"
+        )
 
     def on_lines_pane_selected(self, message: LinesPane.Selected) -> None:
         """Show what is selected."""
@@ -302,11 +312,11 @@ class JournalScreen(Fitting, ModalScreen[int | None]):
             lines = entry_lines(self._session.host, self._entries[message.key.partition(".")[0]])
             self.query_one("#entry", Lines).tell("", [f" {line}" for line in lines])
 
-    def action_undo(self) -> None:
-        """Undo the selected plan."""
+    def action_choose(self, finish: bool) -> None:
+        """Undo the selected plan, or do the rest of it."""
         key = self.query_one("#plans", Lines).cursor
         if key is not None:
-            self.dismiss(self._entries[key.partition(".")[0]].begun.number)
+            self.dismiss(Chosen(self._entries[key.partition(".")[0]].begun.number, finish))
 
     def action_leave(self) -> None:
         """Close."""

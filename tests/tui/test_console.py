@@ -799,19 +799,6 @@ def test_the_palette_finds_nothing_where_a_word_is_of_no_command() -> None:
     play(scene)
 
 
-def test_the_palette_copies_the_line_for_what_only_a_shell_does() -> None:
-    async def scene(pilot: Pilot[None]) -> None:
-        await go_to(pilot, NIC)
-        assert await found_in_palette(pilot, "sriov") == ["SR-IOV"]
-        await pilot.press("enter")
-        await pilot.pause(0.1)
-        line = f"sdmtop sriov {NIC} COUNT"
-        assert pilot.app.clipboard.startswith(line)
-        assert line in text_of(pilot, "footer")
-
-    play(scene)
-
-
 def test_unknown_facts_of_the_selection_are_in_the_inspector() -> None:
     async def scene(pilot: Pilot[None]) -> None:
         await go_to(pilot, UUID)

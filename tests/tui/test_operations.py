@@ -459,6 +459,21 @@ def test_the_journal_shows_what_was_done_and_undoes_it(host: SimulatorHost) -> N
     play(host, scene)
 
 
+def test_of_the_journal_the_rest_of_a_plan_can_be_done(host: SimulatorHost) -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await plan(pilot, "a", EDU)
+        go(pilot).press()
+        await until(pilot, lambda: is_over(pilot))
+        await pilot.press("enter")
+        await until(pilot, lambda: not isinstance(pilot.app.screen, PlanScreen))
+        await pilot.press("J", "f")
+        await until(pilot, lambda: isinstance(pilot.app.screen, PlanScreen))
+        await until(pilot, lambda: is_over(pilot))
+        assert f"plan 1 (sdmtop attach {EDU}): it was done to the end" in shown(pilot)
+
+    play(host, scene)
+
+
 def test_what_fails_before_it_begins_is_told(host: SimulatorHost) -> None:
     async def scene(pilot: Pilot[None]) -> None:
         await plan(pilot, "u", EDU)

@@ -1,0 +1,205 @@
+"""What an operation wants to know before it can be planned: a driver, a number, CPUs, a type."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar, NamedTuple
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Input, OptionList, Static
+from textual.widgets.option_list import Option
+
+from sdmtop.collector import Sample
+from sdmtop.errors import UsageError
+from sdmtop.lookup import devices_of
+from sdmtop.operations.attach import DRIVERS, plan_attach
+from sdmtop.operations.facts import as_set
+from sdmtop.operations.plan import Plan
+from sdmtop.operations.session import Means
+from sdmtop.operations.settings import DOMAIN_TYPES, plan_affinity, plan_domain_type, plan_sriov
+from sdmtop.readers.groups import is_bridge, is_vfio
+from sdmtop.reasons import group_of
+from sdmtop.text import printable
+from sdmtop.tui.ground import Fitting
+
+
+class Answer(NamedTuple):
+    """One that can be chosen instead of typed, and what it means."""
+
+    value: str
+    meaning: str
+
+
+class Question(NamedTuple):
+    """For which operation it is, what it asks, answers that make sense, and what becomes of one.
+
+    `plan` makes the plan for an answer, as `Maker` does.
+    """
+
+    title: str
+    asks: str
+    answers: Sequence[Answer]
+    plan: Callable[[str, Means, bool], Plan]
+
+
+def attach_to(sample: Sample, targets: Sequence[str]) -> Question:
+    """To which driver: VFIO's first, then those that other devices on this host have."""
+    devices = [one for one in sample.snapshot.devices if not is_bridge(one)]
+    bound = Counter(one.driver for one in devices if one.driver is not None)
+    buses = {one.bus for one in devices}
+    names = {*bound, *(driver for bus, driver in DRIVERS.items() if bus in buses)}
+    return Question(
+        "Attach to a driver",
+        f"Which driver for {', '.join(targets)}? It need not be one of these.",
+        [
+            Answer(name, _devices(bound[name]))
+            for name in sorted(names, key=lambda name: (not is_vfio(name), name))
+        ],
+        lambda driver, means, only: plan_attach(
+            means.host, means.snapshot, targets, driver=driver, only=only
+        ),
+    )
+
+
+def sriov(sample: Sample, targets: Sequence[str]) -> Question:
+    """How many VFs: none, or all that there can be."""
+    (target,) = targets
+    has = devices_of(sample.snapshot)[target].sriov
+    total, vfs = (has.total, has.vfs) if has is not None else (0, 0)
+    return Question(
+        "SR-IOV",
+        f"How many VFs of {target}? It has {vfs}, and can have 0 to {total}.",
+        [Answer("0", "none"), Answer(f"{total}", "all")],
+        lambda count, means, _: plan_sriov(means.host, means.snapshot, target, _number(count)),
+    )
+
+
+def affinity(sample: Sample, targets: Sequence[str]) -> Question:
+    """Which CPUs: those of each NUMA node, the device's own first; or all."""
+    (target,) = targets
+    snapshot = sample.snapshot
+    irqs = {f"irq/{one.irq}": one.device for one in snapshot.interrupts}
+    device = devices_of(snapshot).get(irqs.get(target, target) or "")
+    own = device.numa_node if device is not None else None
+    near = sorted((node for node in sample.nodes if node.cpus), key=lambda node: node.id != own)
+    answers = [
+        Answer(
+            as_set(",".join(map(str, node.cpus))),
+            f"node {node.id}{', where the device is' if node.id == own else ''}",
+        )
+        for node in near
+    ]
+    cpus = snapshot.host.cpus
+    if cpus and len(near) != 1:  # One node has all of them.
+        answers.append(Answer(as_set(f"0-{cpus - 1}"), "all"))
+    return Question(
+        "Affinity",
+        f"To which CPUs may interrupts of {target} come? A list such as 0-3,8.",
+        answers,
+        lambda cpus, means, _: plan_affinity(means.host, means.snapshot, target, cpus),
+    )
+
+
+def domain_type(sample: Sample, targets: Sequence[str]) -> Question:
+    """Which of the words that the kernel takes."""
+    (target,) = targets
+    number = group_of(sample.snapshot, target)
+    name = f"group/{number}"
+    now = next((one.domain_type for one in sample.snapshot.groups if one.id == number), None)
+    return Question(
+        "Domain type",
+        f"Which default domain for {name}? It is {now or 'not known'} now.",
+        [Answer(one, _DOMAINS[one]) for one in DOMAIN_TYPES],
+        lambda wanted, means, _: plan_domain_type(means.host, means.snapshot, name, wanted),
+    )
+
+
+QUESTIONS: Mapping[str, Callable[[Sample, Sequence[str]], Question]] = {
+    "attach_to": attach_to,
+    "sriov": sriov,
+    "affinity": affinity,
+    "domain_type": domain_type,
+}
+"""By the ids of their commands; each takes the sample that is shown, and what it is about."""
+
+
+def _number(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise UsageError(f"{text} is no number") from None
+
+
+_DOMAINS = {
+    "identity": "no translation: the group reaches all of memory",
+    "DMA": "translated, and strict: what is unmapped is out of reach at once",
+    "DMA-FQ": "translated, and lazy: faster, and what is unmapped stays in reach a moment",
+    "auto": "what the kernel would choose",
+}
+
+
+def _devices(count: int) -> str:
+    return f"has {count} {'device' if count == 1 else 'devices'}" if count else "has no device now"
+
+
+class AskScreen(Fitting, ModalScreen[str | None]):
+    """A question, a field, and answers to choose; its result is what was said."""
+
+    CSS = """
+    AskScreen { align: center middle; }
+    AskScreen Vertical {
+        width: 84; max-width: 100%; height: auto; max-height: 100%; border: round $primary;
+        border-subtitle-color: $text; background: $surface; padding: 0 1;
+    }
+    AskScreen Input { background: $boost; margin: 1 0; }
+    AskScreen OptionList { height: auto; max-height: 12; border: none; background: $surface; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [("escape", "leave", "Close")]
+
+    def __init__(self, question: Question) -> None:
+        """Ask this."""
+        super().__init__()
+        self._question = question
+
+    def compose(self) -> ComposeResult:
+        """The question, the field, the answers."""
+        answers = self._question.answers
+        width = max((len(printable(one.value)) for one in answers), default=0)
+        with Vertical():
+            yield Static(printable(self._question.asks), markup=False)
+            yield Input(compact=True)
+            yield OptionList(
+                *(
+                    Option(Content(f"{printable(one.value):<{width}}  {printable(one.meaning)}"))
+                    for one in answers
+                ),
+                markup=False,
+            )
+
+    def on_mount(self) -> None:
+        """What is typed goes into the field."""
+        box = self.query_one(Vertical)
+        box.border_title = self._question.title
+        box.border_subtitle = "enter the plan   tab the list   esc close"
+        self.query_one(Input).focus()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """It is not the filter."""
+        event.stop()
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Take what was typed, if anything was."""
+        event.stop()
+        if event.value.strip():
+            self.dismiss(event.value.strip())
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        """Take what was chosen."""
+        self.dismiss(self._question.answers[event.option_index].value)
+
+    def action_leave(self) -> None:
+        """Close."""
+        self.dismiss(None)

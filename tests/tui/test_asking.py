@@ -1,0 +1,225 @@
+"""The keys A V P D R: what is asked before an operation can be planned, and what comes of it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Input, OptionList, Static
+
+from sdmtop.backends.simulator.host import SimulatorHost
+from sdmtop.backends.simulator.scenario import read_scenario
+from sdmtop.collector import Sample
+from sdmtop.counters import Counters
+from sdmtop.model import NumaNode, Sriov
+from sdmtop.readers.snapshot import read_snapshot
+from sdmtop.tui.asking import AskScreen, affinity, attach_to, domain_type, sriov
+from sdmtop.tui.lines import LinesPane
+from sdmtop.tui.operations import PlanScreen
+from tests.operations.bench import EDU, NIC, PF, SCENARIO, TWIN, UUID
+from tests.records import device, group, interrupt, snapshot
+from tests.tui.still import console, until
+from tests.tui.test_operations import driver, go, is_over, mark, screen_text, shown
+
+Scene = Callable[[Pilot[None]], Awaitable[None]]
+
+
+def play(host: SimulatorHost, scene: Scene, size: tuple[int, int] = (120, 40)) -> None:
+    async def run() -> None:
+        app = console(host)
+        async with app.run_test(size=size) as pilot:
+            await pilot.pause()
+            await scene(pilot)
+
+    asyncio.run(run())
+
+
+@pytest.fixture
+def host() -> SimulatorHost:
+    return SimulatorHost(read_scenario(SCENARIO, "bench.toml"))
+
+
+async def ask(pilot: Pilot[None], key: str, target: str) -> None:
+    """Press a key on a target, and have the question."""
+    assert pilot.app.query_one("#tree", LinesPane).select(target)
+    await pilot.pause()
+    await pilot.press(key)
+    await pilot.pause()
+    assert isinstance(pilot.app.screen, AskScreen)
+
+
+async def planned(pilot: Pilot[None]) -> str:
+    """The plan, or why there is none."""
+    await until(pilot, lambda: isinstance(pilot.app.screen, PlanScreen))
+    await until(pilot, lambda: "looking at" not in shown(pilot))
+    await pilot.pause()
+    return shown(pilot)
+
+
+def asked(pilot: Pilot[None]) -> str:
+    return str(pilot.app.screen.query_one(Static).content)
+
+
+def test_a_driver_is_typed_and_the_plan_gives_it_to_the_device(host: SimulatorHost) -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await ask(pilot, "A", EDU)
+        assert asked(pilot) == f"Which driver for {EDU}? It need not be one of these."
+        assert pilot.app.focused is pilot.app.screen.query_one(Input)
+        await pilot.press(*"hisi_zip", "enter")
+        assert f"sdmtop attach {EDU} --driver hisi_zip" in await planned(pilot)
+
+    play(host, scene)
+
+
+def test_several_that_are_marked_get_the_driver(host: SimulatorHost) -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await mark(pilot, NIC, TWIN)
+        await ask(pilot, "A", EDU)
+        assert f"{NIC}, {TWIN}?" in asked(pilot)
+
+    play(host, scene)
+
+
+def test_vfs_are_made_and_counted(host: SimulatorHost) -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await ask(pilot, "V", PF)
+        assert asked(pilot) == f"How many VFs of {PF}? It has 2, and can have 0 to 4."
+        await pilot.press("0", "enter")
+        await planned(pilot)
+        go(pilot).press()
+        await until(pilot, lambda: is_over(pilot))
+        found = {one.address: one for one in read_snapshot(host).devices}
+        assert found[PF].sriov == Sriov(total=4, vfs=0)
+
+    play(host, scene)
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [("many", "not done: many is no number"), ("9", f"not done: {PF} has 0 to 4 VFs, not 9")],
+)
+def test_what_makes_no_sense_is_told_as_it_is(host: SimulatorHost, typed: str, told: str) -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await ask(pilot, "V", PF)
+        await pilot.press(*typed, "enter")
+        assert told in await planned(pilot)
+
+    play(host, scene)
+
+
+def test_an_answer_can_be_chosen_instead(host: SimulatorHost) -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await ask(pilot, "D", EDU)
+        await pilot.press("tab")
+        assert pilot.app.focused is pilot.app.screen.query_one(OptionList)
+        await pilot.press("enter")
+        plan = await planned(pilot)
+        assert "sdmtop domain-type group/" in plan
+        assert plan.splitlines()[0].endswith(" identity")
+
+    play(host, scene)
+
+
+def test_affinity_is_for_all_of_a_device_and_in_their_pane_for_one_interrupt(
+    host: SimulatorHost,
+) -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await ask(pilot, "P", NIC)
+        await pilot.press("1", "enter")
+        assert f"sdmtop affinity {NIC} 1" in await planned(pilot)
+        await pilot.press("escape", "4", "home")
+        await pilot.pause()
+        irq = pilot.app.query_one("#interrupts", LinesPane).cursor
+        await pilot.press("P")
+        await pilot.pause()
+        assert f"interrupts of irq/{irq} come?" in asked(pilot)
+
+    play(host, scene)
+
+
+def test_a_reset_asks_nothing(host: SimulatorHost) -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        assert pilot.app.query_one("#tree", LinesPane).select(NIC)
+        await pilot.pause()
+        await pilot.press("R")
+        assert f"sdmtop reset {NIC}" in await planned(pilot)
+
+    play(host, scene)
+
+
+def test_nothing_and_escape_do_nothing(host: SimulatorHost) -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await ask(pilot, "A", EDU)
+        await pilot.press("space", "enter")
+        assert isinstance(pilot.app.screen, AskScreen)
+        await pilot.press("escape")
+        await pilot.pause()
+        assert len(pilot.app.screen_stack) == 1
+        assert driver(host, EDU) is None
+
+    play(host, scene)
+
+
+def test_what_cannot_be_asked_about_says_why(host: SimulatorHost) -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        pilot.app.query_one("#tree", LinesPane).select(UUID)
+        await pilot.pause()
+        for key, why in (("A", "is a queue"), ("V", "no physical function"), ("R", "no PCI")):
+            await pilot.press(key)
+            await pilot.pause()
+            assert why in screen_text(pilot)
+
+    play(host, scene)
+
+
+def test_there_is_room_for_it_in_24_rows(host: SimulatorHost) -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await ask(pilot, "A", EDU)
+        text = screen_text(pilot)
+        assert "Which driver" in text
+        assert "enter the plan" in text
+
+    play(host, scene, (80, 24))
+
+
+# -- what is offered ---------------------------------------------------------------------------
+
+SAMPLE = Sample(
+    at=0.0,
+    snapshot=snapshot(
+        groups=[group(7, NIC)],
+        devices=[
+            device(NIC, driver="e1000e", group=7, numa_node=1),
+            device("0000:00:1c.0", driver="pcieport", class_="0x060400"),
+            device("serial", bus="platform", driver="serial"),
+        ],
+        interrupts=[interrupt("24", device=NIC)],
+    ),
+    counters=Counters(),
+    per_cpu={},
+    happenings=(),
+    details=None,
+    complete=True,
+    read_at={},
+    nodes=(
+        NumaNode(id=0, cpus=(0, 1), distances=(10, 21)),
+        NumaNode(id=1, cpus=(2, 3), distances=(21, 10)),
+    ),
+)
+
+
+def test_drivers_of_bridges_are_not_offered_and_those_of_vfio_come_first() -> None:
+    offered = [one.value for one in attach_to(SAMPLE, (NIC,)).answers]
+    assert offered == ["vfio-pci", "vfio-platform", "e1000e", "serial"]
+
+
+@pytest.mark.parametrize("target", [NIC, "irq/24"])
+def test_cpus_are_offered_by_node_the_nearest_first(target: str) -> None:
+    offered = [tuple(one) for one in affinity(SAMPLE, (target,)).answers]
+    assert offered[:2] == [("2-3", "node 1, where the device is"), ("0-1", "node 0")]
+    assert [meaning for _, meaning in offered[2:]] == ["all"]
+
+
+def test_the_question_says_what_is_so_now() -> None:
+    assert domain_type(SAMPLE, ("group/7",)).asks.endswith("group/7? It is DMA now.")
+    assert sriov(SAMPLE, (NIC,)).asks.endswith("It has 0, and can have 0 to 0.")
