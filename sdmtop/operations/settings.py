@@ -155,6 +155,14 @@ def _ids(device: Device) -> str:
     return say_ids(vendor, number, class_)
 
 
+def as_count(typed: str) -> int:
+    """A number of VFs as it was typed. Raises `UsageError`."""
+    try:
+        return int(typed)
+    except ValueError:
+        raise UsageError(f"{typed} is no number of VFs") from None
+
+
 def plan_sriov(host: Host, snapshot: Snapshot, name: str, count: int) -> Plan:
     """The plan that gives a physical function so many VFs."""
     device = find_device(snapshot, name)

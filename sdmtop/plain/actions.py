@@ -13,8 +13,16 @@ from sdmtop.operations.journal import Entry
 from sdmtop.operations.kept import Kept
 from sdmtop.operations.mdevs import plan_create, plan_remove
 from sdmtop.operations.plan import Plan
+from sdmtop.operations.settings import (
+    DOMAIN_TYPES,
+    as_count,
+    plan_affinity,
+    plan_domain_type,
+    plan_reset,
+    plan_sriov,
+)
 from sdmtop.operations.stopping import stopping
-from sdmtop.operations.undo import plan_detach, plan_undo
+from sdmtop.operations.undo import plan_detach, plan_finish, plan_undo
 from sdmtop.operations.words import demand, journal_lines, plan_lines, result_lines
 from sdmtop.patience import patiently
 from sdmtop.plain.session import Session, UnansweredError
@@ -25,9 +33,15 @@ Maker = Callable[[Host, Snapshot, tuple[Entry, ...], Kept], Plan]
 
 
 def attach(session: Session, rest: str) -> Iterator[str]:
-    """Give things to VFIO, or open and hold a queue."""
-    names = _names(session, rest)
-    return _carry_out(session, lambda host, snapshot, _e, _k: plan_attach(host, snapshot, names))
+    """Give things to VFIO, or to a driver of choice; open and hold a queue."""
+    what, _, driver = rest.partition(" to ")
+    names = _names(session, what)
+    return _carry_out(
+        session,
+        lambda host, snapshot, _e, _k: plan_attach(
+            host, snapshot, names, driver=driver.strip() or None
+        ),
+    )
 
 
 def detach(session: Session, rest: str) -> Iterator[str]:
@@ -58,11 +72,49 @@ def remove(session: Session, rest: str) -> Iterator[str]:
     return _carry_out(session, lambda host, snapshot, _e, _k: plan_remove(host, snapshot, names))
 
 
+def sriov(session: Session, rest: str) -> Iterator[str]:
+    """Make or remove the virtual functions of a physical function."""
+    name, count = _name_and(session, rest, "how many VFs")
+    return _carry_out(
+        session,
+        lambda host, snapshot, _e, _k: plan_sriov(host, snapshot, name, as_count(count)),
+    )
+
+
+def affinity(session: Session, rest: str) -> Iterator[str]:
+    """Say to which CPUs interrupts may come: those of a device, or `irq/24`."""
+    name, cpus = _name_and(session, rest, "CPUs such as 0-3,8")
+    return _carry_out(
+        session, lambda host, snapshot, _e, _k: plan_affinity(host, snapshot, name, cpus)
+    )
+
+
+def domain_type(session: Session, rest: str) -> Iterator[str]:
+    """Set the default domain of a group."""
+    name, wanted = _name_and(session, rest, ", ".join(DOMAIN_TYPES))
+    return _carry_out(
+        session, lambda host, snapshot, _e, _k: plan_domain_type(host, snapshot, name, wanted)
+    )
+
+
+def reset(session: Session, rest: str) -> Iterator[str]:
+    """Reset a device."""
+    name = session.line(rest).key
+    return _carry_out(session, lambda host, snapshot, _e, _k: plan_reset(host, snapshot, name))
+
+
+def finish(session: Session, rest: str) -> Iterator[str]:
+    """Do the rest of a plan that was cut off."""
+    number = _plan_number("finish", rest)
+    return _carry_out(
+        session,
+        lambda host, snapshot, entries, _k: plan_finish(host, snapshot, entries, number=number),
+    )
+
+
 def undo(session: Session, rest: str) -> Iterator[str]:
     """Undo a plan of the journal, or the last one."""
-    if rest and not rest.isdecimal():
-        raise UnansweredError("undo takes the number of a plan: say journal")
-    number = int(rest) if rest else None
+    number = _plan_number("undo", rest)
     return _carry_out(
         session,
         lambda host, snapshot, entries, kept: plan_undo(
@@ -104,6 +156,21 @@ def _names(session: Session, rest: str) -> list[str]:
     if not rest:
         session.line(rest)  # It says what is missing.
     return [session.line(word).key for word in rest.replace("group ", "group/").split()]
+
+
+def _name_and(session: Session, rest: str, what: str) -> tuple[str, str]:
+    """The TARGET that was said first, and the word behind it; `what` says what that must be."""
+    said, _, value = rest.rpartition(" ")
+    if not said or said == "group":
+        raise UnansweredError(f"of what, and {what}? say a number, as list tells them, then that")
+    name = said if said.startswith("irq/") else session.line(said).key
+    return name, value
+
+
+def _plan_number(command: str, rest: str) -> int | None:
+    if rest and not rest.isdecimal():
+        raise UnansweredError(f"{command} takes the number of a plan: say journal")
+    return int(rest) if rest else None
 
 
 def _carry_out(session: Session, make: Maker) -> Iterator[str]:

@@ -225,15 +225,24 @@ COMMANDS = {
     "forward": Command("", "answer about the next moment", _forward),
     "previous": Command("", "answer about the moment of the event before", _previous),
     "next": Command("", "answer about the moment of the next event", _next),
-    "attach": Command("N ...", "give it to VFIO, or hold it if it is a queue; first the plan is "
-                      "told, and asked about", _act("attach"), whole=True),
+    "attach": Command("N ... [to DRIVER]", "give it to VFIO, or to that driver; hold it if it is a "
+                      "queue; first the plan is told, and asked about", _act("attach"),
+                      whole=True),
     "detach": Command("N ...", "give it back to the driver that it had", _act("detach"),
                       whole=True),
     "create": Command("[PARENT/TYPE]", "make a mediated device; alone, which types there are",
                       _act("create"), whole=True),
     "remove": Command("N ...", "remove mediated devices", _act("remove"), whole=True),
+    "sriov": Command("N COUNT", "make or remove its virtual functions", _act("sriov"), whole=True),
+    "affinity": Command("N CPUS", "say to which CPUs its interrupts may come; irq/24 is one of "
+                        "them", _act("affinity"), whole=True),
+    "domain-type": Command("N TYPE", "set the default domain of a group: identity, DMA, DMA-FQ, "
+                           "auto", _act("domain_type"), whole=True),
+    "reset": Command("N", "reset a PCI device", _act("reset"), whole=True),
     "undo": Command("[PLAN]", "undo the last plan, or the one of this number", _act("undo"),
                     whole=True),
+    "finish": Command("PLAN", "do the rest of a plan that was cut off", _act("finish"),
+                      whole=True),
     "journal": Command("", "what was done, and what became of it", _act("journal")),
     "test": Command("N or host", "known-answer tests of a device, a group or a queue; first they "
                     "are told, and asked about; host: what is wrong with the box", _test,

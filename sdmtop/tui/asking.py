@@ -13,13 +13,18 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from sdmtop.collector import Sample
-from sdmtop.errors import UsageError
 from sdmtop.lookup import devices_of
 from sdmtop.operations.attach import DRIVERS, plan_attach
 from sdmtop.operations.facts import as_set
 from sdmtop.operations.plan import Plan
 from sdmtop.operations.session import Means
-from sdmtop.operations.settings import DOMAIN_TYPES, plan_affinity, plan_domain_type, plan_sriov
+from sdmtop.operations.settings import (
+    DOMAIN_TYPES,
+    as_count,
+    plan_affinity,
+    plan_domain_type,
+    plan_sriov,
+)
 from sdmtop.readers.groups import is_bridge, is_vfio
 from sdmtop.reasons import group_of
 from sdmtop.text import printable
@@ -73,7 +78,7 @@ def sriov(sample: Sample, targets: Sequence[str]) -> Question:
         "SR-IOV",
         f"How many VFs of {target}? It has {vfs}, and can have 0 to {total}.",
         [Answer("0", "none"), Answer(f"{total}", "all")],
-        lambda count, means, _: plan_sriov(means.host, means.snapshot, target, _number(count)),
+        lambda count, means, _: plan_sriov(means.host, means.snapshot, target, as_count(count)),
     )
 
 
@@ -124,13 +129,6 @@ QUESTIONS: Mapping[str, Callable[[Sample, Sequence[str]], Question]] = {
     "domain_type": domain_type,
 }
 """By the ids of their commands; each takes the sample that is shown, and what it is about."""
-
-
-def _number(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise UsageError(f"{text} is no number") from None
 
 
 _DOMAINS = {

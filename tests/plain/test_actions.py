@@ -115,6 +115,33 @@ def test_a_mediated_device_is_made_and_removed() -> None:
     assert operator(f"remove {uuid}")[-1].startswith("done: plan 2")
 
 
+def test_a_device_is_given_to_a_driver_of_choice() -> None:
+    operator = Operator("yes")
+    plan = f"sdmtop attach {CARD} --driver vfio-pci"
+    assert operator(f"attach {CARD} to vfio-pci")[-1] == f"done: plan 1, {plan}"
+    assert operator.driver == "vfio-pci"
+
+
+@pytest.mark.parametrize(
+    ("said", "plan"),
+    [
+        (f"affinity {CARD} 1", f"sdmtop affinity {CARD} 1"),
+        ("affinity irq/32 1", "sdmtop affinity irq/32 1"),
+        ("domain-type group 3 identity", "sdmtop domain-type group/3 identity"),
+        (f"reset {CARD}", f"sdmtop reset {CARD}"),
+        (f"sriov {CARD} 1", f"sdmtop sriov {CARD} 1"),
+    ],
+)
+def test_what_else_can_be_set_is_planned_as_on_the_command_line(said: str, plan: str) -> None:
+    assert Operator("no")(said)[0] == plan
+
+
+def test_of_a_plan_that_was_done_there_is_no_rest() -> None:
+    operator = Operator("yes")
+    operator(f"attach {CARD}")
+    assert operator("finish 1")[-1].endswith("it was done to the end")
+
+
 def test_a_host_that_is_only_read_is_not_changed_and_nobody_is_asked() -> None:
     answer = Listener()("attach 0000:00:02.0")
     assert answer[-1].startswith("not done: ")
@@ -131,6 +158,9 @@ def test_a_host_that_is_only_read_is_not_changed_and_nobody_is_asked() -> None:
         ("undo it", "undo takes the number of a plan: say journal"),
         ("undo", "not done: the journal has nothing to undo since this host was booted"),
         ("create chair", "not done"),
+        ("finish it", "finish takes the number of a plan: say journal"),
+        ("sriov group/3", "of what, and how many VFs? say a number, as list tells them, then that"),
+        (f"sriov {CARD} some", "not done: some is no number of VFs"),
     ],
 )
 def test_what_cannot_be_done_is_one_sentence(said: str, answer: str) -> None:

@@ -96,7 +96,10 @@ def test_vfs_are_made_and_counted(host: SimulatorHost) -> None:
 
 @pytest.mark.parametrize(
     ("typed", "told"),
-    [("many", "not done: many is no number"), ("9", f"not done: {PF} has 0 to 4 VFs, not 9")],
+    [
+        ("many", "not done: many is no number of VFs"),
+        ("9", f"not done: {PF} has 0 to 4 VFs, not 9"),
+    ],
 )
 def test_what_makes_no_sense_is_told_as_it_is(host: SimulatorHost, typed: str, told: str) -> None:
     async def scene(pilot: Pilot[None]) -> None:
