@@ -8,6 +8,7 @@ full. Every step is checked before and after; one that fails has those before it
 from __future__ import annotations
 
 import errno
+import posixpath
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeGuard, TypeVar
 
 from sdmtop.errors import RefusedError, because, sentence
@@ -16,6 +17,7 @@ from sdmtop.operations.facts import (
     all_hold,
     differences,
     first_difference,
+    functions,
     now,
     say_difference,
 )
@@ -53,6 +55,10 @@ _SETTLING = (0.0, 0.05, 0.2, 0.75, 1.0)
 """Seconds between the looks whether a step has done what it should."""
 
 _FOR_THE_MOMENT = frozenset({errno.EAGAIN, errno.EBUSY})
+
+
+_FEW = 8
+"""VFs that are named one by one."""
 
 
 class Consent(NamedTuple):
@@ -280,6 +286,8 @@ class _Run:
                     found = self._as_it_is(fact)
                     self._expected[fact.kind, fact.path] = found
                     self._remark(step.subject, fact, found)
+            if _makes_functions(step.action) and step.action.data != "0":
+                self._remark_functions(step.subject, step.action)
             return self._record(index, "done")
         trouble += self._details(step.subject, begun)
         self._record(index, "stuck" if self._pending is not None else "failed", trouble)
@@ -295,6 +303,17 @@ class _Run:
             if found.value is None
             else f"{subject}: the kernel has bound it to {found.value}"
         )
+
+    def _remark_functions(self, subject: str, made: Write) -> None:
+        """Say which VFs the kernel has made."""
+        links = f"{posixpath.dirname(made.path)}/virtfn"
+        try:
+            found = self._read(functions, links, int(made.data))
+        except OSError as error:
+            self._remarks.append(sentence(f"{subject}: which VFs it has cannot be told", error))
+            return
+        them = ", ".join(found) if len(found) <= _FEW else f"{found[0]} to {found[-1]}"
+        self._remarks.append(f"{subject}: its VFs are {them}")
 
     def _details(self, subject: str, begun: float) -> str:
         """Where a step hangs, or why it has failed, as far as the kernel tells."""
@@ -383,6 +402,7 @@ class _Run:
         """Undo what was done before the step that failed, and that step too if need be."""
         blocked: dict[str, str] = {}
         steps = self._plan.steps
+        self._remarks.clear()  # They are of what is taken back.
         if self._pending is not None:
             # Whatever else touches its device would wait for it.
             blocked[steps[failed].subject] = "it would wait behind the step that hangs"

@@ -100,6 +100,11 @@ def say_difference(found: Difference) -> str:
     return f"{what}: expected {_say_value(fact.value)}, found {found.found}"
 
 
+def functions(host: Host, links: str, count: int) -> list[str]:
+    """The addresses of VFs, by the beginning of their links. Raises `OSError`."""
+    return [posixpath.basename(host.readlink(f"{links}{number}")) for number in range(count)]
+
+
 def _say_value(value: str | None) -> str:
     if value is None:
         return "nothing"

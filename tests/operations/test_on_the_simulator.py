@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
+from sdmtop.backends.simulator.host import SimulatorHost
+from sdmtop.backends.simulator.scenario import read_scenario
 from sdmtop.errors import NothingToDoError, RefusedError
 from sdmtop.operations.attach import plan_attach
 from sdmtop.operations.execute import follow
@@ -14,7 +16,7 @@ from sdmtop.operations.facts import now
 from sdmtop.operations.journal import Journal
 from sdmtop.operations.plan import Plan, Write
 from sdmtop.operations.recovery import half_done
-from sdmtop.operations.settings import plan_affinity, plan_domain_type, plan_reset
+from sdmtop.operations.settings import plan_affinity, plan_domain_type, plan_reset, plan_sriov
 from sdmtop.operations.undo import plan_detach, plan_finish, plan_undo, steps_done
 from sdmtop.operations.words import result_lines, state_of
 from tests.operations.bench import (
@@ -22,6 +24,7 @@ from tests.operations.bench import (
     NIC,
     OPERATIONS,
     PF,
+    SCENARIO,
     TWIN,
     UUID,
     VF,
@@ -548,3 +551,28 @@ def test_two_hundred_cycles_leave_nothing_behind() -> None:
         entries = bench.store.journal.entries()[-1:]
         bench.run(plan_detach(*bench.now, [EDU, UUID], entries=entries, kept=bench.kept))
     assert bench.snapshot() == before
+
+
+@pytest.mark.parametrize(
+    ("count", "told"),
+    [
+        (1, "its VFs are 0000:03:00.1"),
+        (3, "its VFs are 0000:03:00.1, 0000:03:00.2, 0000:03:00.3"),
+        (9, "its VFs are 0000:03:00.1 to 0000:03:01.1"),
+    ],
+)
+def test_the_vfs_that_the_kernel_has_made_are_named(count: int, told: str) -> None:
+    scenario = SCENARIO.replace("sriov_total = 4", "sriov_total = 16").replace("vfs = 2\n", "")
+    bench = Bench(SimulatorHost(read_scenario(scenario, "bench.toml")))
+    assert bench.run(plan_sriov(*bench.now, PF, count)).remarks == (f"{PF}: {told}",)
+    assert bench.run(plan_sriov(*bench.now, PF, 0)).remarks == ()
+
+
+def test_of_vfs_that_are_made_and_taken_back_nothing_is_said() -> None:
+    bench = Bench()
+    plan = plan_sriov(*bench.now, PF, 4)
+    made = next(index for index, step in enumerate(plan.steps) if step.title.startswith("make"))
+    bench.host = cast("Host", Faulty(bench.host, made, "error after the effect"))
+    result = bench.run(plan)
+    assert result.ending == "rolled back"
+    assert not any("its VFs are" in remark for remark in result.remarks)
