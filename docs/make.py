@@ -21,7 +21,9 @@ the console; the ids are for [the configuration](config.md).
 
 The footer shows the keys that do something at the moment, under the name of what they do now. A key
 in parentheses is one that would do something here, but not now: press it, and the footer says why
-not. `ctrl+p` finds commands by their names.
+not. `ctrl+p` finds commands by their names. What a dialog takes stands on its border or in its last
+line: in the journal `u` undoes the selected plan and `f` finishes it, in the dialog of a plan `o`
+plans for the targets only.
 
 | key | does | where | id |
 |---|---|---|---|

@@ -108,12 +108,13 @@ def run(arguments: Sequence[str]) -> int:
                 settings = load_settings(settings_given(options))
             except (OSError, ValueError) as error:
                 return complain(config_file(), error)
-            disarmed = DISARMED if settings.read_only else None
-            return converse(options.host, settings.interval, disarmed=disarmed)
+            why = DISARMED if settings.read_only else None
+            return converse(options.host, settings.interval, disarmed=why)
+        from sdmtop.subcommands.options import disarmed
         from sdmtop.subcommands.snapshot import print_snapshot
 
         # Without a terminal, the console is one reading as text.
-        return print_snapshot(options.host, "tree")
+        return print_snapshot(options.host, "tree", disarmed(options))
     except (RefusedError, NothingToDoError) as error:
         return complain(options.command, error)
     except (OSError, ValueError) as error:

@@ -295,7 +295,8 @@ COMMANDS = (
     Command("reset", "R", "reset", "Reset", "reset the selected PCI device",
             why_not=_no_change_of_one(reasons.not_to_reset)),
     Command("mark", "v", "mark", "Mark",
-            "mark the selected line, or no longer: operations are for all that are marked"),
+            "mark the selected line, or no longer: attach, attach to a driver, detach and remove "
+            "are for all that are marked"),
     Command("undo", "u", "undo", "Undo", "undo the last plan of the journal",
             why_not=_no_undo),
     Command("journal", "J", "journal", "Journal", "what was done, and what became of it"),

@@ -16,13 +16,17 @@ def bash(commands: Sequence[Command]) -> str:
 # bash completion for sdmtop, made by 'sdmtop completion bash'
 _sdmtop() {{
     local current=${{COMP_WORDS[COMP_CWORD]}} previous=${{COMP_WORDS[COMP_CWORD-1]}}
-    local command= word
+    local command= word before=
     for word in "${{COMP_WORDS[@]:1:COMP_CWORD-1}}"; do
-        case $command/$word in
-            {"|".join(names)}) command=${{command:+$command/}}$word ;;
+        # bash breaks words at = and : as well, and capture: is no command
+        case $before in
+            --host|=|:) ;;
+            *) case $command/$word in
+                {"|".join(names)}) command=${{command:+$command/}}$word ;;
+            esac ;;
         esac
+        before=$word
     done
-    # bash breaks words at these two
     if [[ $current == [:=] ]]; then previous=$current current=; fi
     if [[ $previous == = ]]; then previous=${{COMP_WORDS[COMP_CWORD-2]}}; fi
     case $command,$previous in

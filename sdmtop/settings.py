@@ -43,7 +43,7 @@ class Option:
 
 
 OPTIONS = (
-    Option("interval", "seconds between two readings of the counters",
+    Option("interval", "seconds between two readings of the counters, in the console",
            default=1.0, remote=2.0, bounds=(LEAST_INTERVAL, MOST_INTERVAL)),
     Option("read_only", "never change a host, whoever starts the program", default=False),
     Option("theme", "colours; auto goes by TERM, COLORFGBG and NO_COLOR",

@@ -13,14 +13,15 @@ from sdmtop.readers.snapshot import read_snapshot, rfc3339
 _SQLITE = b"SQLite format 3\0"
 
 
-def snapshot_of(url: str) -> Snapshot:
+def snapshot_of(url: str, disarmed: str | None = None) -> Snapshot:
     """One reading of a host, or a recorded one (`replay:FILE?at=TIME`; without a time the last).
 
-    What hangs is unknown. Raises `UsageError`, `OSError` or `ValueError` (a sentence) where there
-    is no reading.
+    `disarmed` says why we may not change the host, if that is so. What hangs is unknown. Raises
+    `UsageError`, `OSError` or `ValueError` (a sentence) where there is no reading.
     """
     if not url.startswith("replay:"):
         host = open_host(url)
+        host.disarmed = disarmed
         return patiently(host, read_snapshot, host)
     from sdmtop.recording import Recording, split_url
 

@@ -1,11 +1,12 @@
 import argparse
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from sdmtop.cli import COMMANDS, parser, run
-from sdmtop.errors import FAILED, NOTHING_TO_DO, USAGE
+from sdmtop.errors import FAILED, NOTHING_TO_DO, REFUSED, USAGE
 
 BOX = "tests/trees/guest-6.12-virtio.tar.xz"
 
@@ -109,3 +110,50 @@ def test_what_cannot_be_done_is_one_line(
     out, err = capfd.readouterr()
     assert (out, err.count("\n")) == ("", 1)
     assert err.startswith(complaint)
+
+
+@pytest.fixture(params=["option", "configuration"])
+def disarming(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> list[str]:
+    """That nothing may be changed, by an option or in the configuration; the arguments."""
+    if request.param == "option":
+        return ["--read-only"]
+    file = tmp_path / "sdmtop/config.toml"
+    file.parent.mkdir()
+    file.write_text("read_only = true\n")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    return []
+
+
+def test_a_snapshot_says_that_nothing_may_be_changed(
+    disarming: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run([*disarming, "--host", "sim:edu", "snapshot", "--format", "json"]) == 0
+    assert json.loads(capfd.readouterr().out)["host"]["read_only"] is True
+    assert run([*disarming, "--host", "sim:edu"]) == 0
+    assert "[READ-ONLY]" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize("command", [["selftest", "--test", "edu.identity"], ["attach"]])
+def test_what_may_not_be_changed_is_neither_attached_nor_tested(
+    disarming: list[str], command: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    line = [*command, "0000:01:00.0", "--yes", "--host", "sim:edu"]
+    assert run([*disarming, *line]) in (REFUSED, NOTHING_TO_DO)
+    assert "to change nothing" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["snapshot"], ["attach", "0000:01:00.0"], ["selftest"]])
+def test_a_configuration_that_is_wrong_is_told_with_its_file(
+    command: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "sdmtop").mkdir()
+    file = tmp_path / "sdmtop/config.toml"
+    file.write_text("read_onl = true\n")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    assert run([*command, "--host", "sim:edu"]) == USAGE
+    assert f"{file}: line 1: there is no setting read_onl" in capfd.readouterr().err

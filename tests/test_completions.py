@@ -65,7 +65,12 @@ def test_bash_completes(script: Path, typed: str, completed: list[str]) -> None:
 
 @pytest.mark.parametrize("script", ["bash"], indirect=True)
 def test_bash_completes_behind_its_own_word_breaks(script: Path) -> None:
-    for words in ("sdmtop snapshot --format = t", "sdmtop --host capture : box"):
+    for words in (
+        "sdmtop snapshot --format = t",
+        "sdmtop --host capture : box",
+        "sdmtop --host capture : box snapshot --format t",
+        "sdmtop --host = replay : record snapshot --format t",
+    ):
         count = len(words.split()) - 1
         code = (
             f"source {script}; COMP_WORDS=({words}); COMP_CWORD={count}; _sdmtop; "

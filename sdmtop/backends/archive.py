@@ -170,7 +170,8 @@ def _number(digits: bytes, base: int = 10) -> int:
 def _text(stream: _Stream, size: int, limit: int) -> bytes:
     """The content of a member, without its padding."""
     if not 0 <= size <= limit:
-        _refuse(f"a file in it has more than {limit >> 10} KiB" if size > 0 else "it is damaged")
+        what = "a name" if limit == _MOST_IN_A_NAME else "a file"
+        _refuse(f"{what} in it has more than {limit >> 10} KiB" if size > 0 else "it is damaged")
     return stream.take(-(-size // _BLOCK) * _BLOCK)[:size] if size else b""
 
 

@@ -196,7 +196,8 @@ class _Rules:
             yield Verdict(
                 "unsafe",
                 device.address,
-                f"{device.driver} is bound to it, and is not told that the device forgets all",
+                f"{device.driver} is bound to it: the device forgets all, and not every driver is "
+                "told",
                 (f"{device.path}/driver",),
             )
 

@@ -140,6 +140,8 @@ def find_group(snapshot: Snapshot, name: str) -> IommuGroup:
 def find_device(snapshot: Snapshot, name: str) -> Device:
     """The device of an address, whose PCI domain may be left out. Raises `NothingToDoError`."""
     device = _device(snapshot, name)
+    if device is None and (name.startswith("group/") or find_queue(snapshot, name) is not None):
+        raise NothingToDoError(f"{name}: that is no device")
     if device is None:
         raise NothingToDoError(f"{name}: there is no such device, group, queue or interface")
     return device

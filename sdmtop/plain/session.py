@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 from sdmtop import report
 from sdmtop.collector import Focus, Sample
+from sdmtop.errors import NothingToDoError, UsageError, sentence
 from sdmtop.facts import FIELDS
+from sdmtop.operations.targets import meant
 from sdmtop.outline import Line, Outline
 from sdmtop.query import Query, QueryError, parse
 from sdmtop.sampler import Sampler
@@ -121,7 +123,7 @@ class Session:
         return self._numbers.setdefault(key, len(self._numbers) + 1)
 
     def line(self, said: str) -> Line:
-        """What was said: a number, an address, a UUID, `group/14`, `group 14`."""
+        """What was said: a number, any TARGET, `group 14`."""
         _, lines = self.tree()
         if not said:
             raise UnansweredError("of what? say a number, as list tells them")
@@ -131,10 +133,21 @@ class Session:
             if said not in known:
                 raise UnansweredError(f"there is no number {said} yet: say list")
             key = known[said]
+        elif key not in lines:
+            key = self._meant(key)
         if key not in lines:
             raise UnansweredError(f"{said} was {key}, which is gone" if said.isdecimal()
                           else f"there is no {said} here")  # fmt: skip
         return lines[key]
+
+    def _meant(self, name: str) -> str:
+        """What an interface, a part of an address or of a UUID stands for."""
+        try:
+            return meant(self.source.host, self.sample.snapshot, name)
+        except (NothingToDoError, UsageError) as error:
+            raise UnansweredError(str(error)) from error
+        except OSError as error:
+            raise UnansweredError(sentence(name, error)) from error
 
     def rate(self, line: Line) -> float | None:
         """Interrupts a second of a line."""

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR})
 """What "this kernel, driver or device has no such file" looks like."""
 
-_MANY = 1_024
-"""Meanings that are remembered; what says more than that does not repeat itself."""
+_MANY, _SHORT = 1_024, 256
+"""So many texts, of fewer bytes, are remembered: what says more does not repeat itself."""
 
 
 def is_absent(error: OSError) -> bool:
@@ -60,7 +60,7 @@ class _Meanings(dict[bytes, str | None]):
 
     def __missing__(self, raw: bytes) -> str | None:
         meaning = intern(self._decode(raw)) or None
-        if len(self) < _MANY:
+        if len(raw) < _SHORT and len(self) < _MANY:
             self[raw] = meaning
         return meaning
 

@@ -3,6 +3,10 @@
 import argparse
 from collections.abc import Callable
 
+from sdmtop.console import DISARMED, load_settings
+from sdmtop.errors import UsageError, sentence
+from sdmtop.places import config_file
+
 _HOST_HELP = (
     "auto (default: this machine), linux:, linux:/other/root, sim: or sim:SCENARIO (a simulated "
     "host), capture:DIR_OR_TAR (made by 'sdmtop capture'); of the console, snapshot and diff also "
@@ -24,6 +28,18 @@ def add_read_only(parser: argparse.ArgumentParser, default: bool | str = argpars
         default=default,
         help="never change the host, whatever is asked",
     )
+
+
+def disarmed(options: argparse.Namespace) -> str | None:
+    """Why nothing may be changed, by the command line or the configuration; None: it may.
+
+    Raises `UsageError` for a configuration that is wrong, or cannot be read.
+    """
+    try:
+        configured = load_settings({}).read_only
+    except (OSError, ValueError) as error:
+        raise UsageError(sentence(config_file(), error)) from error
+    return DISARMED if options.read_only or configured else None
 
 
 def add_interval(parser: argparse.ArgumentParser, default: str | None = argparse.SUPPRESS) -> None:

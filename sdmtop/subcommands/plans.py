@@ -5,9 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from sdmtop.console import DISARMED, load_settings
 from sdmtop.errors import FAILED, REFUSED, RefusedError, UsageError, complain, put_out
-from sdmtop.subcommands.options import add_host, add_read_only
+from sdmtop.subcommands.options import add_host, add_read_only, disarmed
 
 SCHEMA = "sdmtop.operation/1"
 
@@ -54,8 +53,7 @@ def carry_out(options: argparse.Namespace, make: Maker) -> int:
     from sdmtop.readers.snapshot import read_snapshot
 
     host = open_host(options.host)
-    if options.read_only or load_settings({}).read_only:
-        host.disarmed = DISARMED
+    host.disarmed = disarmed(options)
     entries = _entries(host)
     try:
         plan = patiently(host, lambda: make(host, read_snapshot(host), entries))

@@ -5,9 +5,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from sdmtop.console import DISARMED
 from sdmtop.errors import FAILED, NOTHING_TO_DO, UsageError, complain, put_out
-from sdmtop.subcommands.options import add_host, add_read_only
+from sdmtop.subcommands.options import add_host, add_read_only, disarmed
 from sdmtop.text import printable
 
 if TYPE_CHECKING:
@@ -119,8 +118,7 @@ def _run(options: argparse.Namespace, tests: "Sequence[SelfTest | Benchmark]") -
     from sdmtop.selftests.session import plans_for
 
     host = open_host(options.host)
-    if options.read_only:
-        host.disarmed = DISARMED
+    host.disarmed = disarmed(options)
     lender = Lender(host)
     refusal = "this is a dry run" if options.dry_run else host.refusal()
     left = (

@@ -3,12 +3,13 @@
 import argparse
 
 from sdmtop.errors import put_out
-from sdmtop.subcommands.options import add_host
+from sdmtop.subcommands.options import add_host, add_read_only, disarmed
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What may be asked."""
     add_host(parser)
+    add_read_only(parser)
     parser.add_argument(
         "--format",
         choices=("json", "tree"),
@@ -19,17 +20,17 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print it."""
-    return print_snapshot(options.host, options.format)
+    return print_snapshot(options.host, options.format, disarmed(options))
 
 
-def print_snapshot(url: str, form: str) -> int:
+def print_snapshot(url: str, form: str, why_disarmed: str | None = None) -> int:
     """Print one reading of the host as `json` or as a `tree`; the exit status."""
     import gc
 
     gc.disable()  # One reading, then exit: nothing it makes is garbage before that.
     from sdmtop.sources import snapshot_of
 
-    snapshot = snapshot_of(url)
+    snapshot = snapshot_of(url, why_disarmed)
     if form == "json":
         import msgspec
 

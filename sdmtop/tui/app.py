@@ -312,7 +312,7 @@ class Console(App[None]):
         self._glance = None  # It has served, and holds what it has read.
         if self._has_journal and message.sample.complete:
             self._has_journal = False
-            threading.Thread(target=self._look_back, daemon=True).start()
+            threading.Thread(target=self._look_back, name="sdmtop-look-back", daemon=True).start()
         if first or not self.sampler.playhead.frozen:
             self._show(message.sample)
         else:
@@ -988,7 +988,10 @@ class Console(App[None]):
                 if request is not None:
                     # A minute of a large host takes seconds.
                     threading.Thread(
-                        target=self._simulate, args=(host, request), daemon=True
+                        target=self._simulate,
+                        args=(host, request),
+                        name="sdmtop-simulate",
+                        daemon=True,
                     ).start()
 
             self.push_screen(SimulationScreen(offered), chosen)

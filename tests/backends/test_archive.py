@@ -113,6 +113,11 @@ def test_what_does_not_belong_in_a_capture_is_refused(
     assert caught.match(why)
 
 
+def test_a_name_that_is_too_long_is_not_called_a_file() -> None:
+    with pytest.raises(ValueError, match="a name in it has more than 16 KiB"):
+        read(tar(member(f"sys/{'a' * 17_000}", b"x")))
+
+
 @pytest.mark.parametrize("length", [1, 511, 512, 1023, 1500, 2048])
 def test_an_archive_that_is_cut_short_is_refused(length: int) -> None:
     with pytest.raises(ValueError, match=ONE_LINE):

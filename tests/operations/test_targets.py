@@ -9,7 +9,7 @@ import pytest
 
 from sdmtop.backends.tree import Failure, Link, TreeHost
 from sdmtop.errors import NothingToDoError, UsageError
-from sdmtop.operations.targets import meant
+from sdmtop.operations.targets import find_device, meant
 from tests.records import device, group, queue, snapshot
 
 if TYPE_CHECKING:
@@ -88,6 +88,12 @@ def test_a_name_is_the_target_that_a_person_means(name: str, target: str) -> Non
 def test_an_interface_that_is_no_devices_says_what_it_is(name: str, why: str) -> None:
     with pytest.raises(NothingToDoError, match=why):
         meant(host(), SNAPSHOT, name)
+
+
+@pytest.mark.parametrize("name", ["group/7", "hisi_zip-0", ONE])
+def test_what_is_there_and_no_device_is_not_called_missing(name: str) -> None:
+    with pytest.raises(NothingToDoError, match=f"{name}: that is no device"):
+        find_device(SNAPSHOT, name)
 
 
 def test_of_several_uuids_that_begin_alike_none_is_taken() -> None:

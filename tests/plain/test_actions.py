@@ -76,6 +76,13 @@ def test_a_group_can_be_said_in_two_words(said: str) -> None:
     assert any("sdmtop attach group/3" in one for one in told)
 
 
+@pytest.mark.parametrize(
+    ("said", "target"), [("04:00.0", CARD), ("enp7s1", "0000:07:01.0"), (QUEUE[:8], QUEUE)]
+)
+def test_a_thing_is_named_as_on_the_command_line(said: str, target: str) -> None:
+    assert Operator().session.line(said).key == target
+
+
 def test_what_was_done_stands_in_the_journal_and_can_be_undone() -> None:
     operator = Operator("yes", "yes")
     operator(f"attach {CARD}")
