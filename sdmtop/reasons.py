@@ -15,7 +15,7 @@ def not_to_attach(snapshot: Snapshot, target: str) -> str | None:
     queue = _queue(snapshot, target)
     if queue is not None:
         return _held(snapshot, queue) if queue.kind in _MDEVS else None
-    devices = _devices(snapshot, target)
+    devices = devices_at(snapshot, target)
     if not devices:
         return f"{target} is no device, group or queue"
     if target.startswith("group/") and all(map(is_bridge, devices)):
@@ -39,7 +39,7 @@ def not_to_detach(snapshot: Snapshot, target: str) -> str | None:
     queue = _queue(snapshot, target)
     if queue is not None:
         return f"{target} is held by nobody" if queue.holders == () else None
-    devices = _devices(snapshot, target)
+    devices = devices_at(snapshot, target)
     if not devices:
         return f"{target} is no device, group or queue"
     untold = _untold(snapshot, devices)
@@ -54,8 +54,13 @@ def not_to_attach_to(snapshot: Snapshot, target: str) -> str | None:
     """Why a target cannot be given to a driver of choice."""
     if _queue(snapshot, target) is not None:
         return f"{target} is a queue: it is opened, and gets no driver"
-    devices = _devices(snapshot, target)
-    return _untold(snapshot, devices) if devices else f"{target} is no device or group"
+    devices = devices_at(snapshot, target)
+    if not devices:
+        return f"{target} is no device or group"
+    if all(map(is_bridge, devices)):
+        is_group = target.startswith("group/")
+        return f"{target} has {ONLY_BRIDGES}" if is_group else f"{target} is a bridge"
+    return _untold(snapshot, devices)
 
 
 def not_to_make_vfs(snapshot: Snapshot, target: str) -> str | None:
@@ -73,6 +78,11 @@ def not_to_reset(snapshot: Snapshot, target: str) -> str | None:
 
 def not_to_steer(snapshot: Snapshot, target: str) -> str | None:
     """Why a target's interrupts cannot be sent to other CPUs."""
+    if target.startswith("irq/"):
+        known = any(f"irq/{one.irq}" == target for one in snapshot.interrupts)
+        if known and target.removeprefix("irq/").isdecimal():
+            return None
+        return f"{target} is no interrupt that could come to other CPUs"
     if all(one.device != target for one in snapshot.interrupts):
         return f"{target} has no interrupts"
     return None
@@ -86,7 +96,7 @@ def not_to_set_domain_type(snapshot: Snapshot, target: str) -> str | None:
 
 def group_of(snapshot: Snapshot, target: str) -> int | None:
     """The number of a group, or of the group of a device; None where there is none."""
-    found = [one.group for one in _devices(snapshot, target)]
+    found = [one.group for one in devices_at(snapshot, target)]
     return found[0] if found else None
 
 
@@ -129,10 +139,13 @@ def _queue(snapshot: Snapshot, target: str) -> Sdmdev | None:
 
 def _devices_alone(snapshot: Snapshot, target: str) -> list[Device]:
     """The PCI device of this address, and not those of a group."""
-    return [one for one in _devices(snapshot, target) if one.address == target and one.bus == "pci"]
+    return [
+        one for one in devices_at(snapshot, target) if one.address == target and one.bus == "pci"
+    ]
 
 
-def _devices(snapshot: Snapshot, target: str) -> list[Device]:
+def devices_at(snapshot: Snapshot, target: str) -> list[Device]:
+    """The device of an address, or those of a group; none for anything else."""
     kind, _, number = target.partition("/")
     if kind == "group":
         return [one for one in snapshot.devices if str(one.group) == number]

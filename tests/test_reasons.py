@@ -99,6 +99,8 @@ def test_to_attach_to_a_driver(host: Snapshot) -> None:
     assert not_to_attach_to(host, "group/1") is None
     assert not_to_attach_to(host, UACCE) == f"{UACCE} is a queue: it is opened, and gets no driver"
     assert not_to_attach_to(host, "nothing") == "nothing is no device or group"
+    assert not_to_attach_to(host, "0000:00:1c.0") == "0000:00:1c.0 is a bridge"
+    assert not_to_attach_to(host, "group/4") == not_to_attach(host, "group/4")
 
 
 def test_to_make_vfs(host: Snapshot) -> None:
@@ -119,6 +121,8 @@ def test_to_steer(host: Snapshot) -> None:
     assert not_to_steer(host, KERNEL) == f"{KERNEL} has no interrupts"
     busy = replace(host, interrupts=(interrupt("24", device=KERNEL),))
     assert not_to_steer(busy, KERNEL) is None
+    assert not_to_steer(busy, "irq/24") is None
+    assert not_to_steer(busy, "irq/25") == "irq/25 is no interrupt that could come to other CPUs"
 
 
 def test_to_set_a_domain_type(host: Snapshot) -> None:

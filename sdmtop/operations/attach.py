@@ -21,7 +21,7 @@ from sdmtop.operations.mdevs import removal_steps
 from sdmtop.operations.plan import Fact, Load, Step, Write
 from sdmtop.operations.settings import sriov_steps
 from sdmtop.operations.targets import MDEVS, find_targets
-from sdmtop.readers.groups import is_vfio, uses_dma
+from sdmtop.readers.groups import TRANSLATING, is_uio, is_vfio, uses_dma
 from sdmtop.readers.idxd import is_configured
 from sdmtop.text import printable
 
@@ -196,9 +196,31 @@ def _bind(draft: Draft, freed: _Freed) -> None:
         inverse=Write(f"{drivers}/{driver}/unbind", device.address),
         inverse_title=f"unbind {device.address} from {driver}",
     )
+    _note_driver(draft, device, driver)
     for command in equivalents.rebind(device, driver):
         draft.equivalent(command, *unbind, *draft.steps[first:])
     draft.note("not persistent: a reboot undoes it (`driverctl set-override` would keep it)")
+
+
+def _note_driver(draft: Draft, device: Device, driver: str) -> None:
+    """What an operator may not know of a driver that was chosen instead of VFIO's."""
+    if is_vfio(driver):
+        return
+    groups = {group.id: group.domain_type for group in draft.snapshot.groups}
+    if is_uio(driver):
+        if groups.get(device.group or -1) in TRANSLATING:
+            draft.note(
+                f"by {driver} a process knows physical addresses only, and in a translated group "
+                f"they fault: `sdmtop domain-type group/{device.group} identity` first, or vfio-pci"
+            )
+        return
+    ids = device.vendor, device.device
+    if not any((one.vendor, one.device, one.driver) == (*ids, driver)
+               for one in draft.snapshot.devices):  # fmt: skip
+        draft.note(
+            f"{driver} has to take {device.address} by its override, whether or not it knows such "
+            "a device: none with these ids has it here"
+        )
 
 
 def _override(draft: Draft, device: Device, driver: str) -> None:

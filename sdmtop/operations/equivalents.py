@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shlex import quote
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ from sdmtop.operations.plan import Call, Load, Open, Write
 
 def rebind(device: Device, driver: str) -> Iterator[str]:
     """Give a device another driver."""
-    yield f"driverctl --nosave set-override {device.address} {driver}"
+    yield f"driverctl --nosave set-override {quote(device.address)} {quote(driver)}"
     if device.bus == "pci" and driver == "vfio-pci":
         yield f"virsh nodedev-detach {_libvirt(device.address)} --driver vfio"
 
@@ -41,8 +42,10 @@ def shell(action: Action | None) -> str | None:
     """The command line that does the same as an action; None where no shell can."""
     if isinstance(action, Write):
         data = action.data.rstrip("\n")
-        return f"echo {data} > {action.path}" if data else f"echo > {action.path}"
-    return f"modprobe {action.module}" if isinstance(action, Load) else None
+        return (
+            f"echo {quote(data)} > {quote(action.path)}" if data else f"echo > {quote(action.path)}"
+        )
+    return f"modprobe {quote(action.module)}" if isinstance(action, Load) else None
 
 
 def describe(action: Action) -> str:

@@ -24,6 +24,13 @@ _HEAD = 12
 """Bytes of configuration space that tell vendor, device and class."""
 
 
+_MOST_CPUS = 8_192
+"""CPUs of the largest kernel there is."""
+
+_LONGEST_SET = 4 * _MOST_CPUS
+"""Characters of a list that names every other of them."""
+
+
 class Difference(NamedTuple):
     """A fact that is not as it should be; `found` is what it is, in words."""
 
@@ -113,11 +120,13 @@ def _say_value(value: str | None) -> str:
 
 def as_set(text: str) -> str:
     """A list of CPUs in one spelling: `0-3,8`. Raises `ValueError` for what is no such list."""
+    if len(text) > _LONGEST_SET:
+        raise ValueError(f"{text[:20]!r}... is no list of CPUs")
     numbers: set[int] = set()
     for part in text.strip().split(","):
         first, dash, last = part.partition("-")
         low, high = _number(first), _number(last if dash else first)
-        if not 0 <= low <= high < 1 << 20:
+        if not 0 <= low <= high < _MOST_CPUS:
             raise ValueError(f"{text!r} is no list of CPUs")
         numbers.update(range(low, high + 1))
     runs: list[list[int]] = []

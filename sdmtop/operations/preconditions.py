@@ -22,7 +22,7 @@ from sdmtop.operations.facts import now
 from sdmtop.operations.plan import Call, Open, Verdict, Write
 from sdmtop.operations.targets import MDEVS, find_queue
 from sdmtop.places import state_directory
-from sdmtop.readers.groups import GROUPS, is_bridge, is_vfio, uses_dma
+from sdmtop.readers.groups import GROUPS, TRANSLATING, is_bridge, is_uio, is_vfio, uses_dma
 from sdmtop.readers.idxd import DEVICES
 from sdmtop.readers.sysfs import number_of
 
@@ -35,9 +35,6 @@ if TYPE_CHECKING:
 
 _LONGEST = 10.0
 """Seconds after which no more processes are looked into, and the rest of them is unknown."""
-
-_TO_PROCESSES = ("uio_pci_generic", "igb_uio")
-"""Drivers beside VFIO's that hand a device to a process."""
 
 _IDXD_DRIVERS = "/sys/bus/dsa/drivers"
 _NOIOMMU = "/sys/module/vfio/parameters/enable_unsafe_noiommu_mode"
@@ -146,9 +143,13 @@ class _Rules:
         """
         self._bound.add(device.address)
         yield from self._bridge(device)
-        if is_vfio(driver) or driver in _TO_PROCESSES:
+        if is_vfio(driver) or is_uio(driver):
             self.touched[device.address] = False
         group = self._group(device.group)
+        if is_uio(driver) and (group is None or group.domain_type not in TRANSLATING):
+            yield Verdict("unsafe", device.address,
+                          f"nothing translates its DMA: whoever gets it by {driver} can read and "
+                          "write all memory", (f"{device.path}/iommu_group",))  # fmt: skip
         if not is_vfio(driver):
             others = [pid for pid in self._holders.get(f"group/{device.group}", ())
                       if pid not in self._holders.get(device.address, ())]  # fmt: skip

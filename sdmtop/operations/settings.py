@@ -21,6 +21,10 @@ DOMAIN_TYPES = ("identity", "DMA", "DMA-FQ", "auto")
 """The words that a group's `type` takes (`drivers/iommu/iommu.c`, `iommu_group_store_type`)."""
 
 
+_DIGITS = 6
+"""Of a number of VFs: PCI has no room for more than 65,535."""
+
+
 def plan_domain_type(host: Host, snapshot: Snapshot, name: str, wanted: str) -> Plan:
     """The plan that changes the default domain of a group (`group/18`).
 
@@ -157,10 +161,9 @@ def _ids(device: Device) -> str:
 
 def as_count(typed: str) -> int:
     """A number of VFs as it was typed. Raises `UsageError`."""
-    try:
-        return int(typed)
-    except ValueError:
-        raise UsageError(f"{typed} is no number of VFs") from None
+    if not (typed.isascii() and typed.isdecimal() and len(typed) < _DIGITS):
+        raise UsageError(f"{typed} is no number of VFs")
+    return int(typed)
 
 
 def plan_sriov(host: Host, snapshot: Snapshot, name: str, count: int) -> Plan:

@@ -104,6 +104,10 @@ def plan_finish(
         raise NothingToDoError(
             f"plan {begun.number} ({begun.plan.command}): it was done to the end"
         )
+    if entry.ended is not None and entry.ended.ending == "rolled back":
+        raise NothingToDoError(
+            f"plan {begun.number} ({begun.plan.command}): it was undone, there is no rest"
+        )
     done = steps_done(host, entry)
     draft = Draft(host, snapshot, begun.plan.operation)
     _identify(draft, begun.plan)

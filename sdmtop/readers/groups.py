@@ -30,7 +30,12 @@ ONLY_BRIDGES = "nothing but bridges, which do not stand in VFIO's way"
 LOST_REGION = "cannot tell its reserved regions, of which one may be direct"
 """Why it is open whether a group can be given away though its drivers are known."""
 
+TRANSLATING = ("DMA", "DMA-FQ")
+"""Default domains through which no device reaches what is not mapped for it."""
+
 _MANAGED = frozenset({"pcieport", "pci-stub", "fsl_mc_dprc"})
+
+_UIO = ("uio_pci_generic", "igb_uio")
 
 _ATTACHING = ("vdpa", "ifcvf", "pds_core", "usnic")
 
@@ -108,6 +113,11 @@ def is_bridge(device: "Device") -> bool:
     """
     class_ = device.class_ or ""
     return class_.startswith("0x06") and not class_.startswith("0x0680")
+
+
+def is_uio(driver: str) -> bool:
+    """Whether a driver hands its device to a process by uio, with physical addresses only."""
+    return driver in _UIO
 
 
 def uses_dma(driver: str) -> bool:

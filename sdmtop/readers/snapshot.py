@@ -42,6 +42,7 @@ from sdmtop.readers.devices import PCI, device_facts, pci_paths
 from sdmtop.readers.groups import (
     EMULATED,
     GROUPS,
+    TRANSLATING,
     UNSAFE,
     group_facts,
     group_ids,
@@ -76,7 +77,6 @@ _UNTOLD = AttachedDomain(type=None, evidence="unknown")
 _EMULATED_DOMAIN = AttachedDomain(type="emulated", evidence="known")
 _BLOCKED = AttachedDomain(type="blocked", evidence="known")
 _IDENTITY = AttachedDomain(type="identity", evidence="known")
-_TRANSLATING = ("DMA", "DMA-FQ")
 _LOG_REFUSED = {
     errno.EACCES: "the kernel log is for root",
     errno.EPERM: "the kernel log is for root",
@@ -519,7 +519,7 @@ class Reading:
             return _IDENTITY
         users = [driver for driver in drivers.values() if driver is not None and uses_dma(driver)]
         if users:
-            default = seen == {"translated"} and group.domain_type in _TRANSLATING
+            default = seen == {"translated"} and group.domain_type in TRANSLATING
             sure = default and told and not any(map(may_attach, users))
             return _domain(group.domain_type, "known" if sure else "inferred")
         held = self._held(group)

@@ -16,17 +16,17 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "target", metavar="ADDRESS", help="a PCI address, 0000:02:00.0, or an interface"
     )
-    parser.add_argument("count", metavar="COUNT", type=int, help="how many; 0 for none")
+    parser.add_argument("count", metavar="COUNT", help="how many; 0 for none")
 
 
 def run(options: argparse.Namespace) -> int:
     """Do it."""
-    from sdmtop.operations.settings import plan_sriov
+    from sdmtop.operations.settings import as_count, plan_sriov
     from sdmtop.operations.targets import meant
 
     return carry_out(
         options,
         lambda host, snapshot, _: plan_sriov(
-            host, snapshot, meant(host, snapshot, options.target), options.count
+            host, snapshot, meant(host, snapshot, options.target), as_count(options.count)
         ),
     )

@@ -28,6 +28,7 @@ from sdmtop.headline import HELP_ROWS, headline, iommu_kind, is_without_iommu, n
 from sdmtop.layout import EVENT_ROWS, LEAST, TALL, WIDE, tree_columns
 from sdmtop.places import config_file, screens_directory
 from sdmtop.query import QueryError
+from sdmtop.reasons import not_to_steer
 from sdmtop.sampler import DEADLINE, Sampler, Stall
 from sdmtop.screens import save_screen
 from sdmtop.settings import Settings
@@ -80,6 +81,9 @@ _WATCHDOG = 5.0
 
 _TIDY = 100
 """Samples from one search for rings of garbage to the next: Textual's lines are such."""
+
+_NO_KEY = "no_key"
+"""What no terminal sends: with nothing Textual would leave a command the key that it had."""
 
 _SETTLED = 3
 """The sample with which the first search comes: the start leaves many, and wants no delay."""
@@ -182,7 +186,7 @@ class Console(App[None]):
         self._force = force
         self._settings = settings = settings or Settings()
         self._commands = {command.id: command for command in with_keys(settings.keys)}
-        self.set_keymap(settings.keys)
+        self.set_keymap({id_: keys or _NO_KEY for id_, keys in settings.keys.items()})
         self.register_theme(DARK)
         self.register_theme(LIGHT)
         self.theme = DARK.name
@@ -555,19 +559,25 @@ class Console(App[None]):
         if left:
             self.call_from_thread(self.say, left[-1][1])
 
-    def _operate(self, title: str, make: "Maker", *, siblings: bool = False) -> None:
-        """Show a plan, and have it carried out if the operator says so."""
+    def _operate(
+        self, title: str, make: "Maker", targets: Sequence[str] = (), *, siblings: bool = False
+    ) -> None:
+        """Show a plan for these targets, and have it carried out if the operator says so."""
         from sdmtop.tui.operations import PlanScreen
 
-        sampler, target = self.sampler, self._tree.cursor
+        sampler = self.sampler
+        about = targets[0] if targets else self._tree.cursor
+        if self.sample is not None and about is not None and about.startswith("irq/"):
+            rows = self.sample.snapshot.interrupts
+            about = next((row.device for row in rows if f"irq/{row.irq}" == about), None)
 
         def happened(text: str) -> None:
-            sampler.timeline.add("changed", target, text)
+            sampler.timeline.add("changed", about, text)
             if isinstance(sampler, Sampler):
                 sampler.hurry()
 
         def closed(done: bool | None) -> None:
-            if done:
+            if done and self._tree.marked == tuple(targets):
                 self._tree.unmark()
 
         self.push_screen(
@@ -594,6 +604,7 @@ class Console(App[None]):
         self._operate(
             "Attach",
             lambda means, only: plan_attach(means.host, means.snapshot, targets, only=only),
+            targets,
             siblings=True,
         )
 
@@ -608,6 +619,7 @@ class Console(App[None]):
                 means.host, means.snapshot, targets, entries=means.entries, kept=means.kept,
                 only=only,
             ),
+            targets,
             siblings=True,
         )  # fmt: skip
 
@@ -637,7 +649,9 @@ class Console(App[None]):
         from sdmtop.operations.mdevs import plan_remove
 
         targets = self._targets
-        self._operate("Remove", lambda means, _: plan_remove(means.host, means.snapshot, targets))
+        self._operate(
+            "Remove", lambda means, _: plan_remove(means.host, means.snapshot, targets), targets
+        )
 
     def action_ask(self, operation: str) -> None:
         """Ask what an operation wants to know, and plan it."""
@@ -646,12 +660,15 @@ class Console(App[None]):
         targets = self._targets_of(operation)
         if self.sample is None or not targets:
             return
+        if operation == "affinity" and (why := not_to_steer(self.sample.snapshot, targets[0])):
+            self.say(f"Affinity: {why}")
+            return
         question = QUESTIONS[operation](self.sample, targets)
 
         def answered(answer: str | None) -> None:
             if answer is not None:
                 make = partial(question.plan, answer)
-                self._operate(question.title, make, siblings=operation == "attach_to")
+                self._operate(question.title, make, targets, siblings=operation == "attach_to")
 
         self.push_screen(AskScreen(question), answered)
         self._show_footer()

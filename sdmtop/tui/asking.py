@@ -25,10 +25,19 @@ from sdmtop.operations.settings import (
     plan_domain_type,
     plan_sriov,
 )
-from sdmtop.readers.groups import is_bridge, is_vfio
-from sdmtop.reasons import group_of
-from sdmtop.text import printable
+from sdmtop.readers.groups import is_vfio
+from sdmtop.reasons import devices_at, group_of
+from sdmtop.text import cell, printable
 from sdmtop.tui.ground import Fitting
+
+_NAMED = 3
+"""Targets that a question names one by one."""
+
+_VALUE = 24
+"""Cells that the value of an answer gets at most; a list of CPUs can be longer than the screen."""
+
+_LOW = 20
+"""Rows from which there is room for blank ones."""
 
 
 class Answer(NamedTuple):
@@ -51,14 +60,21 @@ class Question(NamedTuple):
 
 
 def attach_to(sample: Sample, targets: Sequence[str]) -> Question:
-    """To which driver: VFIO's first, then those that other devices on this host have."""
-    devices = [one for one in sample.snapshot.devices if not is_bridge(one)]
-    bound = Counter(one.driver for one in devices if one.driver is not None)
-    buses = {one.bus for one in devices}
+    """To which driver: VFIO's, or one that such devices on this host have."""
+    snapshot = sample.snapshot
+    given = [device for target in targets for device in devices_at(snapshot, target)]
+    buses = {device.bus for device in given}
+    kinds = {device.class_ for device in given}
+    bound = Counter(
+        one.driver
+        for one in snapshot.devices
+        if one.driver is not None and one.bus in buses
+        if is_vfio(one.driver) or one.class_ in kinds
+    )
     names = {*bound, *(driver for bus, driver in DRIVERS.items() if bus in buses)}
     return Question(
         "Attach to a driver",
-        f"Which driver for {', '.join(targets)}? It need not be one of these.",
+        f"Which driver for {_some(targets)}? It need not be one of these.",
         [
             Answer(name, _devices(bound[name]))
             for name in sorted(names, key=lambda name: (not is_vfio(name), name))
@@ -97,9 +113,9 @@ def affinity(sample: Sample, targets: Sequence[str]) -> Question:
         )
         for node in near
     ]
-    cpus = snapshot.host.cpus
-    if cpus and len(near) != 1:  # One node has all of them.
-        answers.append(Answer(as_set(f"0-{cpus - 1}"), "all"))
+    if len(near) > 1:
+        every = ",".join(str(cpu) for node in near for cpu in node.cpus)
+        answers.append(Answer(as_set(every), "all"))
     return Question(
         "Affinity",
         f"To which CPUs may interrupts of {target} come? A list such as 0-3,8.",
@@ -134,9 +150,15 @@ QUESTIONS: Mapping[str, Callable[[Sample, Sequence[str]], Question]] = {
 _DOMAINS = {
     "identity": "no translation: the group reaches all of memory",
     "DMA": "translated, and strict: what is unmapped is out of reach at once",
-    "DMA-FQ": "translated, and lazy: faster, and what is unmapped stays in reach a moment",
+    "DMA-FQ": "translated, and lazy: faster, what is unmapped stays in reach a moment",
     "auto": "what the kernel would choose",
 }
+
+
+def _some(targets: Sequence[str]) -> str:
+    """What fits into a sentence."""
+    more = len(targets) - _NAMED
+    return ", ".join(targets[:_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _devices(count: int) -> str:
@@ -149,13 +171,24 @@ class AskScreen(Fitting, ModalScreen[str | None]):
     CSS = """
     AskScreen { align: center middle; }
     AskScreen Vertical {
-        width: 84; max-width: 100%; height: auto; max-height: 100%; border: round $primary;
+        width: 84; max-width: 100%; height: auto; border: round $primary;
         border-subtitle-color: $text; background: $surface; padding: 0 1;
     }
+    AskScreen Static { max-height: 2; }
     AskScreen Input { background: $boost; margin: 1 0; }
-    AskScreen OptionList { height: auto; max-height: 12; border: none; background: $surface; }
+    AskScreen.-low Input { margin: 0; }
+    AskScreen OptionList {
+        height: auto; border: none; background: $surface;
+        text-wrap: nowrap; text-overflow: ellipsis;
+    }
+    AskScreen OptionList:ansi:focus > .option-list--option-highlighted {
+        text-style: bold underline;
+    }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [("escape", "leave", "Close")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        ("escape", "leave", "Close"),
+        ("down", "choose", "Choose"),
+    ]
 
     def __init__(self, question: Question) -> None:
         """Ask this."""
@@ -165,14 +198,15 @@ class AskScreen(Fitting, ModalScreen[str | None]):
     def compose(self) -> ComposeResult:
         """The question, the field, the answers."""
         answers = self._question.answers
-        width = max((len(printable(one.value)) for one in answers), default=0)
+        values = [cell(printable(one.value), _VALUE).rstrip() for one in answers]
+        width = max(map(len, values), default=0)
         with Vertical():
             yield Static(printable(self._question.asks), markup=False)
-            yield Input(compact=True)
+            yield Input(placeholder="type it here, or choose: down", compact=True)
             yield OptionList(
                 *(
-                    Option(Content(f"{printable(one.value):<{width}}  {printable(one.meaning)}"))
-                    for one in answers
+                    Option(Content(f"{value:<{width}}  {printable(one.meaning)}"))
+                    for value, one in zip(values, answers, strict=True)
                 ),
                 markup=False,
             )
@@ -181,8 +215,20 @@ class AskScreen(Fitting, ModalScreen[str | None]):
         """What is typed goes into the field."""
         box = self.query_one(Vertical)
         box.border_title = self._question.title
-        box.border_subtitle = "enter the plan   tab the list   esc close"
+        box.border_subtitle = "enter the plan   esc close"
         self.query_one(Input).focus()
+
+    def on_resize(self) -> None:
+        """Give the list what the rest leaves: border, question, field."""
+        rows = self.app.size.height
+        self.set_class(rows < _LOW, "-low")
+        self.query_one(OptionList).styles.max_height = max(rows - (5 if rows < _LOW else 7), 1)
+
+    def action_choose(self) -> None:
+        """Go from the field to the answers."""
+        answers = self.query_one(OptionList)
+        answers.focus()
+        answers.highlighted = answers.highlighted or 0
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """It is not the filter."""

@@ -132,6 +132,31 @@ def test_another_driver_can_be_chosen() -> None:
     assert plan.command == f"sdmtop attach {NIC} --driver uio_pci_generic"
 
 
+def test_a_driver_of_uio_is_told_with_what_an_iommu_does_to_it() -> None:
+    translated = plan_attach(*captured(BUSY), [NIC], driver="uio_pci_generic")
+    assert any("`sdmtop domain-type group/17 identity` first" in note for note in translated.notes)
+    bare = plan_attach(*captured("no-iommu"), ["0000:06:03.0"], driver="uio_pci_generic")
+    (unsafe,) = [one for one in bare.verdicts if "nothing translates its DMA" in one.sentence]
+    assert unsafe.kind == "unsafe"
+
+
+def test_a_driver_that_no_such_device_has_is_told_to_be_forced_on_it() -> None:
+    (note,) = [
+        note
+        for note in plan_attach(*captured(BUSY), [NIC], driver="nvme").notes
+        if "override" in note and "whether or not it knows such a device" in note
+    ]
+    assert note.startswith(f"nvme has to take {NIC}")
+    own = plan_attach(*captured(BUSY), ["0000:02:00.1"], driver="nvme")
+    assert not any("whether or not it knows" in note for note in own.notes)
+
+
+def test_what_is_copied_into_a_shell_is_quoted() -> None:
+    plan = plan_attach(*captured(BUSY), [NIC], driver="vfio-pci;reboot")
+    assert "modprobe 'vfio-pci;reboot'" in plan.equivalents
+    assert all(";" not in line.replace("'vfio-pci;reboot'", "") for line in plan.equivalents)
+
+
 def test_what_is_attached_already_is_nothing_to_do() -> None:
     with pytest.raises(NothingToDoError, match="attached already"):
         plan_attach(*captured(BUSY), ["0000:03:00.0"])

@@ -318,6 +318,15 @@ def test_killed_at_any_step_the_rest_can_be_done(name: str, step: int, wrong: Wr
     assert bench.snapshot() == whole.snapshot()
 
 
+def test_what_was_rolled_back_has_no_rest_to_be_done() -> None:
+    bench = Bench()
+    plan = OPERATIONS["attach a group"](bench)
+    bench.host = cast("Host", Faulty(bench.host, 1, "errno", on=False))
+    assert bench.run(plan).ending == "rolled back"
+    with pytest.raises(NothingToDoError, match="it was undone, there is no rest"):
+        plan_finish(*bench.now, bench.store.journal.entries(), number=1)
+
+
 @pytest.mark.usefixtures("mortal")
 def test_what_was_killed_half_way_and_finished_is_undone_in_two_parts() -> None:
     bench, before, _ = killed("attach several", 9, "killed before")
@@ -423,7 +432,7 @@ def test_what_was_unbound_for_another_and_then_attached_gets_its_driver_back() -
 
 
 def test_what_a_process_still_holds_is_not_finished_by_another() -> None:
-    bench, _ = faulty(6, "errno", on=True)
+    bench, _ = faulty(9, "errno", on=True)
     bench.run(OPERATIONS["attach several"](bench))
     with pytest.raises(RefusedError, match="holds what it has opened"):
         plan_finish(*bench.now, bench.store.journal.entries(), number=1)

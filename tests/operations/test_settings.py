@@ -10,6 +10,7 @@ from sdmtop.errors import NothingToDoError, RefusedError, UsageError
 from sdmtop.model import Process
 from sdmtop.operations.plan import ANY, Fact, Write
 from sdmtop.operations.settings import (
+    as_count,
     plan_affinity,
     plan_domain_type,
     plan_reset,
@@ -96,7 +97,7 @@ def test_cpus_that_are_not_online_are_refused() -> None:
     assert refusals(plan) == ["irq/38: none of the CPUs 77 is online"]
 
 
-@pytest.mark.parametrize("cpus", ["", "x", "3-1"])
+@pytest.mark.parametrize("cpus", ["", "x", "3-1", "9000", "0-8191," * 9000 + "1"])
 def test_what_is_no_list_of_cpus(cpus: str) -> None:
     with pytest.raises(UsageError):
         plan_affinity(*captured(BUSY), "irq/38", cpus)
@@ -167,3 +168,10 @@ def test_a_number_that_it_cannot_have(count: int) -> None:
 def test_what_is_no_physical_function() -> None:
     with pytest.raises(RefusedError, match="no physical function"):
         plan_sriov(*captured(BUSY), "0000:03:00.0", 1)
+
+
+@pytest.mark.parametrize("typed", ["", "x", "-1", "1_0", "\u0663", "9" * 20])
+def test_what_is_no_number_of_vfs(typed: str) -> None:
+    with pytest.raises(UsageError):
+        as_count(typed)
+    assert as_count("4") == 4

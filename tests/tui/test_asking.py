@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import cast
 
 import pytest
+from msgspec.structs import replace
 from textual.pilot import Pilot
 from textual.widgets import Input, OptionList, Static
 
@@ -12,10 +14,13 @@ from sdmtop.backends.simulator.scenario import read_scenario
 from sdmtop.collector import Sample
 from sdmtop.counters import Counters
 from sdmtop.model import NumaNode, Sriov
+from sdmtop.operations.settings import DOMAIN_TYPES
 from sdmtop.readers.snapshot import read_snapshot
+from sdmtop.tui.app import Console
 from sdmtop.tui.asking import AskScreen, affinity, attach_to, domain_type, sriov
 from sdmtop.tui.lines import LinesPane
 from sdmtop.tui.operations import PlanScreen
+from sdmtop.tui.tree import TreePane
 from tests.operations.bench import EDU, NIC, PF, SCENARIO, TWIN, UUID
 from tests.records import device, group, interrupt, snapshot
 from tests.tui.still import console, until
@@ -113,7 +118,7 @@ def test_what_makes_no_sense_is_told_as_it_is(host: SimulatorHost, typed: str, t
 def test_an_answer_can_be_chosen_instead(host: SimulatorHost) -> None:
     async def scene(pilot: Pilot[None]) -> None:
         await ask(pilot, "D", EDU)
-        await pilot.press("tab")
+        await pilot.press("down")
         assert pilot.app.focused is pilot.app.screen.query_one(OptionList)
         await pilot.press("enter")
         plan = await planned(pilot)
@@ -136,6 +141,47 @@ def test_affinity_is_for_all_of_a_device_and_in_their_pane_for_one_interrupt(
         await pilot.press("P")
         await pilot.pause()
         assert f"interrupts of irq/{irq} come?" in asked(pilot)
+
+    play(host, scene)
+
+
+def test_a_row_that_is_no_interrupt_of_a_device_says_so(host: SimulatorHost) -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await pilot.press("4", "end", "P")
+        await pilot.pause()
+        assert "is no interrupt that could come to other CPUs" in screen_text(pilot)
+
+    play(host, scene)
+
+
+def test_an_event_of_an_interrupt_is_one_of_its_device(host: SimulatorHost) -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        (irq,) = [one.irq for one in read_snapshot(host).interrupts if one.device == NIC]
+        pilot.app.query_one("#tree", LinesPane).select(EDU)
+        await pilot.press("4")
+        assert pilot.app.query_one("#interrupts", LinesPane).select(irq)
+        await pilot.pause()
+        await pilot.press("P", "1", "enter")
+        await planned(pilot)
+        go(pilot).press()
+        await until(pilot, lambda: is_over(pilot))
+        events = cast(Console, pilot.app).sampler.timeline.all()
+        assert [one.key for one in events if one.text.startswith("done: plan 1")] == [NIC]
+
+    play(host, scene)
+
+
+def test_what_is_for_one_thing_leaves_the_marks(host: SimulatorHost) -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        tree = await mark(pilot, NIC, TWIN)
+        await ask(pilot, "V", PF)
+        await pilot.press("1", "enter")
+        await planned(pilot)
+        go(pilot).press()
+        await until(pilot, lambda: is_over(pilot))
+        await pilot.press("enter")
+        await pilot.pause()
+        assert cast(TreePane, tree).marked == (NIC, TWIN)
 
     play(host, scene)
 
@@ -175,14 +221,16 @@ def test_what_cannot_be_asked_about_says_why(host: SimulatorHost) -> None:
     play(host, scene)
 
 
-def test_there_is_room_for_it_in_24_rows(host: SimulatorHost) -> None:
+@pytest.mark.parametrize("size", [(40, 10), (80, 24)])
+def test_there_is_room_for_every_answer(host: SimulatorHost, size: tuple[int, int]) -> None:
     async def scene(pilot: Pilot[None]) -> None:
-        await ask(pilot, "A", EDU)
+        await ask(pilot, "D", EDU)
         text = screen_text(pilot)
-        assert "Which driver" in text
-        assert "enter the plan" in text
+        assert [
+            word for word in ("Which", "type it", *DOMAIN_TYPES, "esc") if word not in text
+        ] == []
 
-    play(host, scene, (80, 24))
+    play(host, scene, size)
 
 
 # -- what is offered ---------------------------------------------------------------------------
@@ -211,16 +259,26 @@ SAMPLE = Sample(
 )
 
 
-def test_drivers_of_bridges_are_not_offered_and_those_of_vfio_come_first() -> None:
-    offered = [one.value for one in attach_to(SAMPLE, (NIC,)).answers]
-    assert offered == ["vfio-pci", "vfio-platform", "e1000e", "serial"]
+@pytest.mark.parametrize("target", [NIC, "group/7"])
+def test_drivers_of_such_devices_are_offered_those_of_vfio_first(target: str) -> None:
+    offered = [one.value for one in attach_to(SAMPLE, (target,)).answers]
+    assert offered == ["vfio-pci", "e1000e"]
+
+
+def test_of_many_targets_a_few_are_named() -> None:
+    assert "for a, b, c and 2 more?" in attach_to(SAMPLE, ("a", "b", "c", "d", "e")).asks
 
 
 @pytest.mark.parametrize("target", [NIC, "irq/24"])
 def test_cpus_are_offered_by_node_the_nearest_first(target: str) -> None:
     offered = [tuple(one) for one in affinity(SAMPLE, (target,)).answers]
-    assert offered[:2] == [("2-3", "node 1, where the device is"), ("0-1", "node 0")]
-    assert [meaning for _, meaning in offered[2:]] == ["all"]
+    assert offered == [("2-3", "node 1, where the device is"), ("0-1", "node 0"), ("0-3", "all")]
+
+
+def test_all_cpus_are_those_that_there_are() -> None:
+    nodes = (NumaNode(id=0, cpus=(0, 2), distances=()), NumaNode(id=1, cpus=(8, 9), distances=()))
+    assert affinity(replace(SAMPLE, nodes=nodes), (NIC,)).answers[-1] == ("0,2,8-9", "all")
+    assert affinity(replace(SAMPLE, nodes=()), (NIC,)).answers == []
 
 
 def test_the_question_says_what_is_so_now() -> None:

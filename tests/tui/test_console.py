@@ -16,6 +16,7 @@ from sdmtop.backends.tree import TreeHost
 from sdmtop.collector import SLOW
 from sdmtop.model import Pasid
 from sdmtop.sampler import Stall
+from sdmtop.settings import Settings
 from sdmtop.timeline import clock
 from sdmtop.tui.app import Console
 from sdmtop.tui.bars import Bar
@@ -760,6 +761,19 @@ def test_help_and_palette_say_why_a_command_cannot_be_given() -> None:
         assert "not now: nothing to \\x1b sort" in " ".join(" ".join(shown).split())
 
     play(scene)
+
+
+def test_a_command_that_was_given_no_key_has_none() -> None:
+    async def run() -> None:
+        app = Console(StillSampler(box()), settings=Settings({"keys": {"zoom": "", "sort": "f6"}}))
+        async with app.run_test(size=(120, 40)) as pilot:
+            await pilot.pause()
+            await pilot.press("z")
+            await pilot.pause()
+            assert not app.screen.has_class("-narrow")
+            assert "Zoom" not in text_of(pilot, "footer")
+
+    asyncio.run(run())
 
 
 async def found_in_palette(pilot: Pilot[None], query: str) -> list[str]:
