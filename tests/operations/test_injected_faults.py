@@ -17,6 +17,8 @@ from tests.operations.test_on_the_simulator import each_step, named
 if TYPE_CHECKING:
     from sdmtop.operations.plan import Action, Plan, Step
 
+pytestmark = pytest.mark.long
+
 ERRNOS = ("EBUSY", "EIO")
 """For the moment, and for good."""
 

@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from sdmtop.backends.base import Write as Written
     from sdmtop.model import Snapshot
 
+pytestmark = pytest.mark.long
+
 
 @cache
 def lengths() -> dict[str, int]:
@@ -551,7 +553,6 @@ def test_a_sibling_that_gets_another_driver_between_the_plan_and_its_start_stops
         bench.run(plan)
 
 
-@pytest.mark.long
 def test_two_hundred_cycles_leave_nothing_behind() -> None:
     bench = Bench()
     before = bench.snapshot()

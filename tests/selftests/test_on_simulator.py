@@ -25,6 +25,8 @@ from tests.selftests.liar import LyingHost, accept, forgive
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+pytestmark = pytest.mark.long
+
 EDU, NIC = "0000:01:00.0", "0000:05:00.0"
 ZIP, SEC = "0000:75:00.0", "0000:76:00.0"
 DSA = "0000:6a:01.0"

@@ -14,6 +14,8 @@ from sdmtop.tui.themes import OTHER, theme_for
 from tests.hosts import box
 from tests.tui.still import console
 
+pytestmark = pytest.mark.long
+
 LEAST = 4.5
 """Contrast of text and background that WCAG 2 asks for (level AA)."""
 
