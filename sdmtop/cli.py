@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import NoReturn, Protocol, cast
 
 from sdmtop import __version__
-from sdmtop.console import DISARMED, console, load_settings, on_a_terminal, settings_given
+from sdmtop.console import console, load_settings, on_a_terminal, settings_given
 from sdmtop.errors import FAILED, NothingToDoError, RefusedError, UsageError, complain, put_out
 from sdmtop.places import config_file
 from sdmtop.subcommands.options import add_host, add_interval, add_read_only
@@ -108,13 +108,12 @@ def run(arguments: Sequence[str]) -> int:
                 settings = load_settings(settings_given(options))
             except (OSError, ValueError) as error:
                 return complain(config_file(), error)
-            why = DISARMED if settings.read_only else None
-            return converse(options.host, settings.interval, disarmed=why)
-        from sdmtop.subcommands.options import disarmed
+            return converse(options.host, settings.interval, disarmed=settings.disarmed)
+        from sdmtop.subcommands.options import why_disarmed
         from sdmtop.subcommands.snapshot import print_snapshot
 
         # Without a terminal, the console is one reading as text.
-        return print_snapshot(options.host, "tree", disarmed(options))
+        return print_snapshot(options.host, "tree", why_disarmed(options))
     except (RefusedError, NothingToDoError) as error:
         return complain(options.command, error)
     except (OSError, ValueError) as error:

@@ -31,9 +31,9 @@ class Now(NamedTuple):
     where there is room for one only; `foldable` is
     the selected line of the tree; a filter may be kept after it was typed (`filtered`). It is a
     `replay`, or live; time may be `paused`. There may be a `tour`, or no IOMMU. `target`
-    is what is selected in the tree, `marked` what operations are for instead, and `snapshot` what
-    is shown. `refusal` says why nothing can
-    be changed on this host, and is None where the program is armed.
+    is what is selected in the tree, `interrupt` in the pane of interrupts (`irq/24`), `marked` what
+    attach, attach to a driver, detach and remove are for instead, and `snapshot` what is shown.
+    `refusal` says why nothing can be changed on this host, and is None where the program is armed.
     """
 
     pane: str = "tree"
@@ -50,6 +50,7 @@ class Now(NamedTuple):
     mapped: bool = False
     zoomed: bool = False
     target: str | None = None
+    interrupt: str | None = None
     marked: tuple[str, ...] = ()
     snapshot: Snapshot | None = None
     refusal: str | None = None
@@ -154,14 +155,22 @@ def _no_change_of_one(
     return lambda now: reason(now._replace(marked=()))
 
 
-_no_steering_of_a_device = _no_change_of_one(reasons.not_to_steer)
+_no_steering_of_one = _no_change_of_one(reasons.not_to_steer)
 
 
 def _no_steering(now: Now) -> str | None:
     """In the pane of interrupts it is about the one that is selected there."""
-    if now.pane == "interrupts":
-        return _no_undo(now)
-    return _no_steering_of_a_device(now)
+    return _no_steering_of_one(
+        now._replace(target=now.interrupt) if now.pane == "interrupts" else now
+    )
+
+
+def _change_of_one(
+    word: str, why_not: Callable[[Snapshot, str], str | None]
+) -> Callable[[Now], str]:
+    """The footer's word for such an operation."""
+    shown_word = _change(word, why_not)
+    return lambda now: shown_word(now._replace(marked=()))
 
 
 def _reason(now: Now, why_not: Callable[[Snapshot, str], str | None]) -> str | None:
@@ -276,7 +285,8 @@ COMMANDS = (
     Command("detach", "d", "detach", "Detach", "give it back to the driver that it had",
             _change("Detach", reasons.not_to_detach), _no_change(reasons.not_to_detach)),
     Command("create", "c", "create", "Create", "make a mediated device of the selected parent",
-            _change("Create", reasons.not_to_create), _no_change(reasons.not_to_create)),
+            _change_of_one("Create", reasons.not_to_create),
+            _no_change_of_one(reasons.not_to_create)),
     Command("remove", "x", "remove", "Remove", "remove the selected or marked mediated devices",
             _change("Remove", reasons.not_to_remove), _no_change(reasons.not_to_remove)),
     Command("attach_to", "A", "ask('attach_to')", "Attach to a driver",

@@ -81,10 +81,6 @@ def console(url: str, given: "Mapping[str, Any]", *, tour: bool = False) -> int:
     return _run(source, host, settings, tour=tour)
 
 
-DISARMED = "the program was started, or is configured, to change nothing"
-"""Why nothing is changed then."""
-
-
 def load_settings(given: "Mapping[str, Any]") -> Settings:
     """What the user has set, and what is given besides.
 
@@ -109,8 +105,7 @@ def _opened(url: str, settings: Settings) -> "tuple[Callable[[], Sampler | Repla
         replayer = Replayer(url)
         return lambda: replayer, None
     host = _open(url)
-    if settings.read_only:
-        host.disarmed = DISARMED
+    host.disarmed = settings.disarmed
     return lambda: _sampler(host, settings.interval), host if host.backend == "linux" else None
 
 

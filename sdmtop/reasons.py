@@ -65,15 +65,16 @@ def not_to_attach_to(snapshot: Snapshot, target: str) -> str | None:
 
 def not_to_make_vfs(snapshot: Snapshot, target: str) -> str | None:
     """Why a target can have no virtual functions."""
-    if all(one.sriov is None for one in _devices_alone(snapshot, target)):
+    device = _pci_device(snapshot, target)
+    if device is None or device.sriov is None:
         return f"{target} is no physical function with SR-IOV"
-    return None
+    return _untold(snapshot, [device])
 
 
 def not_to_reset(snapshot: Snapshot, target: str) -> str | None:
     """Why a target cannot be reset."""
-    devices = _devices_alone(snapshot, target)
-    return _untold(snapshot, devices) if devices else f"{target} is no PCI device"
+    device = _pci_device(snapshot, target)
+    return _untold(snapshot, [device]) if device else f"{target} is no PCI device"
 
 
 def not_to_steer(snapshot: Snapshot, target: str) -> str | None:
@@ -137,11 +138,10 @@ def _queue(snapshot: Snapshot, target: str) -> Sdmdev | None:
     return next((one for one in snapshot.sdmdevs if one.id == target), None)
 
 
-def _devices_alone(snapshot: Snapshot, target: str) -> list[Device]:
-    """The PCI device of this address, and not those of a group."""
-    return [
-        one for one in devices_at(snapshot, target) if one.address == target and one.bus == "pci"
-    ]
+def _pci_device(snapshot: Snapshot, target: str) -> Device | None:
+    """The PCI device of this address; of a group none, though it has devices."""
+    found = [one for one in devices_at(snapshot, target) if one.address == target]
+    return found[0] if found and found[0].bus == "pci" else None
 
 
 def devices_at(snapshot: Snapshot, target: str) -> list[Device]:

@@ -11,6 +11,8 @@ LEAST_INTERVAL, MOST_INTERVAL = 0.1, 3600.0
 """Seconds between two readings."""
 
 
+DISARMED = "the program was started, or is configured, to change nothing"
+
 _POOR = ("linux", "vt100", "vt102", "vt220")
 """Terminals whose font has no blocks and triangles, or may have none."""
 
@@ -80,6 +82,11 @@ class Settings:
             default = option.remote if remote else option.default
             setattr(self, option.name, chosen.get(option.name, default))
         self.keys = chosen.get("keys", {})
+
+    @property
+    def disarmed(self) -> str | None:
+        """Why nothing is changed then; None: it may be."""
+        return DISARMED if self.read_only else None
 
     def is_ascii(self, environment: "Mapping[str, str]") -> bool:
         """Whether only ASCII may be drawn: asked for, or all that locale and terminal can."""

@@ -149,6 +149,7 @@ def _read(host: TreeHost, path: str) -> bytes | OSError:
         return error
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("tree", sorted(path.name for path in TREES.glob("*.tar.xz")))
 @pytest.mark.parametrize("name", ["x.tar.xz", "x.tar", "x"])
 def test_readers_see_a_capture_of_a_host_as_they_see_the_host(

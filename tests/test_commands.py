@@ -3,6 +3,7 @@
 from typing import get_args
 
 import pytest
+from msgspec.structs import replace
 
 from sdmtop.commands import (
     COMMANDS,
@@ -14,7 +15,8 @@ from sdmtop.commands import (
     key_names,
     with_keys,
 )
-from tests.records import device, group, snapshot
+from sdmtop.model import MdevType
+from tests.records import device, group, interrupt, snapshot
 
 
 def shown(now: Now, width: int = 200) -> str:
@@ -125,6 +127,20 @@ def test_what_is_for_one_thing_is_for_what_is_selected_whatever_is_marked() -> N
 def test_an_affinity_is_for_the_selected_device_or_in_their_pane_for_an_interrupt() -> None:
     now = Now(target=NIC, snapshot=SNAPSHOT)
     assert reason("affinity", now) == f"{NIC} has no interrupts"
-    assert reason("affinity", now._replace(pane="interrupts")) is None
-    refused = now._replace(pane="interrupts", refusal="not root")
-    assert reason("affinity", refused) == "not root"
+    there = now._replace(
+        pane="interrupts",
+        interrupt="irq/24",
+        snapshot=snapshot(interrupts=[interrupt("24"), interrupt("NMI")]),
+    )
+    assert reason("affinity", there) is None
+    assert reason("affinity", there._replace(interrupt="irq/NMI")) is not None
+    assert reason("affinity", there._replace(interrupt=None)) is not None
+    assert reason("affinity", there._replace(refusal="not root")) == "not root"
+
+
+def test_what_is_created_is_of_the_selected_parent_whatever_is_marked() -> None:
+    type_ = MdevType(parent=NIC, id="t", name=None, device_api=None, available_instances=1,
+                     flags=None, instances=())  # fmt: skip
+    now = Now(target=NIC, snapshot=replace(SNAPSHOT, mdev_types=(type_,)), marked=("group/7",))
+    assert reason("create", now) is None
+    assert "c Create " in shown(now)

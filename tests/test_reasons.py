@@ -92,6 +92,9 @@ def test_an_unbind_under_way_stands_against_both(host: Snapshot, target: str) ->
     reason = f"{BARE}: an unbind of it is under way, held by qemu 7"
     assert not_to_attach(stuck, target) == not_to_detach(stuck, target) == reason
     assert not_to_attach_to(stuck, target) == reason
+    devices = tuple(replace(one, sriov=Sriov(total=4, vfs=0)) for one in stuck.devices)
+    stuck = replace(stuck, devices=devices)
+    assert not_to_reset(stuck, BARE) == not_to_make_vfs(stuck, BARE) == reason
 
 
 def test_to_attach_to_a_driver(host: Snapshot) -> None:

@@ -7,6 +7,7 @@ import pytest
 from screenshots.make import HERE, PICTURES, Picture, draw
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("picture", PICTURES, ids=lambda picture: picture.name)
 def test_the_picture_is_what_the_console_looks_like(picture: Picture) -> None:
     assert (HERE / f"{picture.name}.svg").read_text() == asyncio.run(draw(picture))

@@ -46,18 +46,18 @@ def members(fd: int) -> Iterator[tuple[str, Entry]]:
         kind = block[156:157]
         size = _number(given[b"size"]) if b"size" in given else _octal(block[124:136])
         if kind in (_LONG_NAME, _LONG_LINK):
-            text = _text(stream, size, _MOST_IN_A_NAME).partition(b"\0")[0]
+            text = _text(stream, size, _MOST_IN_A_NAME, "a name").partition(b"\0")[0]
             given[b"path" if kind == _LONG_NAME else b"linkpath"] = text
         elif kind == _PAX:
-            given.update(_pax(_text(stream, size, _MOST_IN_A_NAME)))
+            given.update(_pax(_text(stream, size, _MOST_IN_A_NAME, "a header")))
         elif kind == _PAX_GLOBAL:
-            _text(stream, size, _MOST_IN_A_NAME)
+            _text(stream, size, _MOST_IN_A_NAME, "a header")
         else:
             path = _path(given.get(b"path") or _name(block))
             target = given.get(b"linkpath") or block[157:257].partition(b"\0")[0]
             given = {}
             if kind in (_FILE, _OLD_FILE, _CONTIGUOUS):
-                files[path] = data = _text(stream, size, MOST_IN_A_FILE)
+                files[path] = data = _text(stream, size, MOST_IN_A_FILE, "a file")
                 yield path, data
             elif kind == _DIRECTORY:
                 yield path, Directory()
@@ -167,10 +167,9 @@ def _number(digits: bytes, base: int = 10) -> int:
         return -1
 
 
-def _text(stream: _Stream, size: int, limit: int) -> bytes:
+def _text(stream: _Stream, size: int, limit: int, what: str) -> bytes:
     """The content of a member, without its padding."""
     if not 0 <= size <= limit:
-        what = "a name" if limit == _MOST_IN_A_NAME else "a file"
         _refuse(f"{what} in it has more than {limit >> 10} KiB" if size > 0 else "it is damaged")
     return stream.take(-(-size // _BLOCK) * _BLOCK)[:size] if size else b""
 

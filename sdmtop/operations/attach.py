@@ -9,6 +9,7 @@ the old driver binds.
 
 from __future__ import annotations
 
+from shlex import join, quote
 from typing import TYPE_CHECKING, NamedTuple
 
 from sdmtop.conclusions import states, untold_drivers
@@ -91,8 +92,8 @@ def plan_attach(
     if not draft.steps:
         what = ", ".join(names)
         raise NothingToDoError(f"{what}: attached already")
-    options = (f" --driver {driver}" if driver else "") + (" --only" if only else "")
-    return draft.finish(f"sdmtop attach {' '.join(names)}{options}")
+    options = (f" --driver {quote(driver)}" if driver else "") + (" --only" if only else "")
+    return draft.finish(f"sdmtop attach {join(names)}{options}")
 
 
 def _free_all(
@@ -206,9 +207,9 @@ def _note_driver(draft: Draft, device: Device, driver: str) -> None:
     """What an operator may not know of a driver that was chosen instead of VFIO's."""
     if is_vfio(driver):
         return
-    groups = {group.id: group.domain_type for group in draft.snapshot.groups}
     if is_uio(driver):
-        if groups.get(device.group or -1) in TRANSLATING:
+        types = {group.id: group.domain_type for group in draft.snapshot.groups}
+        if device.group is not None and types.get(device.group) in TRANSLATING:
             draft.note(
                 f"by {driver} a process knows physical addresses only, and in a translated group "
                 f"they fault: `sdmtop domain-type group/{device.group} identity` first, or vfio-pci"

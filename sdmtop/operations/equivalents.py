@@ -23,19 +23,19 @@ def rebind(device: Device, driver: str) -> Iterator[str]:
 
 def give_back(device: Device) -> Iterator[str]:
     """Give a device back to the kernel's own driver."""
-    yield f"driverctl --nosave unset-override {device.address}"
+    yield f"driverctl --nosave unset-override {quote(device.address)}"
     if device.bus == "pci":
         yield f"virsh nodedev-reattach {_libvirt(device.address)}"
 
 
 def create(uuid: str, parent: str, type_: str) -> str:
     """Make an mdev."""
-    return f"mdevctl start --uuid {uuid} --parent {parent} --type {type_}"
+    return f"mdevctl start --uuid {uuid} --parent {quote(parent)} --type {quote(type_)}"
 
 
 def remove(uuid: str) -> str:
     """Remove an mdev."""
-    return f"mdevctl stop --uuid {uuid}"
+    return f"mdevctl stop --uuid {quote(uuid)}"
 
 
 def shell(action: Action | None) -> str | None:

@@ -17,9 +17,9 @@ from sdmtop.operations.facts import (
     all_hold,
     differences,
     first_difference,
-    functions,
     now,
     say_difference,
+    virtual_functions,
 )
 from sdmtop.operations.plan import ANY, Action, Call, Close, Fact, FactKind, Load, Open, Write
 from sdmtop.operations.preconditions import judge
@@ -308,7 +308,7 @@ class _Run:
         """Say which VFs the kernel has made."""
         links = f"{posixpath.dirname(made.path)}/virtfn"
         try:
-            found = self._read(functions, links, int(made.data))
+            found = self._read(virtual_functions, links, int(made.data))
         except OSError as error:
             self._remarks.append(sentence(f"{subject}: which VFs it has cannot be told", error))
             return
@@ -402,7 +402,7 @@ class _Run:
         """Undo what was done before the step that failed, and that step too if need be."""
         blocked: dict[str, str] = {}
         steps = self._plan.steps
-        self._remarks.clear()  # They are of what is taken back.
+        made = len(self._remarks)  # What these are about is gone where all is taken back.
         if self._pending is not None:
             # Whatever else touches its device would wait for it.
             blocked[steps[failed].subject] = "it would wait behind the step that hangs"
@@ -418,7 +418,7 @@ class _Run:
         self._remember()
         return Result(
             self._number, ending, trouble, left, tuple(self._mend), self._pending,
-            tuple(self._remarks),
+            tuple(self._remarks[made:] if ending == "rolled back" else self._remarks),
         )  # fmt: skip
 
     def _undo(self, index: int, step: Step, blocked: dict[str, str]) -> None:

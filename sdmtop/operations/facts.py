@@ -107,9 +107,9 @@ def say_difference(found: Difference) -> str:
     return f"{what}: expected {_say_value(fact.value)}, found {found.found}"
 
 
-def functions(host: Host, links: str, count: int) -> list[str]:
+def virtual_functions(host: Host, links: str, count: int) -> list[str]:
     """The addresses of VFs, by the beginning of their links. Raises `OSError`."""
-    return [posixpath.basename(host.readlink(f"{links}{number}")) for number in range(count)]
+    return [_link(host, f"{links}{number}") for number in range(count)]
 
 
 def _say_value(value: str | None) -> str:
@@ -129,8 +129,13 @@ def as_set(text: str) -> str:
         if not 0 <= low <= high < _MOST_CPUS:
             raise ValueError(f"{text!r} is no list of CPUs")
         numbers.update(range(low, high + 1))
+    return say_set(numbers)
+
+
+def say_set(cpus: Iterable[int]) -> str:
+    """CPUs in the spelling of `as_set`."""
     runs: list[list[int]] = []
-    for number in sorted(numbers):
+    for number in sorted(cpus):
         if runs and number == runs[-1][1] + 1:
             runs[-1][1] = number
         else:

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 _LONGEST = 10.0
 """Seconds after which no more processes are looked into, and the rest of them is unknown."""
 
+_ALL_MEMORY = "nothing translates its DMA: whoever gets it can read and write all memory"
+
 _IDXD_DRIVERS = "/sys/bus/dsa/drivers"
 _NOIOMMU = "/sys/module/vfio/parameters/enable_unsafe_noiommu_mode"
 
@@ -146,10 +148,8 @@ class _Rules:
         if is_vfio(driver) or is_uio(driver):
             self.touched[device.address] = False
         group = self._group(device.group)
-        if is_uio(driver) and (group is None or group.domain_type not in TRANSLATING):
-            yield Verdict("unsafe", device.address,
-                          f"nothing translates its DMA: whoever gets it by {driver} can read and "
-                          "write all memory", (f"{device.path}/iommu_group",))  # fmt: skip
+        if is_uio(driver):
+            yield from self._untranslated(device, group)
         if not is_vfio(driver):
             others = [pid for pid in self._holders.get(f"group/{device.group}", ())
                       if pid not in self._holders.get(device.address, ())]  # fmt: skip
@@ -162,9 +162,7 @@ class _Rules:
                 )
         elif group is None:
             if now(self._host, "text", _NOIOMMU).value == "Y":
-                yield Verdict("unsafe", device.address,
-                              "no IOMMU: whoever gets it can read and write all memory",
-                              (_NOIOMMU,))  # fmt: skip
+                yield Verdict("unsafe", device.address, _ALL_MEMORY, (_NOIOMMU,))
             else:
                 yield _refuse(device.address, "it is in no IOMMU group: nothing isolates it",
                               f"{device.path}/iommu_group")  # fmt: skip
@@ -190,6 +188,19 @@ class _Rules:
         if is_bridge(device):
             yield _refuse(device.address, "it is a bridge: what is below it would go with it",
                           device.path)  # fmt: skip
+
+    @staticmethod
+    def _untranslated(device: Device, group: IommuGroup | None) -> Iterator[Verdict]:
+        """A device whose user can reach all memory, as the group's default domain lets it."""
+        if group is None:
+            yield Verdict("unsafe", device.address, _ALL_MEMORY, (f"{device.path}/iommu_group",))
+        elif group.domain_type not in TRANSLATING:
+            type_ = (f"{GROUPS}/{group.id}/type",)
+            if group.domain_type is None:
+                said = "cannot tell whether anything translates its DMA"
+                yield Verdict("unknown", device.address, said, type_)
+            else:
+                yield Verdict("unsafe", device.address, _ALL_MEMORY, type_)
 
     def _reset(self, device: Device) -> Iterator[Verdict]:
         self.touched.setdefault(device.address, True)

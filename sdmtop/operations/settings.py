@@ -21,8 +21,8 @@ DOMAIN_TYPES = ("identity", "DMA", "DMA-FQ", "auto")
 """The words that a group's `type` takes (`drivers/iommu/iommu.c`, `iommu_group_store_type`)."""
 
 
-_DIGITS = 6
-"""Of a number of VFs: PCI has no room for more than 65,535."""
+_MOST_DIGITS = 5
+"""Of a number of VFs: PCI has room for 65,535."""
 
 
 def plan_domain_type(host: Host, snapshot: Snapshot, name: str, wanted: str) -> Plan:
@@ -161,8 +161,8 @@ def _ids(device: Device) -> str:
 
 def as_count(typed: str) -> int:
     """A number of VFs as it was typed. Raises `UsageError`."""
-    if not (typed.isascii() and typed.isdecimal() and len(typed) < _DIGITS):
-        raise UsageError(f"{typed} is no number of VFs")
+    if not (typed.isascii() and typed.isdecimal() and len(typed) <= _MOST_DIGITS):
+        raise UsageError(f"'{typed}' is no number of VFs")
     return int(typed)
 
 
@@ -172,7 +172,7 @@ def plan_sriov(host: Host, snapshot: Snapshot, name: str, count: int) -> Plan:
     if device.sriov is None:
         raise RefusedError(f"{device.address}: it is no physical function with SR-IOV")
     if not 0 <= count <= device.sriov.total:
-        raise UsageError(f"{device.address} has 0 to {device.sriov.total} VFs, not {count}")
+        raise UsageError(f"{device.address} can have 0 to {device.sriov.total} VFs, not {count}")
     if device.sriov.vfs == count:
         raise NothingToDoError(f"{device.address}: it has {count} VFs already")
     draft = Draft(host, snapshot, "sriov")

@@ -106,7 +106,7 @@ def plan_finish(
         )
     if entry.ended is not None and entry.ended.ending == "rolled back":
         raise NothingToDoError(
-            f"plan {begun.number} ({begun.plan.command}): it was undone, there is no rest"
+            f"plan {begun.number} ({begun.plan.command}): it was rolled back, so there is no rest"
         )
     done = steps_done(host, entry)
     draft = Draft(host, snapshot, begun.plan.operation)
@@ -163,7 +163,7 @@ def in_force(host: Host, entry: Entry) -> tuple[Step, ...]:
 
 
 def _choose(host: Host, entries: Sequence[Entry], number: int | None) -> Entry:
-    """The plan to undo. A hint of the reason where it cannot be."""
+    """The plan of this number, or the last one that can be undone. Raises what says why not."""
     if number is not None:
         entry = next((one for one in entries if one.begun.number == number), None)
         if entry is None:

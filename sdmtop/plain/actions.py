@@ -34,8 +34,10 @@ Maker = Callable[[Host, Snapshot, tuple[Entry, ...], Kept], Plan]
 
 def attach(session: Session, rest: str) -> Iterator[str]:
     """Give things to VFIO, or to a driver of choice; open and hold a queue."""
-    what, _, driver = rest.partition(" to ")
-    names = _names(session, what)
+    what, to, driver = f"{rest} ".partition(" to ")
+    if to and len(driver.split()) != 1:
+        raise UnansweredError("say attach N to DRIVER")
+    names = _names(session, what.strip())
     return _carry_out(
         session,
         lambda host, snapshot, _e, _k: plan_attach(
@@ -74,7 +76,8 @@ def remove(session: Session, rest: str) -> Iterator[str]:
 
 def sriov(session: Session, rest: str) -> Iterator[str]:
     """Make or remove the virtual functions of a physical function."""
-    name, count = _name_and(session, rest, "how many VFs")
+    name, count = _two(rest, "sriov N COUNT")
+    name = session.line(name).key
     return _carry_out(
         session,
         lambda host, snapshot, _e, _k: plan_sriov(host, snapshot, name, as_count(count)),
@@ -83,7 +86,9 @@ def sriov(session: Session, rest: str) -> Iterator[str]:
 
 def affinity(session: Session, rest: str) -> Iterator[str]:
     """Say to which CPUs interrupts may come: those of a device, or `irq/24`."""
-    name, cpus = _name_and(session, rest, "CPUs such as 0-3,8")
+    name, cpus = _two(rest, "affinity N CPUS, which are a list such as 0-3,8")
+    if not name.startswith("irq/"):
+        name = session.line(name).key
     return _carry_out(
         session, lambda host, snapshot, _e, _k: plan_affinity(host, snapshot, name, cpus)
     )
@@ -91,7 +96,8 @@ def affinity(session: Session, rest: str) -> Iterator[str]:
 
 def domain_type(session: Session, rest: str) -> Iterator[str]:
     """Set the default domain of a group."""
-    name, wanted = _name_and(session, rest, ", ".join(DOMAIN_TYPES))
+    name, wanted = _two(rest, f"domain-type N TYPE, which is one of {', '.join(DOMAIN_TYPES)}")
+    name = session.line(name).key
     return _carry_out(
         session, lambda host, snapshot, _e, _k: plan_domain_type(host, snapshot, name, wanted)
     )
@@ -105,7 +111,7 @@ def reset(session: Session, rest: str) -> Iterator[str]:
 
 def finish(session: Session, rest: str) -> Iterator[str]:
     """Do the rest of a plan that was cut off."""
-    number = _plan_number("finish", rest)
+    number = _plan_number("finish", rest or "?")
     return _carry_out(
         session,
         lambda host, snapshot, entries, _k: plan_finish(host, snapshot, entries, number=number),
@@ -158,13 +164,12 @@ def _names(session: Session, rest: str) -> list[str]:
     return [session.line(word).key for word in rest.replace("group ", "group/").split()]
 
 
-def _name_and(session: Session, rest: str, what: str) -> tuple[str, str]:
-    """The TARGET that was said first, and the word behind it; `what` says what that must be."""
-    said, _, value = rest.rpartition(" ")
-    if not said or said == "group":
-        raise UnansweredError(f"of what, and {what}? say a number, as list tells them, then that")
-    name = said if said.startswith("irq/") else session.line(said).key
-    return name, value
+def _two(rest: str, form: str) -> tuple[str, str]:
+    """What was said, where that is two words; the form says which they should be."""
+    words = rest.replace("group ", "group/").split()
+    if len(words) != 2:
+        raise UnansweredError(f"say {form}; N is a number, as list tells them")
+    return words[0], words[1]
 
 
 def _plan_number(command: str, rest: str) -> int | None:

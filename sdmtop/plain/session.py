@@ -10,6 +10,7 @@ from sdmtop.errors import NothingToDoError, UsageError, sentence
 from sdmtop.facts import FIELDS
 from sdmtop.operations.targets import meant
 from sdmtop.outline import Line, Outline
+from sdmtop.patience import patiently
 from sdmtop.query import Query, QueryError, parse
 from sdmtop.sampler import Sampler
 from sdmtop.search import Search
@@ -143,7 +144,8 @@ class Session:
     def _meant(self, name: str) -> str:
         """What an interface, a part of an address or of a UUID stands for."""
         try:
-            return meant(self.source.host, self.sample.snapshot, name)
+            host = self.source.host
+            return patiently(host, meant, host, self.sample.snapshot, name)
         except (NothingToDoError, UsageError) as error:
             raise UnansweredError(str(error)) from error
         except OSError as error:

@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Callable
 
-from sdmtop.console import DISARMED, load_settings
+from sdmtop.console import load_settings
 from sdmtop.errors import UsageError, sentence
 from sdmtop.places import config_file
 
@@ -30,16 +30,15 @@ def add_read_only(parser: argparse.ArgumentParser, default: bool | str = argpars
     )
 
 
-def disarmed(options: argparse.Namespace) -> str | None:
+def why_disarmed(options: argparse.Namespace) -> str | None:
     """Why nothing may be changed, by the command line or the configuration; None: it may.
 
     Raises `UsageError` for a configuration that is wrong, or cannot be read.
     """
     try:
-        configured = load_settings({}).read_only
+        return load_settings({"read_only": True} if options.read_only else {}).disarmed
     except (OSError, ValueError) as error:
         raise UsageError(sentence(config_file(), error)) from error
-    return DISARMED if options.read_only or configured else None
 
 
 def add_interval(parser: argparse.ArgumentParser, default: str | None = argparse.SUPPRESS) -> None:

@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from sdmtop.errors import FAILED, REFUSED, RefusedError, UsageError, complain, put_out
-from sdmtop.subcommands.options import add_host, add_read_only, disarmed
+from sdmtop.subcommands.options import add_host, add_read_only, why_disarmed
 
 SCHEMA = "sdmtop.operation/1"
 
@@ -53,7 +53,7 @@ def carry_out(options: argparse.Namespace, make: Maker) -> int:
     from sdmtop.readers.snapshot import read_snapshot
 
     host = open_host(options.host)
-    host.disarmed = disarmed(options)
+    host.disarmed = why_disarmed(options)
     entries = _entries(host)
     try:
         plan = patiently(host, lambda: make(host, read_snapshot(host), entries))

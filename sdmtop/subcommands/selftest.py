@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from sdmtop.errors import FAILED, NOTHING_TO_DO, UsageError, complain, put_out
-from sdmtop.subcommands.options import add_host, add_read_only, disarmed
+from sdmtop.subcommands.options import add_host, add_read_only, why_disarmed
 from sdmtop.text import printable
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def _run(options: argparse.Namespace, tests: "Sequence[SelfTest | Benchmark]") -
     from sdmtop.selftests.session import plans_for
 
     host = open_host(options.host)
-    host.disarmed = disarmed(options)
+    host.disarmed = why_disarmed(options)
     lender = Lender(host)
     refusal = "this is a dry run" if options.dry_run else host.refusal()
     left = (

@@ -3,7 +3,7 @@
 import argparse
 
 from sdmtop.errors import put_out
-from sdmtop.subcommands.options import add_host, add_read_only, disarmed
+from sdmtop.subcommands.options import add_host, add_read_only, why_disarmed
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,17 +20,17 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print it."""
-    return print_snapshot(options.host, options.format, disarmed(options))
+    return print_snapshot(options.host, options.format, why_disarmed(options))
 
 
-def print_snapshot(url: str, form: str, why_disarmed: str | None = None) -> int:
+def print_snapshot(url: str, form: str, disarmed: str | None = None) -> int:
     """Print one reading of the host as `json` or as a `tree`; the exit status."""
     import gc
 
     gc.disable()  # One reading, then exit: nothing it makes is garbage before that.
     from sdmtop.sources import snapshot_of
 
-    snapshot = snapshot_of(url, why_disarmed)
+    snapshot = snapshot_of(url, disarmed)
     if form == "json":
         import msgspec
 

@@ -28,7 +28,6 @@ from sdmtop.headline import HELP_ROWS, headline, iommu_kind, is_without_iommu, n
 from sdmtop.layout import EVENT_ROWS, LEAST, TALL, WIDE, tree_columns
 from sdmtop.places import config_file, screens_directory
 from sdmtop.query import QueryError
-from sdmtop.reasons import not_to_steer
 from sdmtop.sampler import DEADLINE, Sampler, Stall
 from sdmtop.screens import save_screen
 from sdmtop.settings import Settings
@@ -350,6 +349,7 @@ class Console(App[None]):
         screen = self.screen_stack[0]
         focused = screen.focused
         pane = focused.id if focused is not None and focused.id in PANES else "tree"
+        row = screen.query_one(Interrupts).cursor
         return Now(
             pane=pane,
             alone=self._room[0] < WIDE,
@@ -365,6 +365,7 @@ class Console(App[None]):
             without_iommu=self._without_iommu,
             origins=screen.query_one(Inspector).origins,
             target=self._tree.cursor,
+            interrupt=f"irq/{row}" if pane == "interrupts" and row is not None else None,
             marked=self._tree.marked,
             snapshot=self.sample.snapshot if self.sample is not None else None,
             refusal=self._refusal,
@@ -587,7 +588,7 @@ class Console(App[None]):
 
     @property
     def _targets(self) -> tuple[str, ...]:
-        """What operations are for: all that is marked, else what is selected."""
+        """What attach, detach and remove are for: all that is marked, else what is selected."""
         cursor = self._tree.cursor
         return self._tree.marked or ((cursor,) if cursor is not None else ())
 
@@ -657,37 +658,26 @@ class Console(App[None]):
         """Ask what an operation wants to know, and plan it."""
         from sdmtop.tui.asking import QUESTIONS, AskScreen
 
-        targets = self._targets_of(operation)
-        if self.sample is None or not targets:
-            return
-        if operation == "affinity" and (why := not_to_steer(self.sample.snapshot, targets[0])):
-            self.say(f"Affinity: {why}")
-            return
-        question = QUESTIONS[operation](self.sample, targets)
+        if self.sample is None:
+            return  # Nothing is selected yet.
+        question = QUESTIONS[operation](self.sample, self._now())
 
         def answered(answer: str | None) -> None:
             if answer is not None:
                 make = partial(question.plan, answer)
-                self._operate(question.title, make, targets, siblings=operation == "attach_to")
+                self._operate(question.title, make, question.targets, siblings=question.siblings)
 
         self.push_screen(AskScreen(question), answered)
         self._show_footer()
-
-    def _targets_of(self, operation: str) -> tuple[str, ...]:
-        """What an operation is for that asks first: most are for one thing, whatever is marked."""
-        pane = self.focused
-        if operation == "attach_to":
-            return self._targets
-        if operation == "affinity" and isinstance(pane, Interrupts):
-            return (f"irq/{pane.cursor}",) if pane.cursor is not None else ()
-        return (self._tree.cursor,) if self._tree.cursor is not None else ()
 
     def action_reset(self) -> None:
         """Plan to reset what is selected."""
         from sdmtop.operations.settings import plan_reset
 
         target = self._tree.cursor or ""
-        self._operate("Reset", lambda means, _: plan_reset(means.host, means.snapshot, target))
+        self._operate(
+            "Reset", lambda means, _: plan_reset(means.host, means.snapshot, target), (target,)
+        )
 
     def action_undo(self) -> None:
         """Plan to undo the last plan."""
@@ -722,10 +712,9 @@ class Console(App[None]):
             return
 
         def chosen(plan: Chosen | None) -> None:
-            if plan is not None and plan.finish:
-                self._finish(plan.number)
-            elif plan is not None:
-                self._undo(plan.number)
+            if plan is not None:
+                do = {"undo": self._undo, "finish": self._finish}[plan.what]
+                do(plan.number)
 
         if entries:
             self.push_screen(JournalScreen(self._session, entries), chosen)

@@ -13,9 +13,10 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from sdmtop.collector import Sample
+from sdmtop.commands import Now
 from sdmtop.lookup import devices_of
 from sdmtop.operations.attach import DRIVERS, plan_attach
-from sdmtop.operations.facts import as_set
+from sdmtop.operations.facts import say_set
 from sdmtop.operations.plan import Plan
 from sdmtop.operations.session import Means
 from sdmtop.operations.settings import (
@@ -50,18 +51,22 @@ class Answer(NamedTuple):
 class Question(NamedTuple):
     """For which operation it is, what it asks, answers that make sense, and what becomes of one.
 
-    `plan` makes the plan for an answer, as `Maker` does.
+    `plan` makes the plan for an answer, as `Maker` does; with `siblings` it may be for the
+    `targets` only.
     """
 
     title: str
     asks: str
     answers: Sequence[Answer]
+    targets: tuple[str, ...]
     plan: Callable[[str, Means, bool], Plan]
+    siblings: bool = False
 
 
-def attach_to(sample: Sample, targets: Sequence[str]) -> Question:
+def attach_to(sample: Sample, now: Now) -> Question:
     """To which driver: VFIO's, or one that such devices on this host have."""
     snapshot = sample.snapshot
+    targets = now.marked or _selected(now)
     given = [device for target in targets for device in devices_at(snapshot, target)]
     buses = {device.bus for device in given}
     kinds = {device.class_ for device in given}
@@ -79,28 +84,32 @@ def attach_to(sample: Sample, targets: Sequence[str]) -> Question:
             Answer(name, _devices(bound[name]))
             for name in sorted(names, key=lambda name: (not is_vfio(name), name))
         ],
+        targets,
         lambda driver, means, only: plan_attach(
             means.host, means.snapshot, targets, driver=driver, only=only
         ),
+        siblings=True,
     )
 
 
-def sriov(sample: Sample, targets: Sequence[str]) -> Question:
+def sriov(sample: Sample, now: Now) -> Question:
     """How many VFs: none, or all that there can be."""
-    (target,) = targets
+    (target,) = targets = _selected(now)
     has = devices_of(sample.snapshot)[target].sriov
-    total, vfs = (has.total, has.vfs) if has is not None else (0, 0)
+    assert has is not None  # noqa: S101 - or the key would have said why not
     return Question(
         "SR-IOV",
-        f"How many VFs of {target}? It has {vfs}, and can have 0 to {total}.",
-        [Answer("0", "none"), Answer(f"{total}", "all")],
+        f"How many VFs of {target}? It has {has.vfs}, and can have 0 to {has.total}.",
+        [Answer("0", "none"), Answer(f"{has.total}", "all")][: 2 if has.total else 1],
+        targets,
         lambda count, means, _: plan_sriov(means.host, means.snapshot, target, as_count(count)),
     )
 
 
-def affinity(sample: Sample, targets: Sequence[str]) -> Question:
+def affinity(sample: Sample, now: Now) -> Question:
     """Which CPUs: those of each NUMA node, the device's own first; or all."""
-    (target,) = targets
+    in_pane = now.pane == "interrupts" and now.interrupt is not None
+    (target,) = targets = (now.interrupt,) if in_pane and now.interrupt else _selected(now)
     snapshot = sample.snapshot
     irqs = {f"irq/{one.irq}": one.device for one in snapshot.interrupts}
     device = devices_of(snapshot).get(irqs.get(target, target) or "")
@@ -108,43 +117,49 @@ def affinity(sample: Sample, targets: Sequence[str]) -> Question:
     near = sorted((node for node in sample.nodes if node.cpus), key=lambda node: node.id != own)
     answers = [
         Answer(
-            as_set(",".join(map(str, node.cpus))),
-            f"node {node.id}{', where the device is' if node.id == own else ''}",
+            say_set(node.cpus), f"node {node.id}{', where the device is' if node.id == own else ''}"
         )
         for node in near
     ]
     if len(near) > 1:
-        every = ",".join(str(cpu) for node in near for cpu in node.cpus)
-        answers.append(Answer(as_set(every), "all"))
+        answers.append(Answer(say_set(cpu for node in near for cpu in node.cpus), "all"))
+    what = target if in_pane else f"the interrupts of {target}"
     return Question(
         "Affinity",
-        f"To which CPUs may interrupts of {target} come? A list such as 0-3,8.",
+        f"To which CPUs may {what} come? A list such as 0-3,8.",
         answers,
+        targets,
         lambda cpus, means, _: plan_affinity(means.host, means.snapshot, target, cpus),
     )
 
 
-def domain_type(sample: Sample, targets: Sequence[str]) -> Question:
+def domain_type(sample: Sample, now: Now) -> Question:
     """Which of the words that the kernel takes."""
-    (target,) = targets
+    (target,) = targets = _selected(now)
     number = group_of(sample.snapshot, target)
     name = f"group/{number}"
-    now = next((one.domain_type for one in sample.snapshot.groups if one.id == number), None)
+    has = next((one.domain_type for one in sample.snapshot.groups if one.id == number), None)
     return Question(
         "Domain type",
-        f"Which default domain for {name}? It is {now or 'not known'} now.",
+        f"Which default domain for {name}? It is {has or 'not known'} now.",
         [Answer(one, _DOMAINS[one]) for one in DOMAIN_TYPES],
+        targets,
         lambda wanted, means, _: plan_domain_type(means.host, means.snapshot, name, wanted),
     )
 
 
-QUESTIONS: Mapping[str, Callable[[Sample, Sequence[str]], Question]] = {
+QUESTIONS: Mapping[str, Callable[[Sample, Now], Question]] = {
     "attach_to": attach_to,
     "sriov": sriov,
     "affinity": affinity,
     "domain_type": domain_type,
 }
-"""By the ids of their commands; each takes the sample that is shown, and what it is about."""
+"""By the ids of their commands. They are asked only where `why_not` of the command is silent."""
+
+
+def _selected(now: Now) -> tuple[str, ...]:
+    assert now.target is not None  # noqa: S101 - or the key would have said why not
+    return (now.target,)
 
 
 _DOMAINS = {

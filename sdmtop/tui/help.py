@@ -18,7 +18,7 @@ _MARKS = (
     ("REAL / SIM", "a running kernel; a simulated host"),
     ("CAPTURE / REPLAY", "a saved host; a recording"),
     ("READ-ONLY / ARMED", "whether this program may change the host"),
-    ("*", "a line that is marked: a d x A are for all of these"),
+    ("*", "a line that is marked: attach, attach to a driver, detach and remove are for all"),
     ("?", "a fact that could not be read: the inspector says why"),
     ("kernel / vfio / free", "who owns a group, told by the drivers bound in it"),
     ("bound / unbound", "a device with a driver; without"),

@@ -1,7 +1,7 @@
 """Operations in the console: the plan before anything is done, its steps, the journal."""
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
@@ -255,10 +255,10 @@ class PlanScreen(Fitting, ModalScreen[bool]):
 
 
 class Chosen(NamedTuple):
-    """A plan of the journal, and whether the rest of it is to be done, or all undone."""
+    """A plan of the journal, and what to do about it."""
 
     number: int
-    finish: bool
+    what: Literal["undo", "finish"]
 
 
 class JournalScreen(Fitting, ModalScreen[Chosen | None]):
@@ -275,8 +275,8 @@ class JournalScreen(Fitting, ModalScreen[Chosen | None]):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         ("escape,q,J", "leave", "Close"),
-        ("u", "choose(False)", "Undo"),
-        ("f", "choose(True)", "Finish"),
+        ("u", "choose('undo')", "Undo"),
+        ("f", "choose('finish')", "Finish"),
     ]
 
     def __init__(self, session: Session, entries: Sequence[Entry]) -> None:
@@ -312,11 +312,11 @@ class JournalScreen(Fitting, ModalScreen[Chosen | None]):
             lines = entry_lines(self._session.host, self._entries[message.key.partition(".")[0]])
             self.query_one("#entry", Lines).tell("", [f" {line}" for line in lines])
 
-    def action_choose(self, finish: bool) -> None:
+    def action_choose(self, what: Literal["undo", "finish"]) -> None:
         """Undo the selected plan, or do the rest of it."""
         key = self.query_one("#plans", Lines).cursor
         if key is not None:
-            self.dismiss(Chosen(self._entries[key.partition(".")[0]].begun.number, finish))
+            self.dismiss(Chosen(self._entries[key.partition(".")[0]].begun.number, what))
 
     def action_leave(self) -> None:
         """Close."""

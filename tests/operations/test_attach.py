@@ -138,6 +138,20 @@ def test_a_driver_of_uio_is_told_with_what_an_iommu_does_to_it() -> None:
     bare = plan_attach(*captured("no-iommu"), ["0000:06:03.0"], driver="uio_pci_generic")
     (unsafe,) = [one for one in bare.verdicts if "nothing translates its DMA" in one.sentence]
     assert unsafe.kind == "unsafe"
+    host, snapshot = captured(BUSY)
+    groups = tuple(replace(one, domain_type=None) for one in snapshot.groups)
+    untold = plan_attach(host, replace(snapshot, groups=groups), [NIC], driver="uio_pci_generic")
+    (unknown,) = [one for one in untold.verdicts if "anything translates" in one.sentence]
+    assert unknown.kind == "unknown"
+
+
+def test_group_0_is_a_group() -> None:
+    host, snapshot = captured(BUSY)
+    devices = tuple(
+        replace(one, group=0) if one.address == NIC else one for one in snapshot.devices
+    )
+    plan = plan_attach(host, replace(snapshot, devices=devices), [NIC], driver="uio_pci_generic")
+    assert any("`sdmtop domain-type group/0 identity` first" in note for note in plan.notes)
 
 
 def test_a_driver_that_no_such_device_has_is_told_to_be_forced_on_it() -> None:
@@ -154,7 +168,8 @@ def test_a_driver_that_no_such_device_has_is_told_to_be_forced_on_it() -> None:
 def test_what_is_copied_into_a_shell_is_quoted() -> None:
     plan = plan_attach(*captured(BUSY), [NIC], driver="vfio-pci;reboot")
     assert "modprobe 'vfio-pci;reboot'" in plan.equivalents
-    assert all(";" not in line.replace("'vfio-pci;reboot'", "") for line in plan.equivalents)
+    shown = (plan.command, *plan.equivalents)
+    assert all(";" not in line.replace("'vfio-pci;reboot'", "") for line in shown)
 
 
 def test_what_is_attached_already_is_nothing_to_do() -> None:

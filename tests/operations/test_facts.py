@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sdmtop.backends.tree import Directory, Entry, Failure, Link, TreeHost
-from sdmtop.operations.facts import as_set, difference, now, say, say_difference, value_of
+from sdmtop.operations.facts import (
+    as_set,
+    difference,
+    now,
+    say,
+    say_difference,
+    say_set,
+    value_of,
+)
 from sdmtop.operations.plan import ANY, Fact, FactKind
 
 HOST = TreeHost(
@@ -104,3 +112,8 @@ def test_an_override_is_not_read_while_an_unbind_holds_the_lock_of_the_device() 
     waiting = TreeHost({**entries, "/d/mdev_supported_types": Directory()})
     with pytest.raises(OSError, match="an unbind of the device is under way"):
         value_of(waiting, Fact("text", path, None))
+
+
+def test_a_set_of_cpus_of_any_size_is_spelled_shortly() -> None:
+    assert say_set(range(8192)) == "0-8191"
+    assert as_set(say_set(range(0, 8192, 2))) == say_set(range(0, 8192, 2))

@@ -44,8 +44,6 @@ if TYPE_CHECKING:
     from sdmtop.backends.base import Write as Written
     from sdmtop.model import Snapshot
 
-pytestmark = pytest.mark.long
-
 
 @cache
 def lengths() -> dict[str, int]:
@@ -191,6 +189,7 @@ def test_what_is_held_shows_who_holds_it_and_whose_domain_it_shares() -> None:
 # -- what goes wrong, at every step --
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("wrong", WRONGS)
 @pytest.mark.parametrize(("name", "step"), each_step())
 def test_after_a_rollback_all_is_as_before_or_each_difference_is_named(
@@ -245,6 +244,7 @@ def test_what_a_vf_that_was_made_anew_has_forgotten_is_named_with_what_would_set
     assert "its VFs were made anew" in "\n".join(result_lines(plan, result))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("wrong", ["errno", "without effect"])
 @pytest.mark.parametrize(("name", "step"), each_step())
 def test_where_nothing_works_any_more_each_difference_is_named_with_what_would_mend_it(
@@ -258,6 +258,7 @@ def test_where_nothing_works_any_more_each_difference_is_named_with_what_would_m
         assert bool(result.left) == bool(result.mend)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("name", "step"), each_step())
 def test_what_hung_and_returns_late_can_be_undone(name: str, step: int) -> None:
     bench, host = faulty(step, "hangs after the effect")
@@ -283,6 +284,7 @@ def mortal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sdmtop.operations.journal.os.getpid", lambda: 1 << 23)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("mortal")
 @pytest.mark.parametrize("wrong", ["killed before", "killed after"])
 @pytest.mark.parametrize(("name", "step"), each_step())
@@ -304,6 +306,7 @@ def test_killed_at_any_step_the_journal_tells_the_truth(name: str, step: int, wr
     assert bench.snapshot() == before
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("mortal")
 @pytest.mark.parametrize("wrong", ["killed before", "killed after"])
 @pytest.mark.parametrize(("name", "step"), each_step())
@@ -325,7 +328,7 @@ def test_what_was_rolled_back_has_no_rest_to_be_done() -> None:
     plan = OPERATIONS["attach a group"](bench)
     bench.host = cast("Host", Faulty(bench.host, 1, "errno", on=False))
     assert bench.run(plan).ending == "rolled back"
-    with pytest.raises(NothingToDoError, match="it was undone, there is no rest"):
+    with pytest.raises(NothingToDoError, match="it was rolled back, so there is no rest"):
         plan_finish(*bench.now, bench.store.journal.entries(), number=1)
 
 
@@ -553,6 +556,7 @@ def test_a_sibling_that_gets_another_driver_between_the_plan_and_its_start_stops
         bench.run(plan)
 
 
+@pytest.mark.long
 def test_two_hundred_cycles_leave_nothing_behind() -> None:
     bench = Bench()
     before = bench.snapshot()

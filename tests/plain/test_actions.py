@@ -166,8 +166,13 @@ def test_a_host_that_is_only_read_is_not_changed_and_nobody_is_asked() -> None:
         ("undo", "not done: the journal has nothing to undo since this host was booted"),
         ("create chair", "not done"),
         ("finish it", "finish takes the number of a plan: say journal"),
-        ("sriov group/3", "of what, and how many VFs? say a number, as list tells them, then that"),
-        (f"sriov {CARD} some", "not done: some is no number of VFs"),
+        ("finish", "finish takes the number of a plan: say journal"),
+        ("sriov group/3", "say sriov N COUNT; N is a number, as list tells them"),
+        ("affinity 2 0-3, 8", "say affinity N CPUS"),
+        ("domain-type 1", "say domain-type N TYPE, which is one of identity, DMA, DMA-FQ, auto"),
+        (f"attach {CARD} to", "say attach N to DRIVER"),
+        (f"attach {CARD} to a b", "say attach N to DRIVER"),
+        (f"sriov {CARD} some", "not done: 'some' is no number of VFs"),
     ],
 )
 def test_what_cannot_be_done_is_one_sentence(said: str, answer: str) -> None:

@@ -25,8 +25,6 @@ from tests.selftests.liar import LyingHost, accept, forgive
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-pytestmark = pytest.mark.long
-
 EDU, NIC = "0000:01:00.0", "0000:05:00.0"
 ZIP, SEC = "0000:75:00.0", "0000:76:00.0"
 DSA = "0000:6a:01.0"
@@ -81,6 +79,7 @@ def test_nothing_stays_open_or_mapped(name: str) -> None:
     assert (len(own.files), len([*own.memory]), read_snapshot(host).devices) == before
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", HERE)
 def test_no_call_that_fails_is_overlooked(name: str) -> None:
     family = name.partition(".")[0]

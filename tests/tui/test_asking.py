@@ -12,6 +12,7 @@ from textual.widgets import Input, OptionList, Static
 from sdmtop.backends.simulator.host import SimulatorHost
 from sdmtop.backends.simulator.scenario import read_scenario
 from sdmtop.collector import Sample
+from sdmtop.commands import Now
 from sdmtop.counters import Counters
 from sdmtop.model import NumaNode, Sriov
 from sdmtop.operations.settings import DOMAIN_TYPES
@@ -81,6 +82,8 @@ def test_several_that_are_marked_get_the_driver(host: SimulatorHost) -> None:
         await mark(pilot, NIC, TWIN)
         await ask(pilot, "A", EDU)
         assert f"{NIC}, {TWIN}?" in asked(pilot)
+        await pilot.press(*"nvme", "enter")
+        assert f"sdmtop attach {NIC} {TWIN} --driver nvme" in await planned(pilot)
 
     play(host, scene)
 
@@ -102,8 +105,8 @@ def test_vfs_are_made_and_counted(host: SimulatorHost) -> None:
 @pytest.mark.parametrize(
     ("typed", "told"),
     [
-        ("many", "not done: many is no number of VFs"),
-        ("9", f"not done: {PF} has 0 to 4 VFs, not 9"),
+        ("many", "not done: 'many' is no number of VFs"),
+        ("9", f"not done: {PF} can have 0 to 4 VFs, not 9"),
     ],
 )
 def test_what_makes_no_sense_is_told_as_it_is(host: SimulatorHost, typed: str, told: str) -> None:
@@ -140,7 +143,7 @@ def test_affinity_is_for_all_of_a_device_and_in_their_pane_for_one_interrupt(
         irq = pilot.app.query_one("#interrupts", LinesPane).cursor
         await pilot.press("P")
         await pilot.pause()
-        assert f"interrupts of irq/{irq} come?" in asked(pilot)
+        assert f"which CPUs may irq/{irq} come?" in asked(pilot)
 
     play(host, scene)
 
@@ -240,7 +243,7 @@ SAMPLE = Sample(
     snapshot=snapshot(
         groups=[group(7, NIC)],
         devices=[
-            device(NIC, driver="e1000e", group=7, numa_node=1),
+            device(NIC, driver="e1000e", group=7, numa_node=1, sriov=Sriov(total=4, vfs=2)),
             device("0000:00:1c.0", driver="pcieport", class_="0x060400"),
             device("serial", bus="platform", driver="serial"),
         ],
@@ -261,26 +264,34 @@ SAMPLE = Sample(
 
 @pytest.mark.parametrize("target", [NIC, "group/7"])
 def test_drivers_of_such_devices_are_offered_those_of_vfio_first(target: str) -> None:
-    offered = [one.value for one in attach_to(SAMPLE, (target,)).answers]
+    offered = [one.value for one in attach_to(SAMPLE, Now(target=target)).answers]
     assert offered == ["vfio-pci", "e1000e"]
 
 
 def test_of_many_targets_a_few_are_named() -> None:
-    assert "for a, b, c and 2 more?" in attach_to(SAMPLE, ("a", "b", "c", "d", "e")).asks
+    assert "for a, b, c and 2 more?" in attach_to(SAMPLE, Now(marked=tuple("abcde"))).asks
 
 
-@pytest.mark.parametrize("target", [NIC, "irq/24"])
-def test_cpus_are_offered_by_node_the_nearest_first(target: str) -> None:
-    offered = [tuple(one) for one in affinity(SAMPLE, (target,)).answers]
+@pytest.mark.parametrize(
+    "now", [Now(target=NIC), Now(pane="interrupts", interrupt="irq/24", target="serial")]
+)
+def test_cpus_are_offered_by_node_the_nearest_first(now: Now) -> None:
+    offered = [tuple(one) for one in affinity(SAMPLE, now).answers]
     assert offered == [("2-3", "node 1, where the device is"), ("0-1", "node 0"), ("0-3", "all")]
 
 
 def test_all_cpus_are_those_that_there_are() -> None:
     nodes = (NumaNode(id=0, cpus=(0, 2), distances=()), NumaNode(id=1, cpus=(8, 9), distances=()))
-    assert affinity(replace(SAMPLE, nodes=nodes), (NIC,)).answers[-1] == ("0,2,8-9", "all")
-    assert affinity(replace(SAMPLE, nodes=()), (NIC,)).answers == []
+    assert affinity(replace(SAMPLE, nodes=nodes), Now(target=NIC)).answers[-1] == ("0,2,8-9", "all")
+    assert affinity(replace(SAMPLE, nodes=()), Now(target=NIC)).answers == []
 
 
 def test_the_question_says_what_is_so_now() -> None:
-    assert domain_type(SAMPLE, ("group/7",)).asks.endswith("group/7? It is DMA now.")
-    assert sriov(SAMPLE, (NIC,)).asks.endswith("It has 0, and can have 0 to 0.")
+    assert domain_type(SAMPLE, Now(target="group/7")).asks.endswith("group/7? It is DMA now.")
+    assert sriov(SAMPLE, Now(target=NIC)).asks.endswith("It has 2, and can have 0 to 4.")
+
+
+def test_where_there_can_be_no_vfs_none_are_offered() -> None:
+    devices = (device(NIC, sriov=Sriov(total=0, vfs=0)),)
+    sample = replace(SAMPLE, snapshot=replace(SAMPLE.snapshot, devices=devices))
+    assert sriov(sample, Now(target=NIC)).answers == [("0", "none")]

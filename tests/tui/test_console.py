@@ -680,6 +680,7 @@ def test_hostile_names_are_shown_as_text_and_harm_nothing(name: str) -> None:
     play(scene)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("size", [(30, 8), (40, 10), (60, 15), (80, 24), (100, 30), (300, 100)])
 def test_any_size_of_terminal_is_drawn(size: tuple[int, int]) -> None:
     async def scene(pilot: Pilot[None]) -> None:

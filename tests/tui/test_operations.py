@@ -13,6 +13,7 @@ from textual.widgets import Button, Input, Static
 from sdmtop.backends.base import Write
 from sdmtop.backends.simulator.host import SimulatorHost
 from sdmtop.backends.simulator.scenario import read_scenario
+from sdmtop.operations.attach import plan_attach
 from sdmtop.operations.plan import Verdict, VerdictKind
 from sdmtop.operations.words import verdict_lines
 from sdmtop.readers.snapshot import read_snapshot
@@ -22,7 +23,17 @@ from sdmtop.tui.bars import FooterBar
 from sdmtop.tui.lines import LinesPane
 from sdmtop.tui.operations import JournalScreen, PlanScreen
 from sdmtop.tui.told import Lines
-from tests.operations.bench import EDU, NIC, SCENARIO, TWIN, UUID, ZIP
+from tests.operations.bench import (
+    EDU,
+    NIC,
+    SCENARIO,
+    TWIN,
+    UUID,
+    ZIP,
+    Bench,
+    Faulty,
+    Killed,
+)
 from tests.tui.still import console, screen_lines, until
 
 Scene = Callable[[Pilot[None]], Awaitable[None]]
@@ -459,17 +470,23 @@ def test_the_journal_shows_what_was_done_and_undoes_it(host: SimulatorHost) -> N
     play(host, scene)
 
 
-def test_of_the_journal_the_rest_of_a_plan_can_be_done(host: SimulatorHost) -> None:
+def test_of_the_journal_the_rest_of_a_plan_can_be_done(
+    host: SimulatorHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sdmtop.operations.journal.os.getpid", lambda: 1 << 23)  # It has ended.
+    bench = Bench(cast(Any, Faulty(host, 1, "killed before")))
+    with pytest.raises(Killed):
+        bench.run(plan_attach(*bench.now, [EDU]))
+    assert driver(host, EDU) is None
+
     async def scene(pilot: Pilot[None]) -> None:
-        await plan(pilot, "a", EDU)
-        go(pilot).press()
-        await until(pilot, lambda: is_over(pilot))
-        await pilot.press("enter")
-        await until(pilot, lambda: not isinstance(pilot.app.screen, PlanScreen))
         await pilot.press("J", "f")
         await until(pilot, lambda: isinstance(pilot.app.screen, PlanScreen))
+        await until(pilot, lambda: "looking at" not in shown(pilot))
+        assert "sdmtop undo --finish 1" in shown(pilot)
+        go(pilot).press()
         await until(pilot, lambda: is_over(pilot))
-        assert f"plan 1 (sdmtop attach {EDU}): it was done to the end" in shown(pilot)
+        assert driver(host, EDU) == "vfio-pci"
 
     play(host, scene)
 

@@ -119,6 +119,7 @@ def test_many_cpus_share_cells_so_that_the_owner_is_still_seen(cpus: int) -> Non
     play(scene, host)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("width", range(110, 130))
 def test_reasons_of_the_pasids_are_whole_beside_the_scrollbar_that_they_need(width: int) -> None:
     async def scene(pilot: Pilot[None]) -> None:

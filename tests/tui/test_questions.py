@@ -13,8 +13,6 @@ from textual.pilot import Pilot
 from sdmtop.backends.base import open_host
 from tests.tui.still import StillSampler, console
 
-pytestmark = pytest.mark.long
-
 MOST_KEYS = 3
 TREES = Path(__file__).parents[1] / "trees"
 DEFAULT = "sim:default?seed=7&at=10"

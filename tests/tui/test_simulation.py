@@ -17,8 +17,6 @@ from tests.hosts import box
 from tests.tui.still import StillSampler, console, until
 from tests.tui.test_console import go_to, sampler_of, text_of
 
-pytestmark = pytest.mark.long
-
 Scene = Callable[[Pilot[None], SimulatorHost], Awaitable[None]]
 
 

@@ -14,8 +14,6 @@ from sdmtop.tui.themes import OTHER, theme_for
 from tests.hosts import box
 from tests.tui.still import console
 
-pytestmark = pytest.mark.long
-
 LEAST = 4.5
 """Contrast of text and background that WCAG 2 asks for (level AA)."""
 
@@ -35,6 +33,7 @@ STATES: dict[str, tuple[str, ...]] = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("theme", ["dark", "light"])
 @pytest.mark.parametrize("state", STATES)
 def test_every_text_on_the_screen_can_be_read(theme: str, state: str) -> None:
