@@ -50,6 +50,7 @@ class ChildWrite:
             stderr=subprocess.DEVNULL,
             cwd="/",
             start_new_session=True,
+            close_fds=False,  # It keeps the locks of the plan (`operations/store.py`), if it hangs.
         )
         self.pid: int | None = self._child.pid
         self._ended = os.pidfd_open(self._child.pid)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import posixpath
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeGuard, TypeVar
 
 from sdmtop.errors import RefusedError, because, sentence
@@ -86,10 +87,11 @@ class Progress(NamedTuple):
 
 
 class Pending(NamedTuple):
-    """A write that has not returned, of a step by its index."""
+    """A write that has not returned, of a step by its index, and the locks that it needs."""
 
     step: int
     write: base.Write
+    locks: ExitStack
 
 
 class Result(NamedTuple):
@@ -128,8 +130,12 @@ def execute(
     cannot be written.
     """
     _pass_the_gate(host, plan, consent)
-    with store.locked(plan.locks, plan.command):
-        return _Run(host, plan, store, kept, tell, stop).run()
+    with store.locked(plan.locks, plan.command) as locks:
+        result = _Run(host, plan, store, kept, tell, stop).run()
+        if result.pending is not None:
+            # What it may still change is nobody else's yet.
+            result = result._replace(pending=result.pending._replace(locks=locks.pop_all()))
+        return result
 
 
 def follow(host: Host, result: Result, store: Store, plan: Plan) -> str | None:
@@ -139,9 +145,17 @@ def follow(host: Host, result: Result, store: Store, plan: Plan) -> str | None:
     """
     if result.pending is None:
         return None
-    index, write = result.pending
-    while not write.wait(WAITING):
-        pass
+    index, write, locks = result.pending
+    with locks:
+        while not write.wait(WAITING):
+            pass
+        return _late(host, result, store, plan, index, write)
+
+
+def _late(
+    host: Host, result: Result, store: Store, plan: Plan, index: int, write: base.Write
+) -> str:
+    """What a write that has returned at last has come to; the journal is told."""
     title = plan.steps[index].title
     try:
         write.result()
@@ -218,9 +232,11 @@ class _Run:
                     # The status of a group is one of a node that is closed before and after.
                     if fact.kind != "status":
                         self._first.setdefault((fact.kind, fact.path), fact)
-            trouble = "stopped by the operator" if self._stop() else self._advance(index, step)
+            if self._stop():
+                return self._turn_back(index - 1, "stopped by the operator")
+            trouble = self._advance(index, step)
             if trouble is not None:
-                return self._turn_back(index, trouble)
+                return self._turn_back(index, trouble, failed=True)
         self._journal.end(self._number, "done")
         self._remember()
         return Result(self._number, "done", remarks=tuple(self._remarks))
@@ -390,7 +406,7 @@ class _Run:
         while not write.wait(1.0):
             waited = self._host.now() - begun
             if waited >= patience:
-                self._pending = Pending(index, write)
+                self._pending = Pending(index, write, ExitStack())
                 return False
             self._tell(Progress(index, "waits", f"for {waited:.0f} s"))
         write.result()
@@ -398,21 +414,22 @@ class _Run:
 
     # -- back --
 
-    def _turn_back(self, failed: int, trouble: str) -> Result:
-        """Undo what was done before the step that failed, and that step too if need be."""
+    def _turn_back(self, last: int, trouble: str, *, failed: bool = False) -> Result:
+        """Undo what was done up to the last step that was begun, which may have `failed`."""
         blocked: dict[str, str] = {}
         steps = self._plan.steps
         made = len(self._remarks)  # What these are about is gone where all is taken back.
         if self._pending is not None:
             # Whatever else touches its device would wait for it.
-            blocked[steps[failed].subject] = "it would wait behind the step that hangs"
-        for index in range(failed, -1, -1):
+            blocked[steps[last].subject] = "it would wait behind the step that hangs"
+        for index in range(last, -1, -1):
             # Without facts to tell, a step that has failed has done nothing.
-            if index < failed or (self._pending is None and steps[index].before):
+            has_failed = failed and index == last
+            if not has_failed or (self._pending is None and steps[index].before):
                 self._undo(index, steps[index], blocked)
         left = tuple(self._left())
         ending: Ending = "stuck" if self._pending is not None else "left" if left else "rolled back"
-        if ending == "stuck":
+        if ending == "stuck" and any(step.inverse is not None for step in steps):
             self._mend.append(f"sdmtop undo {self._number}    # when it has returned")
         self._end(ending, left)
         self._remember()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from shutil import rmtree
 from tempfile import mkdtemp
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ from sdmtop.operations.journal import Journal
 from sdmtop.places import state_directory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from sdmtop.backends.base import Host
 
@@ -30,10 +30,10 @@ class Store:
         self.journal = journal
         self._locks = locks
 
-    @contextmanager
-    def locked(self, names: Iterable[str], purpose: str) -> Iterator[None]:
-        """Keep everybody else off these groups and devices.
+    def locked(self, names: Iterable[str], purpose: str) -> ExitStack:
+        """Keep everybody else off these groups and devices, until what is returned is left.
 
+        The process of a write keeps them locked as well, and so beyond our end.
         Raises `RefusedError`, with who holds it and what for, if one is locked.
         """
         with ExitStack() as stack:
@@ -52,7 +52,8 @@ class Store:
                     raise RefusedError(f"{name}: {holder} is at work on it") from None
                 os.ftruncate(fd, 0)
                 os.pwrite(fd, f"process {os.getpid()} ({purpose})".encode(), 0)
-            yield
+                os.set_inheritable(fd, True)  # noqa: FBT003 - it takes no keyword
+            return stack.pop_all()
 
 
 def open_store(host: Host) -> Store:

@@ -108,6 +108,10 @@ def plan_finish(
         raise NothingToDoError(
             f"plan {begun.number} ({begun.plan.command}): it was rolled back, so there is no rest"
         )
+    if entry.is_running and "stuck" in entry.states.values():
+        raise RefusedError(
+            f"plan {begun.number} ({begun.plan.command}): a step of it has not returned yet"
+        )
     done = steps_done(host, entry)
     draft = Draft(host, snapshot, begun.plan.operation)
     _identify(draft, begun.plan)

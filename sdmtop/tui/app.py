@@ -514,6 +514,10 @@ class Console(App[None]):
         """Quit."""
         self._leave(0)
 
+    async def action_quit(self) -> None:
+        """Quit by Textual's own key, `ctrl+q`."""
+        self._leave(0)
+
     def terminal_lost(self) -> None:
         """The terminal is gone: so are we."""
         self._leave(128 + SIGHUP)

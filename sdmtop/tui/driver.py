@@ -44,6 +44,8 @@ class ConsoleDriver(LinuxDriver):
         self._file = sys.__stdout__ or self._file
         self._listens = False
         self._output: Output | None = None
+        self._had_output = False
+        self._is_gone = False
         self._entered = self.terminal is not None
 
     def start_application_mode(self) -> None:
@@ -51,8 +53,11 @@ class ConsoleDriver(LinuxDriver):
         terminal = self.terminal.output if self.terminal is not None else self.fileno
         try:
             self._output = Output(terminal, self._loop)
+            self._had_output = True
         except OSError:
             self._output = None  # Textual's own thread writes where we may not open the terminal.
+            # Continued after a hang-up: that thread would wait for ever, and the loop for it.
+            self._is_gone = self._had_output
         super().start_application_mode()  # type: ignore[no-untyped-call]
         if self.terminal is not None:
             self.attrs_before = self.terminal.original
@@ -67,7 +72,7 @@ class ConsoleDriver(LinuxDriver):
             data = in_ascii(data)
         if self._output is not None:
             self._output.write(data)
-        else:
+        elif not self._is_gone:
             super().write(data)
 
     def close(self) -> None:

@@ -201,7 +201,7 @@ class PlanScreen(Fitting, ModalScreen[bool]):
         field.disabled = not typed
 
     def _demand(self, text: str) -> None:
-        self.query_one("#demand", Static).update(printable(text))
+        self.query_one("#demand", Static).update("\n".join(map(printable, text.split("\n"))))
 
     def _hint(self, text: str) -> None:
         """Tell on the border what a key does now."""

@@ -420,7 +420,7 @@ def test_a_terminal_that_goes_and_hangs_up_has_what_was_done_taken_back(
 
     result = run(box, store, plan(*TWO), tell=tell, stop=gone.is_set)
     assert result.ending == "rolled back"
-    assert states(store) == {0: "undone", 1: "undone"}
+    assert states(store) == {0: "undone"}
     assert (box.read("/a"), box.read("/b")) == (b"old", b"old")
 
 
@@ -433,3 +433,11 @@ def test_the_journal_knows_of_a_step_before_the_operator_is_told(box: Box, store
 
     run(box, store, plan(*TWO), tell=tell)
     assert known == ["done", "done"]
+
+
+def test_of_a_step_that_was_never_begun_nothing_is_told(box: Box, store: Store) -> None:
+    told: list[Progress] = []
+    result = run(box, store, plan(*TWO), tell=told.append, stop=lambda: bool(told))
+    assert result.ending == "rolled back"
+    assert {one.step for one in told} == {0}
+    assert set(store.journal.entries()[0].states) == {0}

@@ -323,6 +323,27 @@ def test_killed_at_any_step_the_rest_can_be_done(name: str, step: int, wrong: Wr
     assert bench.snapshot() == whole.snapshot()
 
 
+def test_what_a_step_that_hangs_may_change_is_nobody_elses_until_it_returns() -> None:
+    bench, host = faulty(0, "hangs after the effect")
+    plan = OPERATIONS["more VFs"](bench)
+    result = bench.run(plan)
+    assert result.ending == "stuck"
+    with pytest.raises(RefusedError, match="a step of it has not returned yet"):
+        plan_finish(*bench.now, bench.store.journal.entries(), number=1)
+    with pytest.raises(RefusedError, match="is at work on it"):
+        bench.run(plan_attach(*bench.now, [PF]))
+    host.hanging[0].returned = True
+    follow(bench.host, result, bench.store, plan)
+    bench.run(plan_attach(*bench.now, [PF]))
+
+
+def test_a_reset_that_hangs_is_not_said_to_be_undone_when_it_returns() -> None:
+    bench, _ = faulty(0, "hangs")
+    result = bench.run(OPERATIONS["reset"](bench))
+    assert result.ending == "stuck"
+    assert result.mend == ()
+
+
 def test_what_was_rolled_back_has_no_rest_to_be_done() -> None:
     bench = Bench()
     plan = OPERATIONS["attach a group"](bench)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -55,6 +57,34 @@ def test_a_killed_process_locks_nobody_out(store: Store, tmp_path: Path) -> None
     assert subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False).returncode == -9
     with store.locked(["group/18"], "next"):
         pass
+
+
+def test_a_write_that_hangs_keeps_the_lock_of_a_process_that_is_gone(
+    store: Store, tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "slow")
+    code = (
+        "import os, sys\n"
+        "from sdmtop.backends.doing import begin_write\n"
+        "from sdmtop.operations.store import Store\n"
+        "from sdmtop.operations.journal import Journal\n"
+        "store = Store(Journal(None), sys.argv[1])\n"
+        "with store.locked(['group/18'], 'sdmtop sriov x'):\n"
+        "    begin_write(sys.argv[1] + '/slow', b'2')\n"
+        "    os._exit(0)\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
+    with pytest.raises(RefusedError, match=r"\(sdmtop sriov x\) is at work on it"):
+        store.locked(["group/18"], "next")
+    assert (tmp_path / "slow").read_bytes() == b"2"  # Now it returns.
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        try:
+            with store.locked(["group/18"], "next"):
+                return
+        except RefusedError:
+            time.sleep(0.01)
+    pytest.fail("it is locked for ever")
 
 
 def test_the_journal_of_root_is_where_the_system_keeps_such_things(

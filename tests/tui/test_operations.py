@@ -1,7 +1,6 @@
 """The keys a d c x m u J: the plan first, confirmed, carried out, taken back."""
 
 import asyncio
-import signal
 import threading
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
@@ -149,6 +148,7 @@ def test_a_console_that_is_ended_takes_back_what_was_done_first(
         await pilot.pause()
         go(pilot).press()
         await until(pilot, begun.is_set)
+        await pilot.press("ctrl+q")  # Textual's own key.
         for _ in range(2):  # As the terminal that goes, and its signal.
             cast(Console, pilot.app).terminal_lost()
         await pilot.pause()
@@ -156,7 +156,7 @@ def test_a_console_that_is_ended_takes_back_what_was_done_first(
         assert pilot.app.return_code is None
         go_on.set()
         await until(pilot, lambda: pilot.app.return_code is not None)
-        assert pilot.app.return_code == 128 + signal.SIGHUP
+        assert pilot.app.return_code == 0  # The first of them counts.
 
     before = read_snapshot(host).sdmdevs
     monkeypatch.setattr(host, "write", slowly)
@@ -199,6 +199,7 @@ def test_escape_is_answered_while_a_step_waits(
         await pilot.pause(0.2)  # More of its waiting is told meanwhile.
         assert ": waits for" in demand(pilot)
         assert "stopping" in demand(pilot)
+        assert "\\x0a" not in demand(pilot)
         go_on.set()
         await until(pilot, lambda: "undone" in shown(pilot))
 
@@ -478,6 +479,7 @@ def test_of_the_journal_the_rest_of_a_plan_can_be_done(
     with pytest.raises(Killed):
         bench.run(plan_attach(*bench.now, [EDU]))
     assert driver(host, EDU) is None
+    monkeypatch.setattr("sdmtop.operations.session.open_store", lambda _: bench.store)
 
     async def scene(pilot: Pilot[None]) -> None:
         await pilot.press("J", "f")
