@@ -57,7 +57,6 @@ _SETTLING = (0.0, 0.05, 0.2, 0.75, 1.0)
 
 _FOR_THE_MOMENT = frozenset({errno.EAGAIN, errno.EBUSY})
 
-
 _FEW = 8
 """VFs that are named one by one."""
 
@@ -149,13 +148,6 @@ def follow(host: Host, result: Result, store: Store, plan: Plan) -> str | None:
     with locks:
         while not write.wait(WAITING):
             pass
-        return _late(host, result, store, plan, index, write)
-
-
-def _late(
-    host: Host, result: Result, store: Store, plan: Plan, index: int, write: base.Write
-) -> str:
-    """What a write that has returned at last has come to; the journal is told."""
     title = plan.steps[index].title
     try:
         write.result()
