@@ -349,7 +349,8 @@ class Console(App[None]):
         screen = self.screen_stack[0]
         focused = screen.focused
         pane = focused.id if focused is not None and focused.id in PANES else "tree"
-        row = screen.query_one(Interrupts).cursor
+        interrupts = screen.query_one(Interrupts)
+        in_interrupts = pane == "interrupts" and interrupts.cursor is not None
         return Now(
             pane=pane,
             alone=self._room[0] < WIDE,
@@ -358,14 +359,14 @@ class Console(App[None]):
             foldable=self._tree.foldable,
             filtered=bool((screen.query_one(Events) if pane == "events" else self._tree).filter),
             zoomed=self._zoomed,
-            mapped=screen.query_one(Interrupts).as_map,
+            mapped=interrupts.as_map,
             paused=self.sampler.playhead.paused,
             replay=self._replayer is not None,
             tour=self._tour is not None,
             without_iommu=self._without_iommu,
             origins=screen.query_one(Inspector).origins,
             target=self._tree.cursor,
-            interrupt=f"irq/{row}" if pane == "interrupts" and row is not None else None,
+            interrupt=f"irq/{interrupts.cursor}" if in_interrupts else None,
             marked=self._tree.marked,
             snapshot=self.sample.snapshot if self.sample is not None else None,
             refusal=self._refusal,
