@@ -1,4 +1,4 @@
-"""The devices of a snapshot by their addresses."""
+"""The devices of a snapshot: by their addresses, and by their interrupts."""
 
 from collections.abc import Mapping
 
@@ -18,3 +18,8 @@ def devices_of(snapshot: Snapshot) -> Mapping[str, Device]:
         found = {device.address: device for device in snapshot.devices}
         _newest[0] = snapshot.devices, found
     return found
+
+
+def device_of_interrupt(snapshot: Snapshot, name: str) -> str | None:
+    """The address of the device that raises an interrupt (`irq/24`); None where none is known."""
+    return next((one.device for one in snapshot.interrupts if f"irq/{one.irq}" == name), None)

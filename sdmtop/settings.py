@@ -11,8 +11,6 @@ LEAST_INTERVAL, MOST_INTERVAL = 0.1, 3600.0
 """Seconds between two readings."""
 
 
-DISARMED = "the program was started, or is configured, to change nothing"
-
 _POOR = ("linux", "vt100", "vt102", "vt220")
 """Terminals whose font has no blocks and triangles, or may have none."""
 
@@ -85,8 +83,10 @@ class Settings:
 
     @property
     def disarmed(self) -> str | None:
-        """Why nothing is changed then; None: it may be."""
-        return DISARMED if self.read_only else None
+        """Why nothing may be changed; None where it may."""
+        if self.read_only:
+            return "the program was started, or is configured, to change nothing"
+        return None
 
     def is_ascii(self, environment: "Mapping[str, str]") -> bool:
         """Whether only ASCII may be drawn: asked for, or all that locale and terminal can."""

@@ -26,6 +26,7 @@ from sdmtop.errors import sentence
 from sdmtop.glance import Glance
 from sdmtop.headline import HELP_ROWS, headline, iommu_kind, is_without_iommu, no_iommu_help
 from sdmtop.layout import EVENT_ROWS, LEAST, TALL, WIDE, tree_columns
+from sdmtop.lookup import device_of_interrupt
 from sdmtop.places import config_file, screens_directory
 from sdmtop.query import QueryError
 from sdmtop.sampler import DEADLINE, Sampler, Stall
@@ -574,8 +575,7 @@ class Console(App[None]):
         sampler = self.sampler
         about = targets[0] if targets else self._tree.cursor
         if self.sample is not None and about is not None and about.startswith("irq/"):
-            rows = self.sample.snapshot.interrupts
-            about = next((row.device for row in rows if f"irq/{row.irq}" == about), None)
+            about = device_of_interrupt(self.sample.snapshot, about)
 
         def happened(text: str) -> None:
             sampler.timeline.add("changed", about, text)

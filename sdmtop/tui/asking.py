@@ -14,7 +14,7 @@ from textual.widgets.option_list import Option
 
 from sdmtop.collector import Sample
 from sdmtop.commands import Now
-from sdmtop.lookup import devices_of
+from sdmtop.lookup import device_of_interrupt, devices_of
 from sdmtop.operations.attach import DRIVERS, plan_attach
 from sdmtop.operations.facts import say_set
 from sdmtop.operations.plan import Plan
@@ -108,11 +108,11 @@ def sriov(sample: Sample, now: Now) -> Question:
 
 def affinity(sample: Sample, now: Now) -> Question:
     """Which CPUs: those of each NUMA node, the device's own first; or all."""
-    in_pane = now.pane == "interrupts" and now.interrupt is not None
-    (target,) = targets = (now.interrupt,) if in_pane and now.interrupt else _selected(now)
+    (target,) = targets = (now.interrupt,) if now.interrupt is not None else _selected(now)
     snapshot = sample.snapshot
-    irqs = {f"irq/{one.irq}": one.device for one in snapshot.interrupts}
-    device = devices_of(snapshot).get(irqs.get(target, target) or "")
+    one = now.interrupt is not None
+    address = device_of_interrupt(snapshot, target) if one else target
+    device = devices_of(snapshot).get(address) if address is not None else None
     own = device.numa_node if device is not None else None
     near = sorted((node for node in sample.nodes if node.cpus), key=lambda node: node.id != own)
     answers = [
@@ -123,7 +123,7 @@ def affinity(sample: Sample, now: Now) -> Question:
     ]
     if len(near) > 1:
         answers.append(Answer(say_set(cpu for node in near for cpu in node.cpus), "all"))
-    what = target if in_pane else f"the interrupts of {target}"
+    what = target if one else f"the interrupts of {target}"
     return Question(
         "Affinity",
         f"To which CPUs may {what} come? A list such as 0-3,8.",

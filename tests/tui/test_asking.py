@@ -1,7 +1,5 @@
 """The keys A V P D R: what is asked before an operation can be planned, and what comes of it."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from typing import cast
 
 import pytest
@@ -24,20 +22,8 @@ from sdmtop.tui.operations import PlanScreen
 from sdmtop.tui.tree import TreePane
 from tests.operations.bench import EDU, NIC, PF, SCENARIO, TWIN, UUID
 from tests.records import device, group, interrupt, snapshot
-from tests.tui.still import console, until
-from tests.tui.test_operations import driver, go, is_over, mark, screen_text, shown
-
-Scene = Callable[[Pilot[None]], Awaitable[None]]
-
-
-def play(host: SimulatorHost, scene: Scene, size: tuple[int, int] = (120, 40)) -> None:
-    async def run() -> None:
-        app = console(host)
-        async with app.run_test(size=size) as pilot:
-            await pilot.pause()
-            await scene(pilot)
-
-    asyncio.run(run())
+from tests.tui.still import until
+from tests.tui.test_operations import driver, go, is_over, mark, play, screen_text, shown
 
 
 @pytest.fixture

@@ -38,10 +38,10 @@ from tests.tui.still import console, screen_lines, until
 Scene = Callable[[Pilot[None]], Awaitable[None]]
 
 
-def play(host: SimulatorHost, scene: Scene) -> None:
+def play(host: SimulatorHost, scene: Scene, size: tuple[int, int] = (120, 40)) -> None:
     async def run() -> None:
         app = console(host)
-        async with app.run_test(size=(120, 40)) as pilot:
+        async with app.run_test(size=size) as pilot:
             await pilot.pause()
             await scene(pilot)
 
