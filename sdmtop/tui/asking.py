@@ -187,7 +187,8 @@ class AskScreen(Fitting, ModalScreen[str | None]):
     AskScreen { align: center middle; }
     AskScreen Vertical {
         width: 84; max-width: 100%; height: auto; border: round $primary;
-        border-subtitle-color: $text; background: $surface; padding: 0 1;
+        border-title-color: $text; border-subtitle-color: $text;
+        background: $surface; padding: 0 1;
     }
     AskScreen Static { max-height: 2; }
     AskScreen Input { background: $boost; margin: 1 0; }

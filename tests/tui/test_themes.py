@@ -9,7 +9,9 @@ from rich.color import Color
 from rich.style import Style
 from textual.color import Color as TextualColor
 
+from sdmtop.backends.base import open_host
 from sdmtop.tui.app import Console
+from sdmtop.tui.lines import LinesPane
 from sdmtop.tui.themes import OTHER, theme_for
 from tests.hosts import box
 from tests.tui.still import console
@@ -43,14 +45,34 @@ def test_every_text_on_the_screen_can_be_read(theme: str, state: str) -> None:
             app.theme = theme
             await pilot.press(*STATES[state])
             await pilot.pause()
-            poor = {
-                (text.strip()[:20], round(contrast(style), 1))
-                for text, style in texts(app)
-                if contrast(style) < LEAST
-            }
-            assert poor == set()
+            assert poor(app) == set()
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_a_question_can_be_read_with_its_title(theme: str) -> None:
+    async def run() -> None:
+        app = console(open_host("sim:edu"))
+        async with app.run_test(size=(120, 40)) as pilot:
+            app.theme = theme
+            await pilot.pause()
+            app.query_one("#tree", LinesPane).select("0000:01:00.0")
+            await pilot.press("A", "down")
+            await pilot.pause()
+            assert any("Attach to a driver" in text for text, _ in texts(app))
+            assert poor(app) == set()
+
+    asyncio.run(run())
+
+
+def poor(app: Console) -> set[tuple[str, float]]:
+    """Text that cannot be read well, and its contrast."""
+    return {
+        (text.strip()[:20], round(contrast(style), 1))
+        for text, style in texts(app)
+        if contrast(style) < LEAST
+    }
 
 
 def texts(app: Console) -> Iterator[tuple[str, Style]]:
