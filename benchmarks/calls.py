@@ -28,6 +28,10 @@ class Recorder(LinuxHost):
         self.calls.append(f"r{self._full}{path}")
         return super().read(path, limit)
 
+    def read_into(self, path: str, buffer: bytearray, limit: int) -> int:
+        self.calls.append(f"r{self._full}{path}")
+        return super().read_into(path, buffer, limit)
+
     def read_at(self, path: str, offset: int, size: int) -> bytes:
         self.calls.append(f"p{size},{offset} {self._full}{path}")
         return super().read_at(path, offset, size)

@@ -2,7 +2,9 @@
  *
  *   floor replay SCRIPT             the calls that SCRIPT lists (see benchmarks/calls.py)
  *   floor counters LIST ROUNDS      every file in LIST kept open, pread and compared each round
- *   floor interrupts FILE ROUNDS    every cell of a table like /proc/interrupts
+ *   floor interrupts FILE ROUNDS COMMAND
+ *                                   every cell of a table like /proc/interrupts; the command, run
+ *                                   before each round, lets interrupts come
  *
  * Prints one number a line: milliseconds of each round. What is prepared before is not timed.
  */
@@ -158,11 +160,13 @@ static void counters(char **paths, size_t count, int rounds)
     }
 }
 
-static void interrupts(const char *path, int rounds)
+static void interrupts(const char *path, int rounds, const char *command)
 {
     uint64_t sum = 0;
     char *text = malloc(64 << 20);
     for (int round = 0; round < rounds; round++) {
+        if (system(command))
+            die(command);
         double begin = now();
         int fd = open(path, FILE_FLAGS);
         if (fd < 0)
@@ -215,8 +219,8 @@ int main(int count, char **arguments)
     } else if (count == 4 && !strcmp(arguments[1], "counters")) {
         char **paths = lines_of(slurp(arguments[2], &size), &lines);
         counters(paths, lines, atoi(arguments[3]));
-    } else if (count == 4 && !strcmp(arguments[1], "interrupts")) {
-        interrupts(arguments[2], atoi(arguments[3]));
+    } else if (count == 5 && !strcmp(arguments[1], "interrupts")) {
+        interrupts(arguments[2], atoi(arguments[3]), arguments[4]);
     } else {
         fprintf(stderr, "usage: see the top of floor.c\n");
         return 2;

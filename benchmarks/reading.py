@@ -98,10 +98,13 @@ def _visible(host: LinuxHost) -> list[float]:
 def _table(host: LinuxHost) -> list[float]:
     """The whole of /proc/interrupts, of which a quarter of the lines has changed."""
     table = InterruptTable()
-    table.parse(host.read("/proc/interrupts", 1 << 26))
-    return _ticking(
-        host, lambda: table.parse(host.read("/proc/interrupts", 1 << 26)), settle=1, share=4
-    )
+    table.read(host)
+    return _ticking(host, lambda: table.read(host), settle=1, share=4)
+
+
+def let_come(root: str, share: int) -> list[str]:
+    """The command that lets interrupts come, on every `share`-th line (`trees.py`)."""
+    return [sys.executable, "-m", "benchmarks.trees", root, str(share)]
 
 
 def _ticking(
@@ -110,9 +113,7 @@ def _ticking(
     """Times of a reading, the host moved on before each by its own process (`trees.py`)."""
     found = []
     for number in range(settle + 7):
-        command = [sys.executable, "-m", "benchmarks.trees", host.url.removeprefix("linux:"),
-                   str(share)]  # fmt: skip
-        subprocess.run(command, check=True)
+        subprocess.run(let_come(host.url.removeprefix("linux:"), share), check=True)
         spent = _timed(read)
         if number >= settle:
             found.append(spent)

@@ -182,6 +182,12 @@ class Host(Protocol):
     def read(self, path: str, limit: int = READ_LIMIT) -> bytes:
         """The first `limit` bytes of a file."""
 
+    def read_into(self, path: str, buffer: bytearray, limit: int) -> int:
+        """As `read`, for what is long and read often: into a buffer, which grows where it must.
+
+        Returns how many bytes were read.
+        """
+
     def read_at(self, path: str, offset: int, size: int) -> bytes:
         """Bytes of a seekable file (PCI configuration space); short at its end."""
 

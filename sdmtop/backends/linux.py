@@ -74,6 +74,16 @@ class LinuxHost:
         finally:
             os.close(fd)
 
+    def read_into(self, path: str, buffer: bytearray, limit: int) -> int:
+        """See `Host.read_into`."""
+        refuse_side_effects(path)
+        self.enter(path)
+        fd = os.open(self._root + path, _FILE)
+        try:
+            return _read_into(fd, buffer, limit)
+        finally:
+            os.close(fd)
+
     def read_at(self, path: str, offset: int, size: int) -> bytes:
         """See `Host.read_at`."""
         refuse_side_effects(path)
@@ -330,6 +340,19 @@ def _read_all(fd: int, limit: int) -> bytes:
         parts.append(data)
         size += len(data)
     return b"".join(parts)
+
+
+def _read_into(fd: int, buffer: bytearray, limit: int) -> int:
+    size = 0
+    while size < limit:
+        if size == len(buffer):
+            buffer += bytes(max(PAGE, size // 2))
+        with memoryview(buffer) as view:
+            count = os.readv(fd, [view[size:limit]])
+        if not count:
+            break
+        size += count
+    return size
 
 
 def _allow_descriptors(count: int) -> None:

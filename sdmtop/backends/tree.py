@@ -132,6 +132,12 @@ class TreeHost(Frozen):
         refuse_side_effects(path)
         return _content(self._enter(path), path)[:limit]
 
+    def read_into(self, path: str, buffer: bytearray, limit: int) -> int:
+        """See `base.Host.read_into`."""
+        data = self.read(path, limit)
+        buffer[: len(data)] = data
+        return len(data)
+
     def read_at(self, path: str, offset: int, size: int) -> bytes:
         """See `base.Host.read_at`."""
         refuse_side_effects(path)

@@ -7,8 +7,12 @@ sources for every tick.
 
 import errno
 from collections.abc import Mapping
-from struct import Struct
+from itertools import compress
+from operator import ne
+from struct import Struct as Layout
 from sys import intern
+
+from msgspec import Struct
 
 from sdmtop.backends.base import Host, Kept
 from sdmtop.model import Interrupt
@@ -25,6 +29,8 @@ _LIMIT = 64 * 1024 * 1024
 _CELL = 11
 _PART = 32
 """Counts that are read at once."""
+_BELOW = tuple((1 << 8 * _CELL * cell) - 1 for cell in range(_PART))
+"""The bits of all cells before a cell."""
 _LABEL = 80
 """Bytes in which the colon behind a label is looked for."""
 _NAMED = 8
@@ -32,58 +38,46 @@ _NAMED = 8
 _MSI_CHIPS = ("PCI-MSI", "PCI-MSIX", "IR-PCI-MSI", "IR-PCI-MSIX")
 
 
-class Row:
-    """One parsed row. What the same row of an earlier text, `before`, said is not made again."""
+class Frame(Struct, frozen=True):
+    """What stands before and behind the counts of a row: mostly the same in every reading."""
 
-    __slots__ = (
-        "actions", "chip", "hwirq", "in_columns", "key", "label", "line", "per_cpu", "tail_at",
-        "total", "trigger", "whole",
-    )  # fmt: skip
-
+    key: bytes
+    tail: bytes
     label: str
     chip: str | None
     hwirq: str | None
     trigger: str | None
     actions: tuple[str, ...]
-    per_cpu: tuple[int, ...]
-    total: int
-    in_columns: bool
     whole: bool
     """Whether it has the form of a row: one that was cut or garbled tells nothing for certain."""
 
-    def __init__(self, line: bytes, key: bytes, columns: "_Columns", before: "Row | None") -> None:
-        self.line = line
-        self.key = key
-        start = len(key)
-        counts = columns.counts(line, start, before)
-        self.in_columns = counts is not None
-        if counts is not None:
-            self.per_cpu, self.total = counts
-            tail = line[start + columns.size :]
-        else:
-            self.per_cpu, tail = _spaced(line[start:], columns.cpus)
-            self.total = sum(self.per_cpu)
-        self.tail_at = len(line) - len(tail)
-        if (
-            before is not None
-            and before.line[before.tail_at :] == tail
-            and len(before.per_cpu) == len(self.per_cpu)
-        ):
-            self.label, self.whole = before.label, before.whole
-            self.chip, self.hwirq, self.trigger = before.chip, before.hwirq, before.trigger
-            self.actions = before.actions
-            return
-        tail = tail.rstrip(b"\n")
-        self.label = fact(key[:-1].strip())
-        numbered = self.label.isdecimal()
-        self.whole = _is_whole(len(self.per_cpu), columns.cpus, tail, numbered=numbered)
-        self.chip, self.hwirq, self.trigger, self.actions = (
-            _split_tail(tail) if numbered else (None, None, None, _summary(tail))
-        )
+
+class Row(Struct, frozen=True):
+    """One parsed row."""
+
+    size: int
+    """Bytes of its text."""
+    frame: Frame
+    per_cpu: tuple[int, ...]
+    total: int
+    in_columns: bool
+
+    @property
+    def label(self) -> str:
+        """Its number, or the name of what has none."""
+        return self.frame.label
+
+    @property
+    def actions(self) -> tuple[str, ...]:
+        """Who handles it; of a row without a number what it is."""
+        return self.frame.actions
 
 
 class InterruptTable:
-    """`/proc/interrupts`, to be read again and again."""
+    """`/proc/interrupts`, to be read again and again.
+
+    The last text stays in one buffer, the next is read into the other.
+    """
 
     def __init__(self) -> None:
         self.affinities: Affinities | None = None
@@ -93,58 +87,95 @@ class InterruptTable:
         self.cpus: tuple[int, ...] = ()
         self.lost: list[str] = []
         """The labels of the rows that the last text had in another form."""
+        self.cut = False
+        """Whether the last text ended in the middle of a line."""
         self._header = b""
         self._rows: list[Row] = []
+        self._begins: list[int] = []
+        """Where in the text each of these rows begins."""
+        self._text, self._spare = bytearray(), bytearray()
 
-    def parse(self, data: bytes) -> list[Row]:
+    def read(self, host: Host) -> list[Row]:
+        """What `parse` gives of the host's table. Raises `OSError` as `Host.read` does."""
+        return self._parse(host.read_into(_PATH, self._spare, _LIMIT))
+
+    def parse(self, text: bytes) -> list[Row]:
         """The rows, in the kernel's order; those of another form are `lost`. Raises nothing."""
-        if not data.endswith(b"\n"):
-            data += b"\n"
-        at = data.find(b"\n") + 1
-        if data[:at] != self._header:
-            # A CPU went offline or came back: every row has another number of cells.
-            self._header = data[:at]
-            self._rows = []
-            self.cpus = tuple(
-                int(name[3:])
-                for name in self._header.split()
-                if name[:3] == b"CPU" and name[3:].isdigit() and len(name) < 12
-            )
+        self._spare[: len(text)] = text
+        return self._parse(len(text))
+
+    def _parse(self, size: int) -> list[Row]:
+        text = self._spare
+        self.cut = not text.endswith(b"\n", 0, size)
+        if self.cut:
+            text[size : size + 1] = b"\n"
+            size += 1
+        at = text.find(b"\n") + 1
+        self._begin(bytes(text[:at]))
         # Rows that stay what they were need to be asked only if one was lost before.
         doubtful, self.lost = bool(self.lost), []
         columns = _Columns(len(self.cpus))
         rows: list[Row] = []
+        begins: list[int] = []
         earlier, index = self._rows, 0
+        lines = _cut(self._text, self._begins, earlier)
         places: dict[bytes, int] = {}
-        while at < len(data):
+        while at < size:
             row = earlier[index] if index < len(earlier) else None
-            if row is not None and data.startswith(row.line, at):
-                # Most rows are what they were: they need not even be cut out.
-                at += len(row.line)
-            else:
-                end = data.find(b"\n", at) + 1
-                line, at = data[at:end], end
-                key = line[: line.find(b":", 0, _LABEL) + 1]
-                if not key:
-                    if line.strip():
-                        self.lost.append("one without a label")
-                    continue
-                if row is None or row.key != key:
+            # Most rows are what they were.
+            if row is None or not text.startswith(lines[index], at, size):
+                if row is not None:
+                    row = columns.later(row, lines[index], text, at, size)
+                if row is None:
+                    line = bytes(text[at : text.find(b"\n", at) + 1])
+                    key = line[: line.find(b":", 0, _LABEL) + 1]
+                    if not key:
+                        if line.strip():
+                            self.lost.append("one without a label")
+                        at += len(line)
+                        continue
                     # Rows have come or gone: this one may have stood elsewhere.
-                    places = places or {one.key: place for place, one in enumerate(earlier)}
+                    places = places or {one.frame.key: place for place, one in enumerate(earlier)}
                     place = places.get(key)
                     index = place if place is not None else index - 1
-                    row = earlier[place] if place is not None else None
-                if row is None or row.line != line:
-                    row = Row(line, key, columns, row)
-                    doubtful = doubtful or not row.whole
-            index += 1
+                    if place is not None:
+                        row = columns.later(earlier[place], lines[place], text, at, size)
+                    row = row or columns.row(line, key)
+                    doubtful = doubtful or not row.frame.whole
             rows.append(row)
-        self._rows = rows
+            begins.append(at)
+            at += row.size
+            index += 1
+        self._rows, self._begins = rows, begins
+        self._text, self._spare = text, self._text
         if doubtful:
-            self.lost += [row.label for row in rows if not row.whole]
-            return [row for row in rows if row.whole]
+            self.lost += [row.frame.label for row in rows if not row.frame.whole]
+            return [row for row in rows if row.frame.whole]
         return rows
+
+    def _begin(self, header: bytes) -> None:
+        if header != self._header:
+            # A CPU went offline or came back: every row has another number of cells.
+            self._header = header
+            self._rows, self._begins = [], []
+            self.cpus = tuple(
+                int(name[3:])
+                for name in header.split()
+                if name[:3] == b"CPU" and name[3:].isdigit() and len(name) < 12
+            )
+
+
+def _cut(text: bytearray, begins: list[int], rows: list[Row]) -> list[memoryview]:
+    """The lines of these rows; the text cannot grow while they are held."""
+    whole = memoryview(text)
+    return [whole[at : at + row.size] for at, row in zip(begins, rows, strict=True)]
+
+
+def _frame(key: bytes, tail: bytes, counts: int, cpus: int) -> Frame:
+    label, text = fact(key[:-1].strip()), tail.rstrip(b"\n")
+    numbered = label.isdecimal()
+    words = _split_tail(text) if numbered else (None, None, None, _summary(text))
+    return Frame(key, tail, label, *words, whole=_is_whole(counts, cpus, text, numbered=numbered))
 
 
 class Affinities:
@@ -199,38 +230,38 @@ def read_interrupts(
     share; a `table` that is kept saves parsing.
     Sources: `/proc/interrupts`, `/proc/irq/N/smp_affinity_list`.
     """
+    table = table or InterruptTable()
     try:
-        data = host.read(_PATH, _LIMIT)
+        rows = table.read(host)
     except OSError as error:
         unknowns.note(_PATH, error, "all interrupts")
         return ()
-    table = table or InterruptTable()
-    rows = table.parse(data)
     if not table.cpus or not (rows or table.lost):
         # Every kernel has columns and rows.
         unknowns.note(_PATH, OSError(errno.EINVAL, "not a table"), "all interrupts")
         return ()
-    _note_lost(unknowns, table.lost, cut=not data.endswith(b"\n"))
+    _note_lost(unknowns, table.lost, cut=table.cut)
     if table.affinities is None:
         table.affinities = Affinities(host)
-    affinity = table.affinities.read([row.label for row in rows if row.label.isdecimal()], unknowns)
+    labels = [row.frame.label for row in rows]
+    affinity = table.affinities.read([label for label in labels if label.isdecimal()], unknowns)
     told = rows, affinity, device_of_irq
     if table.told == told:
         return table.interrupts
     found = [
         Interrupt(
-            irq=row.label,
-            chip=row.chip,
-            hwirq=row.hwirq,
-            trigger=row.trigger,
-            actions=row.actions,
+            irq=frame.label,
+            chip=frame.chip,
+            hwirq=frame.hwirq,
+            trigger=frame.trigger,
+            actions=frame.actions,
             per_cpu=row.per_cpu,
             total=row.total,
-            device=_device(row, device_of_irq),
+            device=_device(frame, device_of_irq),
             shared_by=(),
-            affinity=affinity.get(row.label),
+            affinity=affinity.get(frame.label),
         )
-        for row in rows
+        for row, frame in ((row, row.frame) for row in rows)
     ]
     found.sort(key=lambda entry: (not entry.irq.isdecimal(), natural(entry.irq)))
     table.told, table.interrupts = told, tuple(found)
@@ -241,45 +272,85 @@ class _Columns:
     """Where the counts of a row stand, for a number of CPUs."""
 
     def __init__(self, cpus: int) -> None:
-        self.cpus = cpus
-        self.size = cpus * _CELL
-        whole, rest = divmod(cpus, _PART)
-        self._parts = Struct(f"{_PART * _CELL}s" * whole + f"{rest * _CELL}s" * (rest > 0))
-        self._idle = b"          0" * cpus
-        self._zeros = (0,) * cpus
+        self._cpus = cpus
+        self._size = cpus * _CELL
+        self._firsts = range(0, cpus, _PART)
+        sizes = [min(cpus - first, _PART) for first in self._firsts]
+        self._parts = Layout("".join(f"{size * _CELL}s" for size in sizes))
+        self._idle = [(b"          0" * size, (0,) * size) for size in sizes]
 
-    def counts(
-        self, line: bytes, start: int, before: Row | None
-    ) -> tuple[tuple[int, ...], int] | None:
-        """The counts in a row and their sum; None where they do not stand in their columns.
-
-        Those that stand as before are taken from there: of many CPUs few get an interrupt.
-        """
-        if len(line) < start + self.size:
-            return None
-        if before is not None and before.in_columns:
-            counts, total = before.per_cpu, before.total
-            parts = self._parts.unpack_from(before.line, start)
+    def row(self, line: bytes, key: bytes) -> Row:
+        """A row of which nothing is known."""
+        start = len(key)
+        counts = self._counts(line, start)
+        in_columns = counts is not None
+        if counts is not None:
+            tail = line[start + self._size :]
         else:
-            counts, total = self._zeros, 0
-            parts = self._parts.unpack(self._idle)
-        first = 0
-        for part, was in zip(self._parts.unpack_from(line, start), parts, strict=True):
-            if part != was:
-                fresh = _numbers(part)
-                if fresh is None:
-                    return None
-                end = first + len(fresh)
-                total += sum(fresh) - sum(counts[first:end])
-                counts = counts[:first] + fresh + counts[end:]
-            first += _PART
-        return counts, total
+            counts, tail = _spaced(line[start:], self._cpus)
+        frame = _frame(key, tail, len(counts), self._cpus)
+        return Row(len(line), frame, counts, sum(counts), in_columns)
+
+    def _counts(self, line: bytes, start: int) -> tuple[int, ...] | None:
+        """The counts in a row; None where they do not stand in their columns."""
+        if len(line) < start + self._size:
+            return None
+        counts: list[int] = []
+        parts = self._parts.unpack_from(line, start)
+        for part, (idle, zeros) in zip(parts, self._idle, strict=True):
+            found = zeros if part == idle else _numbers(part)
+            if found is None:
+                return None
+            counts += found
+        return tuple(counts)
+
+    def later(self, row: Row, was: memoryview, text: bytearray, at: int, size: int) -> Row | None:
+        """The same row in a later text; None where more than its counts may have changed.
+
+        Those that stand as they did in the line that it `was` are not read again: of many CPUs
+        few get an interrupt.
+        """
+        frame, total = row.frame, row.total
+        start = at + len(frame.key)
+        if not (
+            row.in_columns
+            and text.startswith(frame.key, at)
+            and text.startswith(frame.tail, start + self._size, size)
+        ):
+            return None
+        counts = list(row.per_cpu)
+        now = self._parts.unpack_from(text, start)
+        old = self._parts.unpack_from(was, len(frame.key))
+        parts = zip(self._firsts, now, old, strict=True)
+        for first, part, before in compress(parts, map(ne, now, old)):
+            place, fresh = _fresh(part, before)
+            if fresh is None:
+                return None
+            begin = first + place
+            end = begin + len(fresh)
+            total += sum(fresh) - sum(counts[begin:end])
+            counts[begin:end] = fresh
+        return Row(row.size, frame, tuple(counts), total, in_columns=True)
+
+
+def _fresh(part: bytes, old: bytes) -> tuple[int, tuple[int, ...] | None]:
+    """The counts in which a part differs: where they begin, and they; None as in `_numbers`.
+
+    To find that it is one, as it mostly is, costs less than to read all.
+    """
+    bits = int.from_bytes(part, "little") ^ int.from_bytes(old, "little")
+    last = (bits.bit_length() - 1) // (8 * _CELL)
+    cell = part[last * _CELL : (last + 1) * _CELL]
+    if bits & _BELOW[last] or cell[:1] != b" " or not cell.strip(b" ").isdigit():
+        return 0, _numbers(part)
+    return last, (int(cell),)
 
 
 def _numbers(cells: bytes) -> tuple[int, ...] | None:
+    """The counts in these cells; None where they are none."""
     text = bytearray(cells)
     count = len(text) // _CELL
-    if text[::_CELL] != b" " * count or b"-" in text:
+    if text[::_CELL] != b" " * count or b"-" in text or b"\n" in text:
         return None
     # With a comma for the blank that begins each it is a list of JSON, read at the speed of C.
     text[::_CELL] = b"," * count
@@ -370,20 +441,20 @@ def _summary(tail: bytes) -> tuple[str, ...]:
     return (text,) if text else ()
 
 
-def _device(row: Row, device_of_irq: Mapping[int, str | None]) -> str | None:
+def _device(frame: Frame, device_of_irq: Mapping[int, str | None]) -> str | None:
     """Who raises it: by msi_irqs, by the chip's name, by 6.1's hwirq, by VFIO's action name."""
-    if row.chip is None:
+    if frame.chip is None:
         return None
-    known = device_of_irq.get(int(row.label)) if len(row.label) < 10 else None
+    known = device_of_irq.get(int(frame.label)) if len(frame.label) < 10 else None
     if known is not None:
         return known
-    address = row.chip[row.chip.rfind("-") + 1 :]
+    address = frame.chip[frame.chip.rfind("-") + 1 :]
     if address.count(":") == 2:
         return address
-    if row.chip in _MSI_CHIPS and row.hwirq is not None and row.hwirq.isdecimal():
-        where = int(row.hwirq[:20]) >> 11  # segment << 16 | bus << 8 | devfn
+    if frame.chip in _MSI_CHIPS and frame.hwirq is not None and frame.hwirq.isdecimal():
+        where = int(frame.hwirq[:20]) >> 11  # segment << 16 | bus << 8 | devfn
         return f"{where >> 16:04x}:{where >> 8 & 0xFF:02x}:{where >> 3 & 0x1F:02x}.{where & 7}"
-    for action in row.actions if len(row.actions) == 1 else ():
+    for action in frame.actions if len(frame.actions) == 1 else ():
         if action.startswith("vfio-") and action.endswith(")"):
             return action[action.rfind("(") + 1 : -1]
     return None

@@ -65,6 +65,21 @@ def test_a_file_of_more_than_a_page_is_read_to_its_end_or_the_limit(
         assert host.read("/sys/dev/long", limit) == text[:limit]
 
 
+def test_a_buffer_grows_with_what_is_read_into_it_and_is_used_again(
+    host: LinuxHost, device: Path
+) -> None:
+    buffer = bytearray()
+    for size in (100_000, 3, 4096, 0, 100_001, 9):
+        text = bytes(range(251)) * (size // 251) + b"x" * (size % 251)
+        (device / "long").write_bytes(text)
+        assert host.read_into("/sys/dev/long", buffer, 1 << 26) == size
+        assert buffer[:size] == text
+        assert host.read_into("/sys/dev/long", buffer, 5000) == min(size, 5000)
+    assert len(buffer) < 2 * 100_001
+    assert errno_of(host.read_into, "/sys/dev/none", buffer, 10) == errno.ENOENT
+    assert descriptors_below(device.parent) == 0
+
+
 def test_look_keeps_errors_in_their_place(host: LinuxHost) -> None:
     missing, vendor, driver, no_link = host.look(
         "/sys/dev", ("missing", "vendor"), ("driver", "vendor")
@@ -155,6 +170,7 @@ def test_what_has_side_effects_is_never_opened(host: LinuxHost, device: Path, na
     (device / name).write_bytes(b"x")
     path = f"/sys/dev/{name}"
     assert errno_of(host.read, path) == errno.EPERM
+    assert errno_of(host.read_into, path, bytearray(), 1) == errno.EPERM
     assert errno_of(host.read_at, path, 0, 1) == errno.EPERM
     assert errno_of(host.look, "/sys/dev", (name,)) == errno.EPERM
     assert errno_of(host.keep, [path]) == errno.EPERM

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from sdmtop.backends.tree import Entry, Failure, TreeHost
 from sdmtop.model import Interrupt
-from sdmtop.readers.interrupts import InterruptTable, read_interrupts
+from sdmtop.readers.interrupts import InterruptTable, Row, read_interrupts
 from sdmtop.readers.unknowns import Unknowns
 
 X86 = b"""\
@@ -318,6 +318,39 @@ def test_what_is_taken_from_the_text_before_is_what_the_new_one_says(texts: list
             (row.label, row.per_cpu, row.total, row.actions) for row in fresh
         ]
         assert all(row.total == sum(row.per_cpu) for row in now)
+
+
+@st.composite
+def _garbled(draw: st.DrawFn) -> list[bytes]:
+    """Tables of one host, each with some of its bytes overwritten."""
+    texts = []
+    for text in draw(_changes()):
+        garbled = bytearray(text)
+        for _ in range(draw(st.integers(0, 3))):
+            at = draw(st.integers(0, len(text)))
+            bad = draw(
+                st.sampled_from([b"\n", b" ", b"-", b"7", b"\t", b":", b"  5\n", b"\xff", b"_"])
+            )
+            garbled[at : at + len(bad)] = bad
+        texts.append(bytes(garbled))
+    return texts
+
+
+def told_by(row: Row) -> tuple[object, ...]:
+    frame = row.frame
+    words = (frame.chip, frame.hwirq, frame.trigger, frame.actions)
+    return (frame.label, *words, frame.whole, row.per_cpu, row.total)
+
+
+@settings(max_examples=300)
+@given(_garbled())
+def test_a_garbled_text_is_read_the_same_whatever_was_before_it(texts: list[bytes]) -> None:
+    kept = InterruptTable()
+    for text in texts:
+        fresh = InterruptTable()
+        now, then = kept.parse(text), fresh.parse(text)
+        assert [told_by(row) for row in now] == [told_by(row) for row in then]
+        assert (kept.lost, kept.cut, kept.cpus) == (fresh.lost, fresh.cut, fresh.cpus)
 
 
 def test_a_row_may_come_into_its_columns() -> None:

@@ -258,6 +258,12 @@ class SimulatorHost:
         with self._changed:
             return self._content(path)[:limit]
 
+    def read_into(self, path: str, buffer: bytearray, limit: int) -> int:
+        """See `Host.read_into`."""
+        data = self.read(path, limit)
+        buffer[: len(data)] = data
+        return len(data)
+
     def read_at(self, path: str, offset: int, size: int) -> bytes:
         """See `Host.read_at`."""
         refuse_side_effects(path)
