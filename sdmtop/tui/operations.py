@@ -331,6 +331,7 @@ class TypeScreen(Fitting, ModalScreen[str | None]):
     TypeScreen OptionList {
         width: 78; max-width: 100%; height: auto; max-height: 100%;
         border: round $primary; background: $surface; padding: 0 1;
+        border-title-color: $text;
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [("escape,q", "leave", "Close")]

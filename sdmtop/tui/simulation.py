@@ -103,6 +103,7 @@ class SimulationScreen(Fitting, ModalScreen[Request | None]):
     SimulationScreen OptionList {
         width: 78; max-width: 100%; height: auto; max-height: 100%;
         border: round $primary; background: $surface; padding: 0 1;
+        border-title-color: $text;
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [("escape,q,i", "dismiss", "Close")]

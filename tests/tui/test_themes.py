@@ -8,6 +8,7 @@ import pytest
 from rich.color import Color
 from rich.style import Style
 from textual.color import Color as TextualColor
+from textual.screen import ModalScreen
 
 from sdmtop.backends.base import open_host
 from sdmtop.tui.app import Console
@@ -51,16 +52,27 @@ def test_every_text_on_the_screen_can_be_read(theme: str, state: str) -> None:
 
 
 @pytest.mark.parametrize("theme", ["dark", "light"])
-def test_a_question_can_be_read_with_its_title(theme: str) -> None:
+@pytest.mark.parametrize(
+    ("url", "selected", "key", "title"),
+    [
+        ("sim:edu", "0000:01:00.0", "A", "Attach to a driver"),
+        ("sim:edu", "0000:01:00.0", "i", "Simulate"),
+        ("sim:vgpu", "0000:00:02.0", "c", "Create"),
+    ],
+)
+def test_a_question_or_a_menu_can_be_read_with_its_title(
+    theme: str, url: str, selected: str, key: str, title: str
+) -> None:
     async def run() -> None:
-        app = console(open_host("sim:edu"))
+        app = console(open_host(url))
         async with app.run_test(size=(120, 40)) as pilot:
             app.theme = theme
             await pilot.pause()
-            app.query_one("#tree", LinesPane).select("0000:01:00.0")
-            await pilot.press("A", "down")
+            app.query_one("#tree", LinesPane).select(selected)
+            await pilot.press(key, "down")
             await pilot.pause()
-            assert any("Attach to a driver" in text for text, _ in texts(app))
+            assert isinstance(app.screen, ModalScreen)
+            assert any(title in text for text, _ in texts(app))
             assert poor(app) == set()
 
     asyncio.run(run())
