@@ -6,14 +6,14 @@ from datetime import datetime, timedelta
 from sdmtop.errors import UsageError
 from sdmtop.text import printable
 
-FORMS = "+SECONDS from the start, -SECONDS from the end, HH:MM[:SS], or YYYY-MM-DDTHH:MM:SS[Z]"
+FORMS = "+SECONDS from the start, -SECONDS from the end, HH:MM[:SS][Z], or YYYY-MM-DDTHH:MM:SS[Z]"
 
 
 def parse_when(text: str, begin: float, end: float) -> float:
     """The seconds since the epoch that a text means in a recording from `begin` to `end`.
 
-    A time of day is the first one of that kind in the recording, in this machine's time zone, as
-    is a date without a zone. Raises `UsageError` for a text of another form, `ValueError` (a
+    A time of day is the first one of that kind in the recording. Without a zone it is in this
+    machine's, as is a date. Raises `UsageError` for a text of another form, `ValueError` (a
     sentence) for a time that is not in the recording.
     """
     at = _relative(text, begin, end) if text[:1] in ("+", "-") else _absolute(text, begin)
@@ -40,10 +40,11 @@ def _relative(text: str, begin: float, end: float) -> float:
 
 
 def _absolute(text: str, begin: float) -> float:
-    day = datetime.fromtimestamp(int(begin))
     try:
-        if "-" in text:
+        if text[4:5] == "-":
             return datetime.fromisoformat(text).timestamp()
+        zone = datetime.fromisoformat(f"2000-01-01T{text}").tzinfo
+        day = datetime.fromtimestamp(int(begin), zone)
         at = datetime.fromisoformat(f"{day.date()}T{text}")
     except (ValueError, OverflowError) as error:
         raise _no_time(text) from error

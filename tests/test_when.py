@@ -1,6 +1,6 @@
 import time
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 
 import pytest
 from hypothesis import given
@@ -36,6 +36,14 @@ def test_a_time_in_utc_is_taken_as_such() -> None:
     assert parse_when(text, NOON, END) == NOON + 60
 
 
+@pytest.mark.parametrize("hours", [-9, -5, 0, 9])
+def test_a_time_of_day_may_have_a_zone(hours: int) -> None:
+    there = datetime.fromtimestamp(NOON + 60, timezone(timedelta(hours=hours)))
+    for text in (there.strftime("%H:%M:%S%z"), there.isoformat()[11:]):
+        assert parse_when(text, NOON, END) == NOON + 60
+    assert parse_when(time.strftime("%H:%MZ", time.gmtime(NOON + 60)), NOON, END) == NOON + 60
+
+
 @given(st.floats(0, 1), st.floats(0, 0.999))
 def test_what_is_shown_can_be_typed(part: float, fraction: float) -> None:
     begin = NOON + fraction
@@ -51,7 +59,9 @@ def test_a_time_outside_of_the_recording_is_refused_with_what_is_in_it(text: str
         parse_when(text, NOON, END)
 
 
-@pytest.mark.parametrize("text", ["", "noon", "+", "+x", "25:00", "2026-13-01", "9999-99", "1e5"])
+@pytest.mark.parametrize(
+    "text", ["", "noon", "+", "+x", "25:00", "2026-13-01", "9999-99", "1e5", "12:00Zx"]
+)
 def test_what_is_no_time_is_an_error_of_usage(text: str) -> None:
     with pytest.raises(UsageError, match="is no time"):
         parse_when(text, NOON, END)
