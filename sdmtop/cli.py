@@ -6,9 +6,8 @@ from importlib import import_module
 from typing import NoReturn, Protocol, cast
 
 from sdmtop import __version__
-from sdmtop.console import console, load_settings, on_a_terminal, settings_given
+from sdmtop.console import console, conversation, on_a_terminal, settings_given
 from sdmtop.errors import FAILED, NothingToDoError, RefusedError, UsageError, complain, put_out
-from sdmtop.places import config_file
 from sdmtop.subcommands.options import add_host, add_interval, add_read_only
 
 COMMANDS = {
@@ -102,13 +101,7 @@ def run(arguments: Sequence[str]) -> int:
         if options.command is not None:
             return _subcommand(options.command).run(options)
         if options.plain:
-            from sdmtop.plain.talk import converse
-
-            try:
-                settings = load_settings(settings_given(options))
-            except (OSError, ValueError) as error:
-                return complain(config_file(), error)
-            return converse(options.host, settings.interval, disarmed=settings.disarmed)
+            return conversation(options.host, settings_given(options))
         from sdmtop.subcommands.options import why_disarmed
         from sdmtop.subcommands.snapshot import print_snapshot
 

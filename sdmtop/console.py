@@ -81,6 +81,22 @@ def console(url: str, given: "Mapping[str, Any]", *, tour: bool = False) -> int:
     return _run(source, host, settings, tour=tour)
 
 
+def conversation(url: str, given: "Mapping[str, Any]") -> int:
+    """The console in lines, on standard input and output; returns the exit status.
+
+    Raises `OSError` or `ValueError` for a host that cannot be opened.
+    """
+    from sdmtop.plain.talk import converse
+
+    try:
+        settings = load_settings(given)
+    except (OSError, ValueError) as error:
+        from sdmtop.errors import complain
+
+        return complain(config_file(), error)
+    return converse(url, settings.interval, disarmed=settings.disarmed)
+
+
 def load_settings(given: "Mapping[str, Any]") -> Settings:
     """What the user has set, and what is given besides.
 

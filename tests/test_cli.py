@@ -45,6 +45,24 @@ def test_the_tour_and_a_recording_have_the_options_of_the_console(
     assert seen == [(opened, {"glyphs": "ascii", "read_only": True})]
 
 
+def test_a_recording_can_be_talked_about(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def talks(url: str, _given: Mapping[str, object]) -> int:
+        seen.append(url)
+        return 0
+
+    monkeypatch.setattr("sdmtop.console.on_a_terminal", lambda: True)
+    monkeypatch.setattr("sdmtop.console.conversation", talks)
+    assert run(["--plain", "replay", "box.rec", "--at", "+1"]) == 0
+    assert seen == ["replay:box.rec?at=+1"]
+
+
+def test_the_tour_needs_the_screen(capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(["--plain", "tour"]) == USAGE
+    assert "it goes over the screen" in capfd.readouterr().err
+
+
 @pytest.mark.parametrize("line", [["--read-only", "reset", "x"], ["reset", "x", "--read-only"]])
 def test_that_nothing_may_be_changed_may_be_said_before_or_after_the_command(
     line: list[str],

@@ -15,6 +15,8 @@ def run(options: argparse.Namespace) -> int:
     from sdmtop.console import console, on_a_terminal, settings_given
     from sdmtop.tour import HOST
 
+    if options.plain:
+        return complain("tour", UsageError("it goes over the screen, which --plain does without"))
     if not on_a_terminal():
         return complain("tour", UsageError("it needs a terminal"))
     return console(HOST, settings_given(options), tour=True)
