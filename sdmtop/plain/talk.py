@@ -1,5 +1,6 @@
 """The conversation itself: lines are read, answers are written, both as they come."""
 
+import errno
 import os
 import select
 import sys
@@ -7,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from typing import TYPE_CHECKING
 
-from sdmtop.errors import FAILED
+from sdmtop.errors import FAILED, complain
 from sdmtop.headline import is_without_iommu, no_iommu_help
 from sdmtop.plain import sentences
 from sdmtop.plain.commands import COMMANDS, PAGE, Command
@@ -20,8 +21,18 @@ if TYPE_CHECKING:
 
 PROMPT = "sdmtop> "
 
+_OUTPUT = "standard output"
+
 _GLANCE = 0.5
 """Seconds between two looks for what has happened, while that is told."""
+
+
+class _UnheardError(Exception):
+    """What was said could not be written, `why` tells."""
+
+    def __init__(self, why: OSError) -> None:
+        super().__init__(str(why))
+        self.why = why
 
 
 class Talk:
@@ -158,6 +169,9 @@ def converse(url: str, interval: float, *, disarmed: str | None) -> int:
 
     `disarmed` says why nothing is changed, or is None.
     """
+    for name, stream in (("standard input", sys.stdin), (_OUTPUT, sys.stdout)):
+        if stream is None:
+            return complain(name, OSError(errno.EBADF, "it is closed"))
     source = _source(url, interval)
     source.host.disarmed = disarmed
     session = Session(source)
@@ -168,8 +182,10 @@ def converse(url: str, interval: float, *, disarmed: str | None) -> int:
             from sdmtop.plain.actions import let_go
 
             _say(_write, let_go(session))
-    except BrokenPipeError:
-        return FAILED
+    except _UnheardError as unheard:
+        if isinstance(unheard.why, BrokenPipeError):
+            return FAILED  # As of all commands: a reader that has gone is not worth a word.
+        return complain(_OUTPUT, unheard.why)
     finally:
         source.stop()
     return 0
@@ -190,5 +206,8 @@ def _source(url: str, interval: float) -> "Sampler | Replayer":
 def _write(text: str) -> None:
     """To standard output at once: what is not said is not heard."""
     data = text.encode(sys.stdout.encoding or "utf-8", errors="backslashreplace")
-    while data:
-        data = data[os.write(sys.stdout.fileno(), data) :]
+    try:
+        while data:
+            data = data[os.write(sys.stdout.fileno(), data) :]
+    except OSError as error:
+        raise _UnheardError(error) from error

@@ -1,6 +1,7 @@
 """What is answered in the conversation, as one hears it."""
 
 import os
+import shlex
 import subprocess
 import sys
 import threading
@@ -320,6 +321,22 @@ def test_it_works_in_a_pipe_without_a_terminal() -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert "\x1b" not in done.stdout
     assert "group 0 can be given to VFIO as it is" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("how", "sentence"),
+    [
+        ("<&-", "standard input: it is closed (EBADF)"),
+        (">&- </dev/null", "standard output: it is closed (EBADF)"),
+        (">/dev/full </dev/null", "standard output: No space left on device (ENOSPC)"),
+    ],
+)
+def test_where_nobody_can_be_heard_it_says_why_and_ends(how: str, sentence: str) -> None:
+    command = shlex.join([sys.executable, "-m", "sdmtop", "--plain", "--host", "sim:empty"])
+    done = subprocess.run(
+        ["sh", "-c", f"{command} {how}"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (1, f"sdmtop: {sentence}\n")
 
 
 def test_a_host_that_is_not_there_is_an_error_as_ever() -> None:
