@@ -16,6 +16,8 @@ from sdmtop.toml_lines import Path as Place
 
 _OPTIONS = {option.name: option for option in OPTIONS}
 _COMMANDS = {command.id: command for command in COMMANDS}
+_MOST = 1 << 20
+"""Bytes of a file at most: the name may be that of a device, which never ends."""
 _MOVING = frozenset({"tab", "shift+tab"})
 """Keys that are Textual's own, but where a text is typed."""
 
@@ -25,7 +27,11 @@ def read(path: str) -> dict[str, Any]:
 
     Raises `UsageError` with the line that is wrong, `OSError` where it cannot be read.
     """
-    return parse(Path(path).read_bytes())
+    with Path(path).open("rb") as file:
+        data = file.read(_MOST + 1)
+    if len(data) > _MOST:
+        raise UsageError(f"it has more than {_MOST >> 10} KiB: that is no configuration")
+    return parse(data)
 
 
 def parse(data: bytes) -> dict[str, Any]:
@@ -38,6 +44,8 @@ def parse(data: bytes) -> dict[str, Any]:
         raise UsageError(f"line {line}: this is not UTF-8") from error
     except tomllib.TOMLDecodeError as error:
         raise UsageError(_place_first(str(error))) from error
+    except RecursionError as error:
+        raise UsageError("its lists or tables are nested too deep") from error
     lines = Lines(text)
     chosen = {}
     for name, value in found.items():

@@ -76,6 +76,11 @@ def test_a_file_that_is_not_utf_8_is_refused_with_its_line() -> None:
         parse(b"\n# \xff")
 
 
+def test_a_file_that_is_nested_without_measure_is_refused_with_a_sentence() -> None:
+    with pytest.raises(UsageError, match="nested too deep"):
+        parse(b"x = " + b"[" * 5000)
+
+
 def test_keys_may_change_places_and_be_taken_away() -> None:
     chosen = parse(b'[keys]\nsort = "p"\npause = "s"\nsuspend = []\n')
     assert chosen["keys"] == {"sort": "p", "pause": "s", "suspend": ""}

@@ -8,6 +8,7 @@ from pathlib import Path
 from sdmtop import config
 from sdmtop.errors import FAILED, complain, put_out
 from sdmtop.places import config_file
+from sdmtop.text import printable
 
 _WHAT = {
     "show": "what holds now",
@@ -38,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
                 return _write(path)
             case "check":
                 config.read(path)
-                return put_out(f"{path}: it is right\n".encode())
+                return put_out(f"{printable(path)}: it is right\n".encode())
         chosen = config.read(path) if options.file or os.path.lexists(path) else {}
         return put_out(config.effective(chosen, remote="SSH_TTY" in os.environ).encode())
     except (OSError, ValueError) as error:
@@ -55,4 +56,7 @@ def _write(path: str) -> int:
     except FileExistsError as error:
         complain(path, error)
         return FAILED
-    return put_out(f"{path}\n".encode())
+    except OSError:
+        file.unlink(missing_ok=True)  # What is cut short would be in the way of the next attempt.
+        raise
+    return put_out(os.fsencode(path) + b"\n")

@@ -5,6 +5,7 @@ import os
 
 from sdmtop import places
 from sdmtop.errors import put_out
+from sdmtop.text import printable
 
 PLACES = {
     "config": (places.config_file, "settings and keys; without it the defaults hold"),
@@ -21,10 +22,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print every path, what is there, and whether it is; or one path, for scripts."""
     if options.what is not None:
-        return put_out(f"{PLACES[options.what][0]()}\n".encode())
+        return put_out(os.fsencode(PLACES[options.what][0]()) + b"\n")
     lines = []
     for name, (place, meaning) in PLACES.items():
         path = place()
         there = "" if os.path.lexists(path) else " (not there)"
-        lines.append(f"{name:<8} {path}{there}: {meaning}\n")
+        lines.append(f"{name:<8} {printable(path)}{there}: {meaning}\n")
     return put_out("".join(lines).encode())

@@ -13,7 +13,8 @@ def sdmtop(home: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     environment.pop("SSH_TTY", None)
     return subprocess.run(
         [sys.executable, "-m", "sdmtop", *arguments],
-        capture_output=True, text=True, timeout=60, check=False, env=environment,
+        capture_output=True, text=True, errors="surrogateescape", timeout=60, check=False,
+        env=environment,
     )  # fmt: skip
 
 
@@ -61,6 +62,31 @@ def test_a_file_to_begin_with_is_written_once(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "File exists (EEXIST)" in done.stderr
     assert file.read_text() == "mouse = false\n"
+
+
+def test_a_file_that_could_not_be_written_whole_is_not_left_behind(tmp_path: Path) -> None:
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))"
+    code = f"{limit}; from sdmtop.cli import run; raise SystemExit(run(['config', 'init', 'c']))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (1, "sdmtop: c: File too large (EFBIG)\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_whose_name_is_not_utf_8_is_written_and_checked(tmp_path: Path) -> None:
+    file = os.fsdecode(os.fsencode(tmp_path) + b"/c\xff.toml")
+    done = sdmtop(tmp_path, "config", "init", file)
+    assert (done.returncode, done.stdout) == (0, f"{file}\n")
+    done = sdmtop(tmp_path, "config", "check", file)
+    assert done.stdout.endswith("c\\udcff.toml: it is right\n")
+
+
+def test_a_file_without_an_end_is_no_configuration(tmp_path: Path) -> None:
+    done = sdmtop(tmp_path, "config", "check", "/dev/zero")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "/dev/zero: it has more than 1024 KiB" in done.stderr
 
 
 def test_locate_tells_every_place_and_one_for_scripts(tmp_path: Path) -> None:

@@ -554,6 +554,8 @@ def read_scenario(text: str, file: str) -> Scenario:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ScenarioError(_syntax(str(error), text, file)) from error
+    except RecursionError as error:
+        raise ScenarioError(f"{file}: its lists or tables are nested too deep") from error
     try:
         scenario = msgspec.convert(data, Scenario)
         _check(scenario)

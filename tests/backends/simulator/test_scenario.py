@@ -168,6 +168,11 @@ def test_what_must_agree_is_looked_at(more: str, message: str) -> None:
     assert str(refused.value).startswith(message)
 
 
+def test_a_file_that_is_nested_without_measure_is_refused() -> None:
+    with pytest.raises(ScenarioError, match=r"^a\.toml: its lists or tables are nested too deep"):
+        read("x = " + "[" * 5000)
+
+
 def test_a_kernel_that_there_is_not_is_told_with_its_line() -> None:
     with pytest.raises(ScenarioError, match=r"^a\.toml:2: kernel: 'abc' is not the release"):
         read('title = "x"\nkernel = "abc"\n')
