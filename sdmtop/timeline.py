@@ -142,6 +142,8 @@ def say(value: object) -> str:
             return "none"
         case bool():
             return "yes" if value else "no"
+        case tuple():
+            return " ".join(map(say, value)) or "none"
         case AttachedDomain():
             return f"{value.type} ({value.evidence})" if value.type else "unknown"
         case Record():

@@ -1,7 +1,7 @@
 from msgspec.structs import replace
 
 from sdmtop.model import AttachedDomain, Process, Unknown
-from sdmtop.timeline import REMEMBERED, Timeline, differences
+from sdmtop.timeline import REMEMBERED, Timeline, differences, say
 from tests.records import device, group, queue, snapshot
 
 
@@ -59,6 +59,11 @@ def test_a_new_holder_and_one_that_lets_go_are_told_by_name() -> None:
     held = snapshot(sdmdevs=[queue("q", state="held", holders=(812,))], processes=[qemu])
     assert texts(free, held) == ["q: state orphan -> held", "q: now held by qemu 812"]
     assert texts(held, free) == ["q: state held -> orphan", "q: let go by qemu 812"]
+
+
+def test_several_values_are_told_as_words() -> None:
+    assert say(("/dev/vfio/28", "/dev/vfio/vfio")) == "/dev/vfio/28 /dev/vfio/vfio"
+    assert say(()) == "none"
 
 
 def test_the_timeline_is_bounded_and_keeps_the_newest() -> None:
