@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from sdmtop import recorder as recorder_module
+from sdmtop.backends.base import Host
+from sdmtop.cli import run
 from sdmtop.collector import Sample
 from sdmtop.recorder import Recorder
 from sdmtop.recording import Recording
@@ -132,6 +134,55 @@ def test_two_recorders_do_not_write_one_file(path: str) -> None:
         pytest.raises(ValueError, match="another recorder"),
     ):
         Recorder(path, most_bytes=1 << 30, most_seconds=FOREVER)
+
+
+@pytest.mark.parametrize("readers", [0, 1])
+def test_a_recording_that_is_moved_keeps_what_was_written_and_the_recorder_says_so(
+    path: str, readers: int
+) -> None:
+    samples = life("irq", "irq")
+    recorder = Recorder(path, most_bytes=1 << 30, most_seconds=FOREVER)
+    recorder.add(samples[0])
+    recorder.add(samples[1])
+    opened = [Recording(path) for _ in range(readers)]
+    os.rename(path, f"{path}.1")
+    # It would share the log of the first.
+    with pytest.raises(ValueError, match="another recorder"):
+        Recorder(path, most_bytes=1 << 30, most_seconds=FOREVER)
+    with pytest.raises(FileNotFoundError, match="moved or deleted"):
+        recorder.add(samples[2])
+    with pytest.raises(FileNotFoundError, match="moved or deleted"):
+        recorder.nothing_new(samples[1].at + 1)
+    with pytest.raises(FileNotFoundError, match="moved or deleted"):
+        recorder.__exit__(None, None, None)
+    for recording in opened:
+        recording.close()
+    write(path, samples[2:])
+    assert times(f"{path}.1") == [samples[0].at, samples[1].at]
+    assert times(path) == [samples[2].at]
+
+
+def test_a_recording_that_is_deleted_is_no_success(
+    path: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def record(_host: Host, recorder: Recorder, **_: object) -> None:
+        recorder.add(life()[0])
+        os.unlink(path)
+
+    monkeypatch.setattr(recorder_module, "record", record)
+    assert run(["record", "--host", "sim:", path]) == 1
+    told = capfd.readouterr()
+    assert told.out == ""
+    assert "it was moved or deleted while it was recorded (ENOENT)" in told.err
+
+
+def test_a_moment_that_stands_by_itself_is_in_the_file_at_once(path: str, tmp_path: Path) -> None:
+    samples = life("irq")
+    with Recorder(path, most_bytes=1 << 30, most_seconds=FOREVER) as recorder:
+        deque(map(recorder.add, samples), maxlen=0)
+        alone = tmp_path / "without-its-log"
+        alone.write_bytes(Path(path).read_bytes())
+        assert times(str(alone)) == [samples[0].at]
 
 
 @pytest.mark.parametrize("content", [b"precious", b"SQLite format 3\0but no more"])
