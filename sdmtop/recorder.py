@@ -27,6 +27,7 @@ from sdmtop.recording import (
     check_magic,
     check_version,
     errors_told,
+    regular_file,
 )
 from sdmtop.sampler import Sampler
 
@@ -208,7 +209,7 @@ class Recorder:
 
 def _locked(path: str, flags: int = 0) -> int:
     """A descriptor of the file, which we have for ourselves until it is closed."""
-    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | flags, 0o600)
+    fd = regular_file(path, os.O_RDWR | flags)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:

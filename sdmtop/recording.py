@@ -8,6 +8,7 @@ import errno
 import math
 import os
 import sqlite3
+import stat
 from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -205,6 +206,19 @@ def split_url(url: str) -> tuple[str, str]:
     path = url.removeprefix("replay:")
     file, mark, at = path.rpartition("?at=")
     return (file, at) if mark else (path, "")
+
+
+def regular_file(path: str, flags: int) -> int:
+    """A descriptor of the file, for its owner only if it is made; nothing else is waited for.
+
+    Raises `OSError` where it cannot be opened, `ValueError` (a sentence) for a FIFO, a device or a
+    directory.
+    """
+    fd = os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC, 0o600)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise ValueError("no recording: it is no regular file")
+    return fd
 
 
 def check_magic(head: bytes) -> None:

@@ -1,6 +1,7 @@
 """Writing recordings, and reading back what was written."""
 
 import os
+import re
 import signal
 import sqlite3
 import stat
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -191,6 +193,30 @@ def test_a_file_that_is_something_else_is_refused_and_left_alone(path: str, cont
     with pytest.raises(ValueError, match="recording"):
         Recorder(path, most_bytes=1 << 30, most_seconds=FOREVER)
     assert Path(path).read_bytes() == content
+
+
+@pytest.fixture(params=["FIFO", "directory", "device"])
+def irregular(request: pytest.FixtureRequest, path: str) -> Iterator[str]:
+    """A name that leads to what is no regular file; the device is a terminal of our own."""
+    held: tuple[int, ...] = ()
+    if request.param == "FIFO":
+        os.mkfifo(path)
+    elif request.param == "directory":
+        os.mkdir(path)
+    else:
+        held = os.openpty()
+        os.symlink(os.ttyname(held[1]), path)
+    yield path
+    for fd in held:
+        os.close(fd)
+
+
+def test_what_is_no_regular_file_is_not_recorded_into(
+    irregular: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["record", "--host", "sim:", "--for", "0", irregular]) == 1
+    assert re.search("no regular file|Is a directory", capfd.readouterr().err)
+    assert os.listdir(os.path.dirname(irregular)) == [os.path.basename(irregular)]
 
 
 def test_the_database_of_another_program_is_refused(path: str) -> None:
