@@ -58,7 +58,7 @@ class Recording:
     """
 
     def __init__(self, path: str) -> None:
-        with open(path, "rb") as file:
+        with os.fdopen(regular_file(path, os.O_RDONLY), "rb") as file:
             check_magic(file.read(len(_MAGIC)))
             self._path, self._identity = path, os.fstat(file.fileno())
         with errors_told():

@@ -219,6 +219,14 @@ def test_what_is_no_regular_file_is_not_recorded_into(
     assert os.listdir(os.path.dirname(irregular)) == [os.path.basename(irregular)]
 
 
+@pytest.mark.parametrize("line", [["snapshot", "--host"], ["diff", "sim:"]])
+def test_what_is_no_regular_file_is_not_played_nor_waited_for(
+    line: list[str], irregular: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run([*line, f"replay:{irregular}"]) == 1
+    assert "no recording: it is no regular file" in capfd.readouterr().err
+
+
 def test_the_database_of_another_program_is_refused(path: str) -> None:
     with sqlite3.connect(path) as database:
         database.execute("CREATE TABLE bookmarks (url TEXT)")
