@@ -27,6 +27,7 @@ from sdmtop.recording import (
     check_magic,
     check_version,
     errors_told,
+    file_uri,
     regular_file,
 )
 from sdmtop.sampler import Sampler
@@ -95,7 +96,9 @@ class Recorder:
         head = os.pread(self._fd, 16, 0)
         if head:
             check_magic(head)
-        database = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)
+        database = sqlite3.connect(
+            f"{file_uri(path)}?mode=rw", uri=True, timeout=PATIENCE, isolation_level=None
+        )
         if head:
             check_version(database)
         else:

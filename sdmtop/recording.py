@@ -63,7 +63,7 @@ class Recording:
             self._path, self._identity = path, os.fstat(file.fileno())
         with errors_told():
             self._database = sqlite3.connect(
-                f"file:{quote(path)}?mode=ro",
+                f"{file_uri(path)}?mode=ro",
                 uri=True,
                 timeout=PATIENCE,
                 isolation_level=None,
@@ -219,6 +219,11 @@ def regular_file(path: str, flags: int) -> int:
         os.close(fd)
         raise ValueError("no recording: it is no regular file")
     return fd
+
+
+def file_uri(path: str) -> str:
+    """The file, whatever its name is, for SQLite: to which `:memory:` and `//` mean more."""
+    return f"file://{quote(os.fsencode(os.path.realpath(path)))}"
 
 
 def check_magic(head: bytes) -> None:

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from sdmtop import recorder as recorder_module
@@ -20,6 +21,7 @@ from sdmtop.cli import run
 from sdmtop.collector import Sample
 from sdmtop.recorder import Recorder
 from sdmtop.recording import Recording
+from sdmtop.text import fact, printable
 from tests.samples import BEGIN, life
 
 FOREVER = 1e9
@@ -128,6 +130,25 @@ def test_what_is_being_recorded_can_be_read(path: str) -> None:
         recorder.add(samples[1])
         assert recording.last == 1
         assert recording.sample(1).snapshot == samples[1].snapshot
+
+
+@pytest.mark.parametrize("name", [b"n\xff.rec", b"n%41?#.rec", b":memory:"])
+def test_a_file_may_have_any_name(
+    name: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = os.fsdecode(name)
+    assert run(["record", "--host", "sim:", "--for", "1", path]) == 0
+    told = printable(fact(name))
+    assert capfd.readouterr().out.endswith(f" moments recorded in {told}\n")
+    assert os.listdir(os.fsencode(tmp_path)) == [name]
+    assert run(["snapshot", "--host", f"replay:{path}"]) == 0
+    capfd.readouterr()
+    assert run(["diff", "--format", "json", path, f"/{tmp_path}/{path}?at=+0"]) in (0, 4)
+    found = msgspec.json.decode(capfd.readouterr().out)
+    assert found["from"]["name"] == fact(name)
+    assert run(["diff", path, f"/{tmp_path}/{path}?at=+0"]) in (0, 4)
+    assert capfd.readouterr().out.startswith(f"--- {told}: ")
 
 
 def test_two_recorders_do_not_write_one_file(path: str) -> None:
