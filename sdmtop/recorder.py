@@ -28,6 +28,7 @@ from sdmtop.recording import (
     check_version,
     errors_told,
     file_uri,
+    log_of,
     regular_file,
 )
 from sdmtop.sampler import Sampler
@@ -75,8 +76,7 @@ class Recorder:
         self.moments = 0
         """How many were written."""
         self._path = path
-        # SQLite finds the log by the name of the file, links in it followed.
-        log = f"{os.path.realpath(path)}-wal"
+        log = log_of(path)
         with ExitStack() as opened:
             # For its owner only: it names processes and users. Open until the end, for its lock.
             self._fd = _locked(path, os.O_CREAT)
@@ -118,10 +118,22 @@ class Recorder:
     ) -> None:
         with self._open:
             with errors_told():
-                # SQLite itself leaves it out where the file has another name now.
-                self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                self._leave_one_file()
             if kind is None:
                 self._check_name()
+
+    def _leave_one_file(self) -> None:
+        """Take up the log into the file, which can then be read where nothing can be written."""
+        # SQLite itself leaves it out where the file has another name now.
+        self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        self._database.execute("PRAGMA busy_timeout = 0")
+        try:
+            self._database.execute("PRAGMA journal_mode = DELETE").fetchone()
+        except sqlite3.OperationalError as error:
+            # While somebody reads it, the log stays, and is empty. Of a file that has another name
+            # now, all that can be done is done: the log is gone.
+            if error.sqlite_errorname not in ("SQLITE_BUSY", "SQLITE_READONLY_DBMOVED"):
+                raise
 
     def add(self, sample: Sample) -> None:
         """Write a sample. Raises `OSError` or `ValueError` where that cannot be done."""

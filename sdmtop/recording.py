@@ -62,14 +62,7 @@ class Recording:
             check_magic(file.read(len(_MAGIC)))
             self._path, self._identity = path, os.fstat(file.fileno())
         with errors_told():
-            self._database = sqlite3.connect(
-                f"{file_uri(path)}?mode=ro",
-                uri=True,
-                timeout=PATIENCE,
-                isolation_level=None,
-                check_same_thread=False,  # It is handed over to the thread that plays it.
-            )
-            check_version(self._database)
+            self._database = _opened(path)
         self._number = -1
         self._moment: Moment | None = None
         if self._one("SELECT count(*) FROM (SELECT 1 FROM moments LIMIT 1)") == 0:
@@ -199,6 +192,49 @@ class Recording:
     def _rows(self, query: str, *values: object) -> Iterator[tuple[Any, ...]]:
         with errors_told():
             return iter(self._database.execute(query, values).fetchall())
+
+
+def _opened(path: str) -> sqlite3.Connection:
+    database = _connected(path, "mode=ro")
+    try:
+        check_version(database)
+    except sqlite3.OperationalError as error:
+        database.close()
+        database = _connected(path, _how_else(path, error))
+        check_version(database)
+    return database
+
+
+def _how_else(path: str, error: sqlite3.OperationalError) -> str:
+    """How to open what cannot be opened for reading. Raises the error where there is no way."""
+    if error.sqlite_errorname == "SQLITE_READONLY_ROLLBACK":
+        # Killed while it changed the kind of its log: one page has to be taken back.
+        return "mode=rw"
+    if error.sqlite_errorname not in ("SQLITE_CANTOPEN", "SQLITE_READONLY_DIRECTORY"):
+        raise error
+    log = log_of(path)
+    if os.path.exists(log) and os.stat(log).st_size:
+        raise ValueError(
+            "it was not closed at its end, and its log (its name with -wal behind it) cannot be "
+            "used in a directory that cannot be written: copy both to one that can"
+        ) from error
+    # SQLite asks for a log, although there is nothing to be found in one.
+    return "mode=ro&immutable=1"
+
+
+def _connected(path: str, how: str) -> sqlite3.Connection:
+    return sqlite3.connect(
+        f"{file_uri(path)}?{how}",
+        uri=True,
+        timeout=PATIENCE,
+        isolation_level=None,
+        check_same_thread=False,  # It is handed over to the thread that plays it.
+    )
+
+
+def log_of(path: str) -> str:
+    """The name of its log, which SQLite finds by the name of the file, links in it followed."""
+    return f"{os.path.realpath(path)}-wal"
 
 
 def split_url(url: str) -> tuple[str, str]:

@@ -7,9 +7,11 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from collections import deque
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import msgspec
@@ -149,6 +151,88 @@ def test_a_file_may_have_any_name(
     assert found["from"]["name"] == fact(name)
     assert run(["diff", path, f"/{tmp_path}/{path}?at=+0"]) in (0, 4)
     assert capfd.readouterr().out.startswith(f"--- {told}: ")
+
+
+@contextmanager
+def nothing_written_into(directory: str) -> Iterator[None]:
+    """Have a directory be as on a read-only medium, also for root."""
+    was_root = os.geteuid() == 0
+    for name in os.listdir(directory):
+        os.chmod(f"{directory}/{name}", 0o444)
+    os.chmod(directory, 0o555)
+    if was_root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if was_root:
+            os.seteuid(0)
+        os.chmod(directory, 0o700)
+
+
+@pytest.fixture
+def medium() -> Iterator[str]:
+    """A directory that others can reach, too."""
+    with tempfile.TemporaryDirectory() as directory:
+        yield directory
+
+
+@pytest.mark.parametrize("readers", [0, 1])
+def test_a_recording_that_was_closed_is_read_where_nothing_can_be_written(
+    medium: str, readers: int
+) -> None:
+    """Also one that somebody was reading when it was closed."""
+    path, samples = f"{medium}/rec", life("irq", "irq")
+    with Recorder(path, most_bytes=1 << 30, most_seconds=FOREVER) as recorder:
+        deque(map(recorder.add, samples), maxlen=0)
+        opened = [Recording(path) for _ in range(readers)]
+    if readers:
+        assert os.stat(f"{path}-wal").st_size == 0
+        os.unlink(f"{path}-shm")
+    with nothing_written_into(medium):
+        assert times(path) == [sample.at for sample in samples]
+    for recording in opened:
+        assert recording.last == 2
+        recording.close()
+
+
+def test_reading_what_was_closed_leaves_nothing_beside_it(path: str) -> None:
+    write(path, life("irq"))
+    recording = Recording(path)
+    assert recording.last == 1
+    assert os.listdir(os.path.dirname(path)) == [os.path.basename(path)]
+    # Who reads it sees what is added by the next recorder.
+    write(path, life("irq"))
+    assert recording.last == 3
+
+
+def test_what_a_recorder_had_begun_that_was_killed_while_it_closed_is_taken_back(
+    path: str, medium: str
+) -> None:
+    samples = life("irq", "plug")
+    write(path, samples)
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute("PRAGMA cache_size = 1")
+        database.execute("BEGIN")
+        database.execute("UPDATE moments SET body = zeroblob(100000)")
+        for end in ("", "-journal"):
+            Path(f"{medium}/rec{end}").write_bytes(Path(f"{path}{end}").read_bytes())
+    assert os.stat(f"{medium}/rec-journal").st_size > 4096
+    assert times(f"{medium}/rec") == [sample.at for sample in samples]
+
+
+def test_a_recording_that_was_not_closed_says_why_it_is_not_read_where_nothing_can_be_written(
+    path: str, medium: str
+) -> None:
+    with Recorder(path, most_bytes=1 << 30, most_seconds=FOREVER) as recorder:
+        deque(map(recorder.add, life("irq")), maxlen=0)
+        for end in ("", "-wal"):
+            Path(f"{medium}/rec{end}").write_bytes(Path(f"{path}{end}").read_bytes())
+    with (
+        nothing_written_into(medium),
+        pytest.raises(ValueError, match=r"not closed .* -wal .* copy both to one that can"),
+    ):
+        Recording(f"{medium}/rec")
 
 
 def test_two_recorders_do_not_write_one_file(path: str) -> None:
