@@ -5,7 +5,7 @@ from typing import Literal
 
 from sdmtop.differences import Change, changes
 from sdmtop.model import Record, Snapshot
-from sdmtop.text import printable
+from sdmtop.text import fact, printable
 from sdmtop.timeline import say
 
 SCHEMA: Literal["sdmtop.diff/1"] = "sdmtop.diff/1"
@@ -60,7 +60,7 @@ def lines(comparison: Comparison) -> Iterator[str]:
 
 def _side(name: str, snapshot: Snapshot) -> Side:
     host = snapshot.host
-    return Side(name=name, host=host.name, kernel=host.kernel, taken_at=snapshot.taken_at)
+    return Side(name=fact(name), host=host.name, kernel=host.kernel, taken_at=snapshot.taken_at)
 
 
 def _text(change: Change) -> str:

@@ -5,13 +5,14 @@ one is read: whatever ends the recorder takes no more than the interval under wa
 kernel that dies does not either.
 """
 
+import errno
 import fcntl
 import os
 import signal
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Self
@@ -26,6 +27,9 @@ from sdmtop.recording import (
     check_magic,
     check_version,
     errors_told,
+    file_uri,
+    log_of,
+    regular_file,
 )
 from sdmtop.sampler import Sampler
 
@@ -59,7 +63,8 @@ class Recorder:
 
     It deletes its oldest moments when the file uses more than `most_bytes` or they are older than
     `most_seconds`. Raises `OSError` for a file that cannot be written, `ValueError` (a sentence)
-    for one that is something else, or that another recorder has.
+    for one that is something else, or that another recorder has. Where the name no longer leads to
+    the file, it raises `OSError` (ENOENT) everywhere: what was written until then is in the file.
     """
 
     def __init__(self, path: str, *, most_bytes: int, most_seconds: float) -> None:
@@ -70,30 +75,30 @@ class Recorder:
         self._bytes_since_whole = 0
         self.moments = 0
         """How many were written."""
-        # For its owner only: it names processes and users. Open until the end, for its lock.
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            self._take()
+        self._path = path
+        log = log_of(path)
+        with ExitStack() as opened:
+            # For its owner only: it names processes and users. Open until the end, for its lock.
+            self._fd = _locked(path, os.O_CREAT)
+            opened.callback(os.close, self._fd)
+            if os.path.exists(log):
+                # Of a recorder whose file was moved: its log is not for another file.
+                os.close(_locked(log))
             with errors_told():
                 self._database = self._opened(path)
+                opened.callback(self._database.close)
                 (last,) = self._database.execute("SELECT max(number) FROM moments").fetchone()
-        except BaseException:
-            os.close(self._fd)
-            raise
+            opened.callback(os.close, _locked(log))
+            self._open = opened.pop_all()
         self._number = -1 if last is None else int(last)
-
-    def _take(self) -> None:
-        """Have the file for ourselves."""
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ValueError("another recorder is writing it") from error
 
     def _opened(self, path: str) -> sqlite3.Connection:
         head = os.pread(self._fd, 16, 0)
         if head:
             check_magic(head)
-        database = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)
+        database = sqlite3.connect(
+            f"{file_uri(path)}?mode=rw", uri=True, timeout=PATIENCE, isolation_level=None
+        )
         if head:
             check_version(database)
         else:
@@ -107,12 +112,28 @@ class Recorder:
 
     def __exit__(
         self,
-        _type: type[BaseException] | None,
+        kind: type[BaseException] | None,
         _value: BaseException | None,
         _traceback: TracebackType | None,
     ) -> None:
-        self._database.close()
-        os.close(self._fd)
+        with self._open:
+            with errors_told():
+                self._leave_one_file()
+            if kind is None:
+                self._check_name()
+
+    def _leave_one_file(self) -> None:
+        """Take up the log into the file, which can then be read where nothing can be written."""
+        # SQLite itself leaves it out where the file has another name now.
+        self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        self._database.execute("PRAGMA busy_timeout = 0")
+        try:
+            self._database.execute("PRAGMA journal_mode = DELETE").fetchone()
+        except sqlite3.OperationalError as error:
+            # While somebody reads it, the log stays, and is empty. Of a file that has another name
+            # now, all that can be done is done: the log is gone.
+            if error.sqlite_errorname not in ("SQLITE_BUSY", "SQLITE_READONLY_DBMOVED"):
+                raise
 
     def add(self, sample: Sample) -> None:
         """Write a sample. Raises `OSError` or `ValueError` where that cannot be done."""
@@ -124,8 +145,7 @@ class Recorder:
         body = packed(sample, None if whole else self._last)
         number = self._number + 1
         told = set(map(id, self._last.happenings)) if self._last is not None else set()
-        with errors_told(), self._database:
-            self._database.execute("BEGIN")
+        with self._transaction():
             self._database.execute(
                 "INSERT INTO moments VALUES (?, ?, ?, ?)", (number, sample.at, whole, body)
             )
@@ -144,12 +164,31 @@ class Recorder:
         self._bytes_since_whole = 0 if whole else self._bytes_since_whole + len(body)
         if whole:
             self._forget(sample.at)
+            with errors_told():
+                # So that the file is a recording by itself, should its log be lost; it takes less
+                # than a millisecond.
+                self._database.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
 
     def nothing_new(self, at: float) -> None:
         """Write that until this time, in seconds since the epoch, nothing has changed."""
+        with self._transaction():
+            self._write_end(at)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._check_name()
         with errors_told(), self._database:
             self._database.execute("BEGIN")
-            self._write_end(at)
+            yield
+
+    def _check_name(self) -> None:
+        """Refuse to go on where nobody would find what is written, by the name that was given."""
+        try:
+            found = os.stat(self._path)
+        except FileNotFoundError:
+            found = None
+        if found is None or not os.path.samestat(found, os.fstat(self._fd)):
+            raise OSError(errno.ENOENT, "it was moved or deleted while it was recorded")
 
     def _write_end(self, at: float) -> None:
         self._database.execute("DELETE FROM ends")
@@ -170,8 +209,7 @@ class Recorder:
                 number, at = oldest[1]
                 if self._bytes_used() <= self._most_bytes and now - at <= self._most_seconds:
                     return
-                with self._database:
-                    self._database.execute("BEGIN")
+                with self._transaction():
                     self._database.execute("DELETE FROM moments WHERE number < ?", (number,))
                     self._database.execute("DELETE FROM happenings WHERE moment < ?", (number,))
 
@@ -182,6 +220,19 @@ class Recorder:
             for name in ("page_size", "page_count", "freelist_count")
         )
         return int(size * (pages - free))
+
+
+def _locked(path: str, flags: int = 0) -> int:
+    """A descriptor of the file, which we have for ourselves until it is closed."""
+    fd = regular_file(path, os.O_RDWR | flags)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(fd)
+        if error.errno == errno.EWOULDBLOCK:
+            raise ValueError("another recorder is writing it") from error
+        raise
+    return fd
 
 
 def record(host: Host, recorder: Recorder, *, interval: float, seconds: float | None) -> None:

@@ -8,6 +8,7 @@ import errno
 import math
 import os
 import sqlite3
+import stat
 from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -57,18 +58,11 @@ class Recording:
     """
 
     def __init__(self, path: str) -> None:
-        with open(path, "rb") as file:
+        with os.fdopen(regular_file(path, os.O_RDONLY), "rb") as file:
             check_magic(file.read(len(_MAGIC)))
             self._path, self._identity = path, os.fstat(file.fileno())
         with errors_told():
-            self._database = sqlite3.connect(
-                f"file:{quote(path)}?mode=ro",
-                uri=True,
-                timeout=PATIENCE,
-                isolation_level=None,
-                check_same_thread=False,  # It is handed over to the thread that plays it.
-            )
-            check_version(self._database)
+            self._database = _opened(path)
         self._number = -1
         self._moment: Moment | None = None
         if self._one("SELECT count(*) FROM (SELECT 1 FROM moments LIMIT 1)") == 0:
@@ -200,11 +194,72 @@ class Recording:
             return iter(self._database.execute(query, values).fetchall())
 
 
+def _opened(path: str) -> sqlite3.Connection:
+    database = _connected(path, "mode=ro")
+    try:
+        check_version(database)
+    except sqlite3.OperationalError as error:
+        database.close()
+        database = _connected(path, _how_else(path, error))
+        check_version(database)
+    return database
+
+
+def _how_else(path: str, error: sqlite3.OperationalError) -> str:
+    """How to open what cannot be opened for reading. Raises the error where there is no way."""
+    if error.sqlite_errorname == "SQLITE_READONLY_ROLLBACK":
+        # Killed while it changed the kind of its log: one page has to be taken back.
+        return "mode=rw"
+    if error.sqlite_errorname not in ("SQLITE_CANTOPEN", "SQLITE_READONLY_DIRECTORY"):
+        raise error
+    log = log_of(path)
+    if os.path.exists(log) and os.stat(log).st_size:
+        raise ValueError(
+            "it was not closed at its end, and its log (its name with -wal behind it) cannot be "
+            "used in a directory that cannot be written: copy both to one that can"
+        ) from error
+    # SQLite asks for a log, although there is nothing to be found in one.
+    return "mode=ro&immutable=1"
+
+
+def _connected(path: str, how: str) -> sqlite3.Connection:
+    return sqlite3.connect(
+        f"{file_uri(path)}?{how}",
+        uri=True,
+        timeout=PATIENCE,
+        isolation_level=None,
+        check_same_thread=False,  # It is handed over to the thread that plays it.
+    )
+
+
+def log_of(path: str) -> str:
+    """The name of its log, which SQLite finds by the name of the file, links in it followed."""
+    return f"{os.path.realpath(path)}-wal"
+
+
 def split_url(url: str) -> tuple[str, str]:
     """The file and the time of `replay:FILE?at=TIME`; no text where there is no time."""
     path = url.removeprefix("replay:")
     file, mark, at = path.rpartition("?at=")
     return (file, at) if mark else (path, "")
+
+
+def regular_file(path: str, flags: int) -> int:
+    """A descriptor of the file, for its owner only if it is made; nothing else is waited for.
+
+    Raises `OSError` where it cannot be opened, `ValueError` (a sentence) for a FIFO, a device or a
+    directory.
+    """
+    fd = os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC, 0o600)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise ValueError("no recording: it is no regular file")
+    return fd
+
+
+def file_uri(path: str) -> str:
+    """The file, whatever its name is, for SQLite: to which `:memory:` and `//` mean more."""
+    return f"file://{quote(os.fsencode(os.path.realpath(path)))}"
 
 
 def check_magic(head: bytes) -> None:

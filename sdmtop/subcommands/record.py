@@ -5,6 +5,7 @@ import argparse
 from sdmtop.errors import complain, put_out
 from sdmtop.settings import Settings
 from sdmtop.subcommands.options import add_host, add_interval, number_between
+from sdmtop.text import fact, printable
 
 MEGABYTE = 1 << 20
 
@@ -60,4 +61,5 @@ def run(options: argparse.Namespace) -> int:
             moments = recorder.moments
     except (OSError, ValueError) as error:
         return complain(options.file, error)
-    return put_out(f"{moments} moments recorded in {options.file}\n".encode())
+    name = printable(fact(options.file))
+    return put_out(f"{moments} moments recorded in {name}\n".encode())
