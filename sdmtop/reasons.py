@@ -18,11 +18,9 @@ def not_to_attach(snapshot: Snapshot, target: str) -> str | None:
     devices = devices_at(snapshot, target)
     if not devices:
         return f"{target} is no device, group or queue"
-    if target.startswith("group/") and all(map(is_bridge, devices)):
-        return f"{target} has {ONLY_BRIDGES}"
-    untold = _untold(snapshot, devices)
-    if untold is not None:
-        return untold
+    why = _only_bridges(target, devices) or _untold(snapshot, devices)
+    if why is not None:
+        return why
     groups = {one.id: one for one in snapshot.groups}
     if all(
         device.driver is not None
@@ -57,10 +55,7 @@ def not_to_attach_to(snapshot: Snapshot, target: str) -> str | None:
     devices = devices_at(snapshot, target)
     if not devices:
         return f"{target} is no device or group"
-    if all(map(is_bridge, devices)):
-        is_group = target.startswith("group/")
-        return f"{target} has {ONLY_BRIDGES}" if is_group else f"{target} is a bridge"
-    return _untold(snapshot, devices)
+    return _only_bridges(target, devices) or _untold(snapshot, devices)
 
 
 def not_to_make_vfs(snapshot: Snapshot, target: str) -> str | None:
@@ -123,6 +118,13 @@ def _held(snapshot: Snapshot, queue: Sdmdev) -> str | None:
     pids = queue.holders or holders(snapshot).get(f"group/{queue.group}", ())
     names = {process.pid: process.name for process in snapshot.processes}
     return f"{names.get(pids[0]) or 'process'} {pids[0]} holds it" if pids else None
+
+
+def _only_bridges(target: str, devices: list[Device]) -> str | None:
+    if not all(map(is_bridge, devices)):
+        return None
+    is_group = target.startswith("group/")
+    return f"{target} has {ONLY_BRIDGES}" if is_group else f"{target} is a bridge"
 
 
 def _untold(snapshot: Snapshot, devices: list[Device]) -> str | None:

@@ -53,6 +53,7 @@ def host() -> Snapshot:
         ("group/2", "group/2 is attached already"),
         ("group/1", None),
         ("group/4", "group/4 has nothing but bridges, which do not stand in VFIO's way"),
+        ("0000:00:1c.0", "0000:00:1c.0 is a bridge"),
         ("group/99", "group/99 is no device, group or queue"),
         (UACCE, None),
         (HELD, "qemu 7 holds it"),

@@ -342,8 +342,13 @@ def test_o_plans_for_the_targets_only(host: SimulatorHost) -> None:
 
 def test_what_is_refused_cannot_be_gone_on_with(host: SimulatorHost) -> None:
     async def scene(pilot: Pilot[None]) -> None:
-        await plan(pilot, "a", "0000:00:1c.0")
-        assert demand(pilot).startswith("Refused: ")
+        bridge = ("0000:00:1c.0",)  # The key itself would not plan that.
+        app: Any = pilot.app
+        app._operate(
+            "Attach", lambda means, _: plan_attach(means.host, means.snapshot, bridge), bridge
+        )
+        await pilot.pause()
+        await until(pilot, lambda: demand(pilot).startswith("Refused: "))
         assert "it is a bridge" in demand(pilot)
         assert go(pilot).disabled
         assert not pilot.app.screen.query_one(Input).has_class("-asked")
