@@ -3,6 +3,8 @@
 This is what dims a key. What else stands against an operation, its plan says.
 """
 
+from collections.abc import Collection
+
 from sdmtop.conclusions import holders, untold_drivers
 from sdmtop.model import Device, Sdmdev, Snapshot
 from sdmtop.readers.groups import ONLY_BRIDGES, is_bridge, is_vfio
@@ -32,11 +34,15 @@ def not_to_attach(snapshot: Snapshot, target: str) -> str | None:
     return None
 
 
-def not_to_detach(snapshot: Snapshot, target: str) -> str | None:
-    """Why a target cannot be detached."""
+def not_to_detach(snapshot: Snapshot, target: str, kept: Collection[str] = ()) -> str | None:
+    """Why a target cannot be detached; `kept` are the queues that this process holds itself."""
     queue = _queue(snapshot, target)
     if queue is not None:
-        return f"{target} is held by nobody" if queue.holders == () else None
+        if target in kept or queue.holders is None:
+            return None
+        if not queue.holders:
+            return f"{target} is held by nobody"
+        return f"process {queue.holders[0]} holds it until it lets go"
     devices = devices_at(snapshot, target)
     if not devices:
         return f"{target} is no device, group or queue"

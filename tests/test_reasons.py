@@ -75,13 +75,19 @@ def test_what_is_attached_in_a_group_that_is_not_viable_can_be_attached_whole(
     [
         (VFIO, None),
         (BARE, f"{BARE} has no driver"),
-        (HELD, None),
+        (HELD, "process 7 holds it until it lets go"),
         (FREE, f"{FREE} is held by nobody"),
         ("nothing", "nothing is no device, group or queue"),
     ],
 )
 def test_to_detach(host: Snapshot, target: str, reason: str | None) -> None:
     assert not_to_detach(host, target) == reason
+
+
+def test_a_queue_is_detached_by_who_holds_it_or_where_that_cannot_be_told(host: Snapshot) -> None:
+    assert not_to_detach(host, HELD, kept=(HELD,)) is None
+    untold = tuple(replace(one, holders=None) for one in host.sdmdevs)
+    assert not_to_detach(replace(host, sdmdevs=untold), HELD) is None
 
 
 @pytest.mark.parametrize("target", [BARE, "group/3"])

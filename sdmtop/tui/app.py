@@ -352,6 +352,7 @@ class Console(App[None]):
         pane = focused.id if focused is not None and focused.id in PANES else "tree"
         interrupts = screen.query_one(Interrupts)
         in_interrupts = pane == "interrupts" and interrupts.cursor is not None
+        session = self._sessions.get(self.sampler.host)
         return Now(
             pane=pane,
             alone=self._room[0] < WIDE,
@@ -371,6 +372,7 @@ class Console(App[None]):
             marked=self._tree.marked,
             snapshot=self.sample.snapshot if self.sample is not None else None,
             refusal=self._refusal,
+            kept=tuple(session.kept.plans) if session is not None else (),
         )
 
     def _show_footer(self) -> None:
