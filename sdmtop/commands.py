@@ -34,7 +34,8 @@ class Now(NamedTuple):
     is what is selected in the tree, `interrupt` in the pane of interrupts (`irq/24`), `marked` what
     attach, attach to a driver, detach and remove are for instead, and `snapshot` what is shown.
     `refusal` says why nothing can be changed on this host, and is None where the program is armed.
-    `kept` are the queues that this process holds.
+    `kept` are the queues that this process holds, `attached` what the journal has as attached; None
+    where that is not known.
     """
 
     pane: str = "tree"
@@ -56,6 +57,7 @@ class Now(NamedTuple):
     snapshot: Snapshot | None = None
     refusal: str | None = None
     kept: tuple[str, ...] = ()
+    attached: frozenset[str] | None = None
 
 
 def _nowhere(_now: Now) -> str:
@@ -160,7 +162,12 @@ def _no_change(why_not: Callable[[Snapshot, str], str | None]) -> Callable[[Now]
 
 
 def _no_detach(now: Now) -> str | None:
-    return _reason(now, lambda snapshot, one: reasons.not_to_detach(snapshot, one, now.kept))
+    """Of several, a plan leaves alone what is not attached: there must be nothing else."""
+    why = _reason(now, lambda snapshot, one: reasons.not_to_detach(snapshot, one, now.kept))
+    if why is not None or now.snapshot is None or now.attached is None:
+        return why
+    whys = [reasons.not_attached(now.snapshot, one, now.attached) for one in _targets(now)]
+    return whys[0] if all(whys) else None
 
 
 def _no_change_of_one(
@@ -189,8 +196,12 @@ def _change_of_one(
     return lambda now: shown_word(now._replace(marked=()))
 
 
+def _targets(now: Now) -> tuple[str, ...]:
+    return now.marked or ((now.target,) if now.target else ())
+
+
 def _reason(now: Now, why_not: Callable[[Snapshot, str], str | None]) -> str | None:
-    targets = now.marked or ((now.target,) if now.target else ())
+    targets = _targets(now)
     if not targets or now.snapshot is None:
         return "select a device, a group or a queue first"
     return next((why for one in targets if (why := why_not(now.snapshot, one))), None)

@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 from sdmtop.conclusions import holders, untold_drivers
 from sdmtop.model import Device, Sdmdev, Snapshot
-from sdmtop.readers.groups import ONLY_BRIDGES, is_bridge, is_vfio
+from sdmtop.readers.groups import ONLY_BRIDGES, is_bridge, is_uio, is_vfio
 
 _MDEVS = ("sdmdev", "mdev")
 
@@ -52,6 +52,24 @@ def not_to_detach(snapshot: Snapshot, target: str, kept: Collection[str] = ()) -
     if len(devices) == 1 and devices[0].driver is None:
         return f"{target} has no driver"
     return None
+
+
+def not_attached(snapshot: Snapshot, target: str, attached: Collection[str]) -> str | None:
+    """Why there is nothing to give back of a target; None where that is not certain.
+
+    `attached` is what the journal was known to have: another process may have added to it since.
+    But an attach sets the override.
+    """
+    devices = devices_at(snapshot, target)
+    queues = [one for one in snapshot.sdmdevs if target in (one.id, f"group/{one.group}")]
+    if queues or not devices or not all(map(_is_the_kernels, devices)):
+        return None
+    overrides = {f"{one.path}/driver_override" for one in devices}
+    if any(one.path in overrides for one in snapshot.unknown) or any(
+        one.address in attached for one in devices
+    ):
+        return None
+    return f"{target} is not attached"
 
 
 def not_to_attach_to(snapshot: Snapshot, target: str) -> str | None:
@@ -124,6 +142,13 @@ def _held(snapshot: Snapshot, queue: Sdmdev) -> str | None:
     pids = queue.holders or holders(snapshot).get(f"group/{queue.group}", ())
     names = {process.pid: process.name for process in snapshot.processes}
     return f"{names.get(pids[0]) or 'process'} {pids[0]} holds it" if pids else None
+
+
+def _is_the_kernels(device: Device) -> bool:
+    """Whether a device has a driver that serves no process, and that nobody has told it to have."""
+    driver = device.driver or ""
+    is_for_processes = is_vfio(driver) or is_uio(driver) or driver.startswith("uio")
+    return not is_for_processes and driver != "pci-stub" and device.driver_override is None
 
 
 def _only_bridges(target: str, devices: list[Device]) -> str | None:

@@ -155,3 +155,17 @@ def test_a_queue_that_others_hold_is_not_offered_to_be_detached() -> None:
     assert " d Detach " in shown(ours)
     assert reason("detach", ours) is None
     assert reason("detach", ours._replace(replay=True)) == "a recording cannot be changed"
+
+
+def test_what_is_certainly_not_attached_is_not_offered_to_be_detached() -> None:
+    vfio = "0000:03:00.0"
+    devices = [device(NIC, driver="e1000e"), device(vfio, driver="vfio-pci")]
+    now = Now(target=NIC, snapshot=snapshot(devices=devices))
+    assert reason("detach", now) is None  # Nobody has looked into the journal yet.
+    known = now._replace(attached=frozenset())
+    assert reason("detach", known) == f"{NIC} is not attached"
+    assert "Detach" not in shown(known)
+    assert reason("detach", now._replace(attached=frozenset((NIC,)))) is None
+    # Of several the plan gives back those that are.
+    assert reason("detach", known._replace(marked=(NIC, vfio))) is None
+    assert reason("detach", known._replace(marked=(NIC,))) == f"{NIC} is not attached"

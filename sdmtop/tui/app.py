@@ -373,6 +373,7 @@ class Console(App[None]):
             snapshot=self.sample.snapshot if self.sample is not None else None,
             refusal=self._refusal,
             kept=tuple(session.kept.plans) if session is not None else (),
+            attached=session.attached if session is not None else self._unasked,
         )
 
     def _show_footer(self) -> None:
@@ -546,6 +547,11 @@ class Console(App[None]):
         self.say(f"Self-test: {why_not}" if why_not else "")
 
     # -- operations --
+
+    @property
+    def _unasked(self) -> frozenset[str] | None:
+        """What is attached by the journal of a host that has no session yet: a model's is empty."""
+        return None if self.sampler.host.backend == "linux" else frozenset()
 
     @property
     def _session(self) -> "OperationSession":

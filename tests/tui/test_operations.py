@@ -25,6 +25,7 @@ from sdmtop.tui.told import Lines
 from tests.operations.bench import (
     EDU,
     NIC,
+    PF,
     SCENARIO,
     TWIN,
     UUID,
@@ -367,6 +368,21 @@ def test_a_host_that_may_not_be_changed_says_so_at_the_key(host: SimulatorHost) 
         assert not isinstance(pilot.app.screen, PlanScreen)
         footer = pilot.app.query_one(FooterBar).render_line(0).text
         assert "Attach: not today" in footer
+
+    play(host, scene)
+
+
+def test_what_was_never_attached_is_not_offered_to_be_detached(host: SimulatorHost) -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        tree = pilot.app.query_one("#tree", LinesPane)
+        footer = pilot.app.query_one(FooterBar)
+        assert tree.select(PF)
+        await pilot.pause()
+        assert "Detach" not in footer.render_line(0).text
+        await pilot.press("d")
+        await pilot.pause()
+        assert not isinstance(pilot.app.screen, PlanScreen)
+        assert f"Detach: {PF} is not attached" in footer.render_line(0).text
 
     play(host, scene)
 
