@@ -35,7 +35,7 @@ from sdmtop.settings import Settings
 from sdmtop.terminal import SIGNALS, way_of_a_copy
 from sdmtop.text import printable
 from sdmtop.tour import HERE, HOST, STEPS
-from sdmtop.tui.bars import Bar, FooterBar, Scrubber, TourPanel
+from sdmtop.tui.bars import MOST_ROWS, Bar, FooterBar, Scrubber, TourPanel
 from sdmtop.tui.bindings import bindings
 from sdmtop.tui.domains import Domains
 from sdmtop.tui.events import Events
@@ -788,7 +788,9 @@ class Console(App[None]):
         except QueryError as wrong:
             error = wrong
         hint = self._field.hint(error, self._room[0])
-        self.screen_stack[0].query_one(FooterBar).say(hint)
+        # Words to go on with change with each key: for them the panes do not move.
+        most = MOST_ROWS if error is not None else 1
+        self.screen_stack[0].query_one(FooterBar).say(hint, most=most)
 
     def on_input_submitted(self, _event: QueryField.Submitted) -> None:
         """Keep the filter and go back to the tree, unless it makes no sense."""
