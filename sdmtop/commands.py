@@ -34,6 +34,8 @@ class Now(NamedTuple):
     is what is selected in the tree, `interrupt` in the pane of interrupts (`irq/24`), `marked` what
     attach, attach to a driver, detach and remove are for instead, and `snapshot` what is shown.
     `refusal` says why nothing can be changed on this host, and is None where the program is armed.
+    `kept` are the queues that this process holds, `attached` what the journal has as attached; None
+    where that is not known.
     """
 
     pane: str = "tree"
@@ -54,6 +56,8 @@ class Now(NamedTuple):
     marked: tuple[str, ...] = ()
     snapshot: Snapshot | None = None
     refusal: str | None = None
+    kept: tuple[str, ...] = ()
+    attached: frozenset[str] | None = None
 
 
 def _nowhere(_now: Now) -> str:
@@ -122,7 +126,7 @@ def _not_to_be_tested(now: Now) -> str | None:
     return now.refusal if now.target else "select a device, a group or a queue first"
 
 
-def _change(word: str, why_not: Callable[[Snapshot, str], str | None]) -> Callable[[Now], str]:
+def _offered(word: str, why_not: Callable[[Now], str | None]) -> Callable[[Now], str]:
     """The footer's word for an operation: only where it would do something, or nearly.
 
     It says if that is for the marked lines: a filter may hide them.
@@ -131,20 +135,39 @@ def _change(word: str, why_not: Callable[[Snapshot, str], str | None]) -> Callab
     def shown_word(now: Now) -> str:
         on_something = now.target is not None and now.snapshot is not None
         said = f"{word} {len(now.marked)} marked" if now.marked else word
-        return in_panes(said)(now) if on_something and _reason(now, why_not) is None else ""
+        return in_panes(said)(now) if on_something and why_not(now) is None else ""
 
     return shown_word
 
 
-def _no_change(why_not: Callable[[Snapshot, str], str | None]) -> Callable[[Now], str | None]:
+def _refused(why_not: Callable[[Now], str | None]) -> Callable[[Now], str | None]:
     """Why an operation cannot be begun: first what is so on this host, then on the selection."""
 
     def reason(now: Now) -> str | None:
         if now.replay:
             return "a recording cannot be changed"
-        return now.refusal or _reason(now, why_not)
+        return now.refusal or why_not(now)
 
     return reason
+
+
+def _change(word: str, why_not: Callable[[Snapshot, str], str | None]) -> Callable[[Now], str]:
+    """The footer's word for an operation of which the snapshot tells enough."""
+    return _offered(word, lambda now: _reason(now, why_not))
+
+
+def _no_change(why_not: Callable[[Snapshot, str], str | None]) -> Callable[[Now], str | None]:
+    """Why such an operation cannot be begun."""
+    return _refused(lambda now: _reason(now, why_not))
+
+
+def _no_detach(now: Now) -> str | None:
+    """Of several, a plan leaves alone what is not attached: there must be nothing else."""
+    why = _reason(now, lambda snapshot, one: reasons.not_to_detach(snapshot, one, now.kept))
+    if why is not None or now.snapshot is None or now.attached is None:
+        return why
+    whys = [reasons.not_attached(now.snapshot, one, now.attached) for one in _targets(now)]
+    return whys[0] if all(whys) else None
 
 
 def _no_change_of_one(
@@ -173,8 +196,12 @@ def _change_of_one(
     return lambda now: shown_word(now._replace(marked=()))
 
 
+def _targets(now: Now) -> tuple[str, ...]:
+    return now.marked or ((now.target,) if now.target else ())
+
+
 def _reason(now: Now, why_not: Callable[[Snapshot, str], str | None]) -> str | None:
-    targets = now.marked or ((now.target,) if now.target else ())
+    targets = _targets(now)
     if not targets or now.snapshot is None:
         return "select a device, a group or a queue first"
     return next((why for one in targets if (why := why_not(now.snapshot, one))), None)
@@ -283,7 +310,7 @@ COMMANDS = (
             "give what is selected or marked to VFIO; open and hold a queue",
             _change("Attach", reasons.not_to_attach), _no_change(reasons.not_to_attach)),
     Command("detach", "d", "detach", "Detach", "give it back to the driver that it had",
-            _change("Detach", reasons.not_to_detach), _no_change(reasons.not_to_detach)),
+            _offered("Detach", _no_detach), _refused(_no_detach)),
     Command("create", "c", "create", "Create", "make a mediated device of the selected parent",
             _change_of_one("Create", reasons.not_to_create),
             _no_change_of_one(reasons.not_to_create)),

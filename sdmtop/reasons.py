@@ -3,9 +3,11 @@
 This is what dims a key. What else stands against an operation, its plan says.
 """
 
+from collections.abc import Collection
+
 from sdmtop.conclusions import holders, untold_drivers
 from sdmtop.model import Device, Sdmdev, Snapshot
-from sdmtop.readers.groups import ONLY_BRIDGES, is_bridge, is_vfio
+from sdmtop.readers.groups import ONLY_BRIDGES, is_bridge, is_uio, is_vfio
 
 _MDEVS = ("sdmdev", "mdev")
 
@@ -18,11 +20,9 @@ def not_to_attach(snapshot: Snapshot, target: str) -> str | None:
     devices = devices_at(snapshot, target)
     if not devices:
         return f"{target} is no device, group or queue"
-    if target.startswith("group/") and all(map(is_bridge, devices)):
-        return f"{target} has {ONLY_BRIDGES}"
-    untold = _untold(snapshot, devices)
-    if untold is not None:
-        return untold
+    why = _only_bridges(target, devices) or _untold(snapshot, devices)
+    if why is not None:
+        return why
     groups = {one.id: one for one in snapshot.groups}
     if all(
         device.driver is not None
@@ -34,11 +34,15 @@ def not_to_attach(snapshot: Snapshot, target: str) -> str | None:
     return None
 
 
-def not_to_detach(snapshot: Snapshot, target: str) -> str | None:
-    """Why a target cannot be detached."""
+def not_to_detach(snapshot: Snapshot, target: str, kept: Collection[str] = ()) -> str | None:
+    """Why a target cannot be detached; `kept` are the queues that this process holds itself."""
     queue = _queue(snapshot, target)
     if queue is not None:
-        return f"{target} is held by nobody" if queue.holders == () else None
+        if target in kept or queue.holders is None:
+            return None
+        if not queue.holders:
+            return f"{target} is held by nobody"
+        return f"process {queue.holders[0]} holds it until it lets go"
     devices = devices_at(snapshot, target)
     if not devices:
         return f"{target} is no device, group or queue"
@@ -50,6 +54,24 @@ def not_to_detach(snapshot: Snapshot, target: str) -> str | None:
     return None
 
 
+def not_attached(snapshot: Snapshot, target: str, attached: Collection[str]) -> str | None:
+    """Why there is nothing to give back of a target; None where that is not certain.
+
+    `attached` is what the journal was known to have: another process may have added to it since.
+    But an attach sets the override.
+    """
+    devices = devices_at(snapshot, target)
+    queues = [one for one in snapshot.sdmdevs if target in (one.id, f"group/{one.group}")]
+    if queues or not devices or not all(map(_is_the_kernels, devices)):
+        return None
+    overrides = {f"{one.path}/driver_override" for one in devices}
+    if any(one.path in overrides for one in snapshot.unknown) or any(
+        one.address in attached for one in devices
+    ):
+        return None
+    return f"{target} is not attached"
+
+
 def not_to_attach_to(snapshot: Snapshot, target: str) -> str | None:
     """Why a target cannot be given to a driver of choice."""
     if _queue(snapshot, target) is not None:
@@ -57,10 +79,7 @@ def not_to_attach_to(snapshot: Snapshot, target: str) -> str | None:
     devices = devices_at(snapshot, target)
     if not devices:
         return f"{target} is no device or group"
-    if all(map(is_bridge, devices)):
-        is_group = target.startswith("group/")
-        return f"{target} has {ONLY_BRIDGES}" if is_group else f"{target} is a bridge"
-    return _untold(snapshot, devices)
+    return _only_bridges(target, devices) or _untold(snapshot, devices)
 
 
 def not_to_make_vfs(snapshot: Snapshot, target: str) -> str | None:
@@ -123,6 +142,20 @@ def _held(snapshot: Snapshot, queue: Sdmdev) -> str | None:
     pids = queue.holders or holders(snapshot).get(f"group/{queue.group}", ())
     names = {process.pid: process.name for process in snapshot.processes}
     return f"{names.get(pids[0]) or 'process'} {pids[0]} holds it" if pids else None
+
+
+def _is_the_kernels(device: Device) -> bool:
+    """Whether a device has a driver that serves no process, and that nobody has told it to have."""
+    driver = device.driver or ""
+    is_for_processes = is_vfio(driver) or is_uio(driver) or driver.startswith("uio")
+    return not is_for_processes and driver != "pci-stub" and device.driver_override is None
+
+
+def _only_bridges(target: str, devices: list[Device]) -> str | None:
+    if not all(map(is_bridge, devices)):
+        return None
+    is_group = target.startswith("group/")
+    return f"{target} has {ONLY_BRIDGES}" if is_group else f"{target} is a bridge"
 
 
 def _untold(snapshot: Snapshot, devices: list[Device]) -> str | None:

@@ -16,7 +16,7 @@ from sdmtop.commands import (
     with_keys,
 )
 from sdmtop.model import MdevType
-from tests.records import device, group, interrupt, snapshot
+from tests.records import device, group, interrupt, queue, snapshot
 
 
 def shown(now: Now, width: int = 200) -> str:
@@ -144,3 +144,28 @@ def test_what_is_created_is_of_the_selected_parent_whatever_is_marked() -> None:
     now = Now(target=NIC, snapshot=replace(SNAPSHOT, mdev_types=(type_,)), marked=("group/7",))
     assert reason("create", now) is None
     assert "c Create " in shown(now)
+
+
+def test_a_queue_that_others_hold_is_not_offered_to_be_detached() -> None:
+    held = snapshot(sdmdevs=[queue("held", holders=(7,))])
+    now = Now(target="held", snapshot=held)
+    assert "Detach" not in shown(now)
+    assert reason("detach", now) == "process 7 holds it until it lets go"
+    ours = now._replace(kept=("held",))
+    assert " d Detach " in shown(ours)
+    assert reason("detach", ours) is None
+    assert reason("detach", ours._replace(replay=True)) == "a recording cannot be changed"
+
+
+def test_what_is_certainly_not_attached_is_not_offered_to_be_detached() -> None:
+    vfio = "0000:03:00.0"
+    devices = [device(NIC, driver="e1000e"), device(vfio, driver="vfio-pci")]
+    now = Now(target=NIC, snapshot=snapshot(devices=devices))
+    assert reason("detach", now) is None  # Nobody has looked into the journal yet.
+    known = now._replace(attached=frozenset())
+    assert reason("detach", known) == f"{NIC} is not attached"
+    assert "Detach" not in shown(known)
+    assert reason("detach", now._replace(attached=frozenset((NIC,)))) is None
+    # Of several the plan gives back those that are.
+    assert reason("detach", known._replace(marked=(NIC, vfio))) is None
+    assert reason("detach", known._replace(marked=(NIC,))) == f"{NIC} is not attached"

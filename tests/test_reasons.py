@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from sdmtop.model import MdevType, Process, Snapshot, Sriov, Unknown
 from sdmtop.reasons import (
+    not_attached,
     not_to_attach,
     not_to_attach_to,
     not_to_create,
@@ -53,6 +54,7 @@ def host() -> Snapshot:
         ("group/2", "group/2 is attached already"),
         ("group/1", None),
         ("group/4", "group/4 has nothing but bridges, which do not stand in VFIO's way"),
+        ("0000:00:1c.0", "0000:00:1c.0 is a bridge"),
         ("group/99", "group/99 is no device, group or queue"),
         (UACCE, None),
         (HELD, "qemu 7 holds it"),
@@ -74,13 +76,49 @@ def test_what_is_attached_in_a_group_that_is_not_viable_can_be_attached_whole(
     [
         (VFIO, None),
         (BARE, f"{BARE} has no driver"),
-        (HELD, None),
+        (HELD, "process 7 holds it until it lets go"),
         (FREE, f"{FREE} is held by nobody"),
         ("nothing", "nothing is no device, group or queue"),
     ],
 )
 def test_to_detach(host: Snapshot, target: str, reason: str | None) -> None:
     assert not_to_detach(host, target) == reason
+
+
+def test_a_queue_is_detached_by_who_holds_it_or_where_that_cannot_be_told(host: Snapshot) -> None:
+    assert not_to_detach(host, HELD, kept=(HELD,)) is None
+    untold = tuple(replace(one, holders=None) for one in host.sdmdevs)
+    assert not_to_detach(replace(host, sdmdevs=untold), HELD) is None
+
+
+@pytest.mark.parametrize(
+    ("target", "fields", "certain"),
+    [
+        (KERNEL, {}, True),
+        ("group/1", {}, True),
+        (VFIO, {}, False),
+        ("group/2", {}, False),
+        (UACCE, {}, False),
+        (KERNEL, {"driver": "igb_uio"}, False),
+        (KERNEL, {"driver": "uio_hv_generic"}, False),
+        (KERNEL, {"driver": "pci-stub"}, False),
+        (KERNEL, {"driver_override": "hisi_zip"}, False),
+    ],
+)
+def test_what_is_certainly_not_attached(
+    host: Snapshot, target: str, fields: dict[str, str], certain: bool
+) -> None:
+    first, *others = host.devices
+    host = replace(host, devices=(replace(first, **fields), *others))
+    assert not_attached(host, target, ()) == (f"{target} is not attached" if certain else None)
+
+
+def test_what_the_journal_has_or_what_is_unread_may_be_attached(host: Snapshot) -> None:
+    assert not_attached(host, KERNEL, {KERNEL}) is None
+    assert not_attached(host, "group/1", {KERNEL}) is None
+    path = f"{host.devices[0].path}/driver_override"
+    unread = replace(host, unknown=(Unknown(path=path, errno="EACCES", what="override"),))
+    assert not_attached(unread, KERNEL, ()) is None
 
 
 @pytest.mark.parametrize("target", [BARE, "group/3"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,6 +14,7 @@ from sdmtop.operations.kept import Kept
 from sdmtop.operations.plan import Plan
 from sdmtop.operations.recovery import look_back, settle
 from sdmtop.operations.store import Store, open_journal, open_store
+from sdmtop.operations.undo import attached
 from sdmtop.patience import patiently
 from sdmtop.readers.snapshot import read_snapshot
 
@@ -56,6 +58,8 @@ class Session:
         self.host = open_host(host.url) if host.backend == "linux" else host
         self.host.disarmed = host.disarmed
         self.kept = Kept(self.host)
+        self.attached: frozenset[str] | None = None if host.backend == "linux" else frozenset()
+        """What the journal had as attached when it was read last; None: that is not known."""
         self._stopped = False
         self._idle = threading.Event()
         self._idle.set()
@@ -76,15 +80,26 @@ class Session:
         """All that it says. Raises `OSError`."""
         return self.journal.entries()
 
+    def _recall(self) -> tuple[Entry, ...]:
+        """The same, for a thread of ours: a file of the host tells which of it is of this boot."""
+        self.attached = None  # If it cannot be read.
+        journal = self.journal
+        found = journal.entries()
+        if not journal.damaged:
+            self.attached = attached(self.host, found)
+        return found
+
     def look_back(self) -> list[tuple[Kind, str]]:
         """What an earlier run has left, and what was done about it. Raises `OSError`."""
-        return [*look_back(self.host, self.journal, lambda: self.store)]
+        told = [*look_back(self.host, self.journal, lambda: self.store)]
+        self._recall()
+        return told
 
     def plan(self, make: Callable[[Means], Plan], tell: Callable[[Update], None]) -> None:
         """Make a plan; ends with it, or with `Failed`."""
 
         def work() -> None:
-            entries = self.entries()
+            entries = self._recall()
             tell(
                 patiently(
                     self.host,
@@ -115,6 +130,8 @@ class Session:
                 )
             finally:
                 self._idle.set()
+                with suppress(OSError):  # `attached` says it; the plan has its own end.
+                    self._recall()
             tell(result)
             late = follow(self.host, result, self.store, plan)
             if late is not None:

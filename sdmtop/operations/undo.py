@@ -367,6 +367,23 @@ def _give_back_all(
             _probe(draft, device, device.driver)
 
 
+def attached(host: Host, entries: Iterable[Entry]) -> frozenset[str]:
+    """All that plans of the journal may have attached since this host was booted.
+
+    It is told without reading a fact of the host, so there may be less to give back.
+    """
+    here = host.url, boot_id(host)
+    return frozenset(
+        step.subject
+        for entry in entries
+        if entry.begun.plan.operation == "attach"
+        and (entry.begun.host, entry.begun.boot) == here
+        and entry.undone_by is None
+        and (entry.ended is None or entry.ended.ending != "rolled back")
+        for step in entry.begun.plan.steps
+    )
+
+
 def _has_attached(host: Host, entry: Entry, device: Device) -> bool:
     """Whether a plan of the journal has bound the device to the driver that it has now."""
     if not is_of_this_boot(host, entry) or entry.undone_by is not None:

@@ -35,7 +35,7 @@ from sdmtop.settings import Settings
 from sdmtop.terminal import SIGNALS, way_of_a_copy
 from sdmtop.text import printable
 from sdmtop.tour import HERE, HOST, STEPS
-from sdmtop.tui.bars import Bar, FooterBar, Scrubber, TourPanel
+from sdmtop.tui.bars import MOST_ROWS, Bar, FooterBar, Scrubber, TourPanel
 from sdmtop.tui.bindings import bindings
 from sdmtop.tui.domains import Domains
 from sdmtop.tui.events import Events
@@ -352,6 +352,7 @@ class Console(App[None]):
         pane = focused.id if focused is not None and focused.id in PANES else "tree"
         interrupts = screen.query_one(Interrupts)
         in_interrupts = pane == "interrupts" and interrupts.cursor is not None
+        session = self._sessions.get(self.sampler.host)
         return Now(
             pane=pane,
             alone=self._room[0] < WIDE,
@@ -371,6 +372,8 @@ class Console(App[None]):
             marked=self._tree.marked,
             snapshot=self.sample.snapshot if self.sample is not None else None,
             refusal=self._refusal,
+            kept=tuple(session.kept.plans) if session is not None else (),
+            attached=session.attached if session is not None else self._unasked,
         )
 
     def _show_footer(self) -> None:
@@ -544,6 +547,11 @@ class Console(App[None]):
         self.say(f"Self-test: {why_not}" if why_not else "")
 
     # -- operations --
+
+    @property
+    def _unasked(self) -> frozenset[str] | None:
+        """What is attached by the journal of a host that has no session yet: a model's is empty."""
+        return None if self.sampler.host.backend == "linux" else frozenset()
 
     @property
     def _session(self) -> "OperationSession":
@@ -780,7 +788,9 @@ class Console(App[None]):
         except QueryError as wrong:
             error = wrong
         hint = self._field.hint(error, self._room[0])
-        self.screen_stack[0].query_one(FooterBar).say(hint)
+        # Words to go on with change with each key: for them the panes do not move.
+        most = MOST_ROWS if error is not None else 1
+        self.screen_stack[0].query_one(FooterBar).say(hint, most=most)
 
     def on_input_submitted(self, _event: QueryField.Submitted) -> None:
         """Keep the filter and go back to the tree, unless it makes no sense."""

@@ -1,5 +1,6 @@
-"""The one-line bars: header, footer, and the line that says what a pane is about."""
+"""The bars: header, footer, and the line that says what a pane is about."""
 
+import textwrap
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -72,6 +73,14 @@ class TourPanel(Static):
         self.display = True
 
 
+MOST_ROWS = 3
+"""Rows that a sentence in the footer may take, where the screen is narrow."""
+
+
+_LEAST_CELLS = 8
+"""Cells below which a sentence is not folded: the screen has not been laid out yet."""
+
+
 class FooterBar(Widget):
     """The keys that work now, dimmed those that do not; or a sentence about what was asked for."""
 
@@ -98,6 +107,8 @@ class FooterBar(Widget):
         self._styles_cache = Bare()
         self._hints: Sequence[Hint] = ()
         self._said = ""
+        self._most = MOST_ROWS
+        self._rows: Sequence[str] = ("",)
 
     def show(self, hints: Sequence[Hint]) -> None:
         """Show these keys."""
@@ -105,19 +116,34 @@ class FooterBar(Widget):
             self._hints = hints
             self.refresh()
 
-    def say(self, text: str) -> None:
-        """Show a printable sentence instead of the keys; the keys again, if it is empty."""
-        if text != self._said:
-            self._said = text
+    def say(self, text: str, *, most: int = MOST_ROWS) -> None:
+        """Show a printable sentence instead of the keys; the keys again, if it is empty.
+
+        It has as many rows as it needs, `most` at most, for as long as it is shown.
+        """
+        if (text, most) != (self._said, self._most):
+            self._said, self._most = text, most
+            self._take_rows()
             self.refresh()
+
+    def on_resize(self) -> None:
+        """The same sentence may need more rows, or fewer."""
+        self._take_rows()
+
+    def _take_rows(self) -> None:
+        before, self._rows = self._rows, _folded(f" {self._said}", self.size.width, self._most)
+        if len(self._rows) != len(before):
+            self.styles.height = len(self._rows)  # The screen is laid out again.
 
     def render_line(self, y: int) -> Strip:
         """The sentence or the keys, as wide as the screen."""
-        del y  # There is one line.
         cells = self.size.width
         if self._said:
             style = self.get_component_rich_style("footer--said")
-            return Line([Segment(fit(f" {self._said}", cells), style)], cells)
+            row = self._rows[y] if y < len(self._rows) else ""
+            return Line([Segment(fit(row, cells), style)], cells)
+        if y > 0:
+            return Line([Segment(" " * cells, self.rich_style)], cells)
         dim = self.get_component_rich_style("footer--dim")
         segments = [
             Segment(hint.text, self.rich_style if hint.works else dim) for hint in self._hints
@@ -134,3 +160,13 @@ class FooterBar(Widget):
             if event.x < end:
                 self.post_message(self.Pressed(hint.key))
                 return
+
+
+def _folded(text: str, cells: int, most: int) -> list[str]:
+    """Rows of so many cells; all that `most` do not hold stands in the last, to be cut there."""
+    if most == 1 or cells < _LEAST_CELLS or width(text) <= cells:
+        return [text]
+    # What counts characters leaves room for those that take two cells.
+    room = cells if width(text) == len(text) else cells // 2
+    rows = textwrap.wrap(text, room, subsequent_indent=" ", break_on_hyphens=False)
+    return rows if len(rows) <= most else [*rows[: most - 1], "".join(rows[most - 1 :])]

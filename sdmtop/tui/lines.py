@@ -86,6 +86,8 @@ class LinesPane(ScrollView, can_focus=True):
         """What stands on the screen, by the line of the widget: (row, content)."""
         self._coming: dict[int, tuple[int, Content]] = {}
         """What was found to be different, until it is drawn: a line is made once."""
+        self._height = 0
+        """Lines of the widget, before it gets more or fewer."""
         self._rich_styles: dict[tuple[str, ...], Style] = {}
         self._styles_cache = Bare()
 
@@ -206,10 +208,13 @@ class LinesPane(ScrollView, can_focus=True):
         super().watch_has_focus(_has_focus)
         self.refresh()
 
-    def on_resize(self, _event: events.Resize) -> None:
-        """Forget what stood where."""
+    def on_resize(self, event: events.Resize) -> None:
+        """Forget what stood where; a selection that was in sight stays there."""
         self._drawn.clear()
         self._set_height()
+        rows, self._height = self._height, event.size.height
+        if 0 <= self._row - self.scroll_offset.y < rows - 1 and self._height > 1:
+            self._scroll_into_view(self._row)
 
     def _at(self, y: int, first: int) -> tuple[int, Content]:
         """(row, content) at a line of the widget; row -1 is the heading, -2 nothing.

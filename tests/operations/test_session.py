@@ -1,7 +1,8 @@
-"""Plans that are made while files of the host do not answer."""
+"""Plans that are made while files of the host do not answer, and what is known of the journal."""
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from queue import SimpleQueue
@@ -12,9 +13,12 @@ import pytest
 from sdmtop.backends.tree import TreeHost
 from sdmtop.errors import NothingToDoError, RefusedError
 from sdmtop.operations.attach import plan_attach
+from sdmtop.operations.execute import Consent, Result
 from sdmtop.operations.plan import Plan
 from sdmtop.operations.session import Failed, Means, Session, Update
+from sdmtop.operations.undo import plan_detach
 from sdmtop.readers.snapshot import read_snapshot
+from tests.operations.bench import EDU, Bench
 from tests.operations.blast.box import DISK, Box, system_disk
 
 if TYPE_CHECKING:
@@ -154,3 +158,33 @@ def test_whatever_does_not_answer_no_plan_looks_safe_for_that() -> None:
         except (OSError, NothingToDoError, RefusedError):
             continue
         assert plan.refusals or plan.doubts, path
+
+
+def carried_out(session: Session, make: Callable[[Means], Plan]) -> None:
+    told: SimpleQueue[Update] = SimpleQueue()
+    session.plan(make, told.put)
+    plan = told.get(timeout=20)
+    assert isinstance(plan, Plan)
+    session.carry_out(plan, Consent(confirmed=True, typed=plan.phrase), told.put)
+    while not isinstance(update := told.get(timeout=20), Result):
+        assert not isinstance(update, Failed), update
+    assert update.ending == "done"
+
+
+def test_what_the_journal_has_as_attached_is_known_once_a_plan_has_ended() -> None:
+    session = Session(Bench().host)
+    assert session.attached == frozenset()
+    carried_out(session, lambda means: plan_attach(means.host, means.snapshot, [EDU]))
+    assert session.attached == {EDU}
+    carried_out(
+        session,
+        lambda means: plan_detach(means.host, means.snapshot, [EDU], entries=means.entries),
+    )
+    assert session.attached == frozenset()
+
+
+def test_a_damaged_journal_leaves_open_what_is_attached() -> None:
+    session = Session(Bench().host)
+    os.write(session.journal._memory, b"torn off\n")
+    session.look_back()
+    assert session.attached is None

@@ -25,6 +25,7 @@ from sdmtop.tui.told import Lines
 from tests.operations.bench import (
     EDU,
     NIC,
+    PF,
     SCENARIO,
     TWIN,
     UUID,
@@ -342,8 +343,13 @@ def test_o_plans_for_the_targets_only(host: SimulatorHost) -> None:
 
 def test_what_is_refused_cannot_be_gone_on_with(host: SimulatorHost) -> None:
     async def scene(pilot: Pilot[None]) -> None:
-        await plan(pilot, "a", "0000:00:1c.0")
-        assert demand(pilot).startswith("Refused: ")
+        bridge = ("0000:00:1c.0",)  # The key itself would not plan that.
+        app: Any = pilot.app
+        app._operate(
+            "Attach", lambda means, _: plan_attach(means.host, means.snapshot, bridge), bridge
+        )
+        await pilot.pause()
+        await until(pilot, lambda: demand(pilot).startswith("Refused: "))
         assert "it is a bridge" in demand(pilot)
         assert go(pilot).disabled
         assert not pilot.app.screen.query_one(Input).has_class("-asked")
@@ -362,6 +368,21 @@ def test_a_host_that_may_not_be_changed_says_so_at_the_key(host: SimulatorHost) 
         assert not isinstance(pilot.app.screen, PlanScreen)
         footer = pilot.app.query_one(FooterBar).render_line(0).text
         assert "Attach: not today" in footer
+
+    play(host, scene)
+
+
+def test_what_was_never_attached_is_not_offered_to_be_detached(host: SimulatorHost) -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        tree = pilot.app.query_one("#tree", LinesPane)
+        footer = pilot.app.query_one(FooterBar)
+        assert tree.select(PF)
+        await pilot.pause()
+        assert "Detach" not in footer.render_line(0).text
+        await pilot.press("d")
+        await pilot.pause()
+        assert not isinstance(pilot.app.screen, PlanScreen)
+        assert f"Detach: {PF} is not attached" in footer.render_line(0).text
 
     play(host, scene)
 

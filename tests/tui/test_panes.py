@@ -13,12 +13,14 @@ from sdmtop.model import Unknown
 from sdmtop.text import width as cells
 from sdmtop.timeline import Kind
 from sdmtop.tui.app import Console
+from sdmtop.tui.bars import FooterBar
 from sdmtop.tui.domains import Domains
 from sdmtop.tui.events import Events
 from sdmtop.tui.lines import LinesPane
 from sdmtop.tui.panes import Pasids
 from sdmtop.tui.tree import TreePane
 from tests.hosts import NIC, PARENT, UUID, box, plug, stat
+from tests.tui.still import screen_lines
 from tests.tui.test_console import app_of, go_to, play, sampler_of, text_of, tree_of
 
 _NODE = "/sys/devices/system/node/node"
@@ -456,6 +458,63 @@ def test_what_a_line_is_about_is_copied_and_the_way_is_said(
 
     play(scene)
     assert found == [PARENT, "-", f"/sys/devices/pci0000:00/{PARENT}/modalias", PARENT]
+
+
+def test_on_a_narrow_screen_a_sentence_has_the_rows_that_it_needs_while_it_is_said() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        tree = tree_of(pilot)
+        console = app_of(pilot)
+        await pilot.press("end", "z")
+        await pilot.pause()
+        *_, one, two = screen_lines(console)
+        assert one == " Zoom: there is room for one pane only,"
+        assert two == " and it has all of it"
+        assert tree.size.height == 7
+        # What is selected stays in sight.
+        assert tree.cursor is not None
+        assert 0 <= tree.keys.index(tree.cursor) - tree.scroll_offset.y < 6
+        console.say("word " * 40)
+        await pilot.pause()
+        *_, one, two, three = screen_lines(console)
+        assert one.startswith(" word word")
+        assert three.endswith("…")
+        assert tree.size.height == 6
+        console.say("")
+        await pilot.pause()
+        assert tree.size.height == 8
+        await pilot.press("slash", *"foo:x")
+        await pilot.pause()
+        *_, field, one, two = screen_lines(console)
+        assert field == " foo:x"
+        assert one == " ^ there is no field foo; put quotes"
+        assert two == " around it to find the text"
+        # What could be typed next is no reason for the panes to move.
+        await pilot.press("ctrl+u")
+        await pilot.pause()
+        assert tree.size.height == 7
+        await pilot.press("escape")
+        await pilot.pause()
+        assert tree.size.height == 8
+
+    play(scene, size=(40, 10))
+
+
+def test_where_a_sentence_has_room_nothing_moves_and_where_the_room_goes_it_folds() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        tree = tree_of(pilot)
+        footer = pilot.app.query_one(FooterBar)
+        height = tree.size.height
+        app_of(pilot).say("a sentence that is longer than sixty cells, and has no eighty")
+        await pilot.pause()
+        assert tree.size.height == height
+        await pilot.resize_terminal(40, 24)
+        await pilot.pause()
+        assert footer.size.height == 2
+        await pilot.resize_terminal(80, 24)
+        await pilot.pause()
+        assert footer.size.height == 1
+
+    play(scene, size=(80, 24))
 
 
 def test_where_there_is_nothing_to_copy_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
