@@ -484,17 +484,30 @@ class Console(App[None]):
     # -- keys ----------------------------------------------------------------------------------
 
     async def on_event(self, event: events.Event) -> None:
-        """See `App.on_event`; a key for a pane is obeyed here.
+        """See `App.on_event`; a key for a pane or for the filter is obeyed here.
 
         Textual passes it from queue to queue, down to the pane and up to here again, where it can
         overtake the key before, which has not yet moved the focus.
         """
-        if isinstance(event, events.Key) and not event.is_forwarded:
-            pane = self.focused
-            if isinstance(pane, LinesPane):
-                await self._obey(event.key, pane)
+        if isinstance(event, (events.Key, events.Paste)) and not event.is_forwarded:
+            focused = self.focused
+            if isinstance(focused, LinesPane) and isinstance(event, events.Key):
+                await self._obey(event.key, focused)
+                return
+            if isinstance(focused, QueryField):
+                await self._write(event, focused)
                 return
         await super().on_event(event)
+
+    async def _write(self, event: events.Key | events.Paste, field: QueryField) -> None:
+        """Do what a key means while a filter is typed: a letter is one, whatever else it does."""
+        if isinstance(event, events.Key):
+            if await self._check_bindings(event.key, priority=True):
+                return
+            if not event.is_printable:
+                await self._check_bindings(event.key)
+                return
+        await field.write(event)
 
     async def _obey(self, key: str, pane: LinesPane) -> None:
         """Do what a key means to a pane, and show at once where the selection has moved to.
@@ -758,7 +771,7 @@ class Console(App[None]):
         """Ask for a text to find."""
         self._asked_pane = asked = self.query_one(Events) if self._is_in_events else self._tree
         self._bring_forward(asked)
-        self._field.open(asked.filter, asked.fields, asked.values)
+        self._field.open(asked.filter, asked.fields, asked.values, self._keep_filter)
         self._show_footer()
 
     @property
@@ -782,7 +795,7 @@ class Console(App[None]):
         hint = self._field.hint(error, self._room[0])
         self.screen_stack[0].query_one(FooterBar).say(hint)
 
-    def on_input_submitted(self, _event: QueryField.Submitted) -> None:
+    def _keep_filter(self) -> None:
         """Keep the filter and go back to the tree, unless it makes no sense."""
         try:
             self._asked.find(self._field.value)

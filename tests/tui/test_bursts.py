@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
+from textual.events import Paste
 from textual.pilot import Pilot
 from textual.widgets import OptionList
 
@@ -11,10 +12,12 @@ from sdmtop.backends.base import Host, open_host
 from sdmtop.backends.simulator.host import SimulatorHost
 from sdmtop.backends.simulator.scenario import read_scenario
 from sdmtop.tui.asking import AskScreen
+from sdmtop.tui.field import QueryField
 from sdmtop.tui.help import HelpScreen
 from sdmtop.tui.lines import LinesPane
 from sdmtop.tui.operations import PlanScreen, TypeScreen
 from sdmtop.tui.simulation import SimulationScreen
+from sdmtop.tui.tree import TreePane
 from tests.operations.bench import EDU, PF, SCENARIO
 from tests.tui.still import burst, console, until
 from tests.tui.test_operations import go, is_over, plan
@@ -94,5 +97,57 @@ def test_a_page_below_another_is_not_closed_in_its_place() -> None:
         below.action_cancel()
         await pilot.pause()
         assert pages(pilot) == ["PlanScreen", "Palette"]
+
+    play(bench(), scene)
+
+
+@pytest.mark.parametrize(
+    ("keys", "found", "row"),
+    [
+        (("z", "i", "p", "enter", "g", "j"), "zip", 1),
+        (("z", "i", "p", "enter", "slash", "x", "backspace", "enter", "g"), "zip", 0),
+        (("s", "t", "a", "t", "e", "colon", "o", "r", "tab", "enter", "g", "j"), "state:orphan", 1),
+        (("e", "d", "u", "escape", "g", "j"), "", 1),
+        (("e", "left", "d", "delete", "enter", "g", "j"), "d", 1),
+    ],
+)
+def test_keys_that_come_with_the_enter_of_a_filter_are_for_the_tree(
+    keys: tuple[str, ...], found: str, row: int
+) -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await burst(pilot, "slash", *keys)
+        tree = pilot.app.query_one(TreePane)
+        assert pilot.app.focused is tree
+        assert not pilot.app.query_one(QueryField).display
+        assert tree.filter == found
+        assert tree.cursor == tree.keys[row]
+
+    play(bench(), scene)
+
+
+def test_a_filter_that_makes_no_sense_stays_open_for_the_keys_after_enter() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await burst(pilot, "slash", "x", "colon", "y", "enter", "j")
+        field = pilot.app.query_one(QueryField)
+        assert (field.display, field.value) == (True, "x:yj")
+
+    play(bench(), scene)
+
+
+def test_what_is_pasted_is_there_before_the_key_after_it() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await burst(pilot, "slash", "e")
+        pilot.app.post_message(Paste("du\nand more"))
+        await burst(pilot, "enter")
+        assert pilot.app.query_one(TreePane).filter == "edu"
+
+    play(bench(), scene)
+
+
+def test_the_filter_is_kept_and_q_quits() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await burst(pilot, "slash", "e", "d", "u", "enter", "q")
+        assert pilot.app.return_code == 0
+        assert not pilot.app.is_running
 
     play(bench(), scene)
