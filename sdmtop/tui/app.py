@@ -550,6 +550,7 @@ class Console(App[None]):
 
         target = self._tree.cursor
         if target is not None:
+            self._tree.settle()
             self.push_screen(SelftestScreen(self._session, target), self._tested)
             self._show_footer()
 
@@ -586,6 +587,7 @@ class Console(App[None]):
         from sdmtop.tui.operations import PlanScreen
 
         sampler = self.sampler
+        self._tree.settle()
         about = targets[0] if targets else self._tree.cursor
         if self.sample is not None and about is not None and about.startswith("irq/"):
             about = device_of_interrupt(self.sample.snapshot, about)
@@ -678,6 +680,7 @@ class Console(App[None]):
 
         if self.sample is None:
             return  # Nothing is selected yet.
+        self._tree.settle()
         question = QUESTIONS[operation](self.sample, self._now())
 
         def answered(answer: str | None) -> None:
@@ -801,6 +804,8 @@ class Console(App[None]):
             self._asked.find(self._field.value)
         except QueryError:
             return  # It stands below the field what is wrong.
+        if self._asked is self._tree:
+            self._tree.settle()
         self._close_filter()
 
     def action_clear(self) -> None:

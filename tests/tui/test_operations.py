@@ -22,6 +22,7 @@ from sdmtop.tui.bars import FooterBar
 from sdmtop.tui.lines import LinesPane
 from sdmtop.tui.operations import JournalScreen, PlanScreen
 from sdmtop.tui.told import Lines
+from sdmtop.tui.tree import TreePane
 from tests.operations.bench import (
     EDU,
     NIC,
@@ -411,6 +412,29 @@ def test_marked_lines_are_counted_where_a_filter_hides_them_and_escape_unmarks_t
             await pilot.press("escape")
             await pilot.pause()
             assert ("2 marked" in screen_text(pilot)) is bool(left)
+
+    play(host, scene)
+
+
+@pytest.mark.parametrize("key", ["", "u", "t"])
+def test_what_an_operation_takes_out_of_the_filter_is_selected_when_that_is_cleared(
+    host: SimulatorHost, key: str
+) -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        tree = pilot.app.query_one(TreePane)
+        tree.find("kind:device !driver:vfio-pci")
+        await plan(pilot, "a", EDU)
+        go(pilot).press()
+        await until(pilot, lambda: is_over(pilot))
+        await pilot.press("enter")
+        await until(pilot, lambda: EDU not in tree.keys)
+        neighbour = tree.cursor
+        if key:  # What is begun on the neighbour makes it the choice.
+            await pilot.press(key, "escape")
+            await until(pilot, lambda: len(pilot.app.screen_stack) == 1)
+        await pilot.press("escape")
+        await pilot.pause()
+        assert tree.cursor == (neighbour if key else EDU)
 
     play(host, scene)
 
