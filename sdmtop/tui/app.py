@@ -600,6 +600,7 @@ class Console(App[None]):
         def closed(done: bool | None) -> None:
             if done and self._tree.marked == tuple(targets):
                 self._tree.unmark()
+                self._show_footer()
 
         self.push_screen(
             PlanScreen(self._session, title, make, happened, siblings=siblings), closed

@@ -34,7 +34,7 @@ from tests.operations.bench import (
     Faulty,
     Killed,
 )
-from tests.tui.still import console, screen_lines, until
+from tests.tui.still import StillSampler, console, screen_lines, until
 
 Scene = Callable[[Pilot[None]], Awaitable[None]]
 
@@ -384,6 +384,22 @@ def test_where_there_is_no_plan_the_dialog_is_as_small_as_its_sentence(
         )
         assert bottom - top < 10
         assert any("not done: the journal has nothing to undo" in line for line in lines)
+
+    play(host, scene)
+
+
+def test_the_footer_forgets_the_marks_with_the_tree(host: SimulatorHost) -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        tree = cast(TreePane, await mark(pilot, EDU, "0000:03:00.1"))
+        await plan(pilot, "a", EDU)
+        go(pilot).press()
+        await until(pilot, lambda: is_over(pilot))
+        sampler = cast(StillSampler, cast(Console, pilot.app).sampler)
+        sampler.subscribe(lambda _: None)  # No sample comes that would have it made anew.
+        await pilot.press("enter")
+        await until(pilot, lambda: not tree.marked)
+        await pilot.pause()
+        assert "marked" not in screen_text(pilot)
 
     play(host, scene)
 
