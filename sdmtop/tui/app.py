@@ -358,6 +358,7 @@ class Console(App[None]):
             typing=self._filter_is_open,
             page=(self.screen.id or "page") if len(self.screen_stack) > 1 else "",
             foldable=self._tree.foldable,
+            leads=isinstance(focused, SamplePane) and focused.goal is not None,
             filtered=bool((screen.query_one(Events) if pane == "events" else self._tree).filter),
             zoomed=self._zoomed,
             mapped=interrupts.as_map,
@@ -473,6 +474,8 @@ class Console(App[None]):
         """Show what is selected in the tree, once the selection itself is on the screen."""
         if self._stands and message.pane is self._tree:
             self.call_after_refresh(self._follow_selection)
+        elif self._stands:
+            self._show_footer()  # Not from every line does enter lead to the tree.
 
     def _follow_selection(self) -> None:
         if not self._stands:
@@ -888,7 +891,7 @@ class Console(App[None]):
         pane = self.focused
         if not isinstance(pane, SamplePane):
             self._tree.fold()
-        elif pane.cursor is not None and (target := pane.target_of(pane.cursor)) is not None:
+        elif (target := pane.goal) is not None:
             if self._tree.select(target):
                 self.action_pane("tree")
             else:

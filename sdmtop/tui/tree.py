@@ -184,7 +184,8 @@ class TreePane(LinesPane):
     @property
     def marked(self) -> tuple[str, ...]:
         """What is marked and still there, in the order of the host."""
-        return tuple(key for key in self._lines if key in self._marked)
+        # Asked for with every key: a large host has many lines.
+        return tuple(key for key in self._lines if key in self._marked) if self._marked else ()
 
     def action_outwards(self) -> None:
         """Fold the selected line, or go to the one that it hangs below."""
