@@ -28,9 +28,9 @@ class Now(NamedTuple):
     """What decides which commands can be given: where the operator is, and what is selected.
 
     `typing` a filter, or on a `page` above the panes (its id); `pane` has the focus, and is `alone`
-    where there is room for one only; `foldable` is
-    the selected line of the tree; a filter may be kept after it was typed (`filtered`). It is a
-    `replay`, or live; time may be `paused`. There may be a `tour`, or no IOMMU. `target`
+    where there is room for one only; `foldable` is the selected line of the tree, and that of
+    another pane `leads` to one of the tree; a filter may be kept after it was typed (`filtered`).
+    It is a `replay`, or live; time may be `paused`. There may be a `tour`, or no IOMMU. `target`
     is what is selected in the tree, `interrupt` in the pane of interrupts (`irq/24`), `marked` what
     attach, attach to a driver, detach and remove are for instead, and `snapshot` what is shown.
     `refusal` says why nothing can be changed on this host, and is None where the program is armed.
@@ -43,6 +43,7 @@ class Now(NamedTuple):
     typing: bool = False
     page: str = ""
     foldable: bool = False
+    leads: bool = False
     filtered: bool = False
     paused: bool = False
     replay: bool = False
@@ -102,7 +103,12 @@ def _enter(now: Now) -> str:
         return ""
     if now.pane == "tree":
         return "Fold" if now.foldable else ""
-    return "Go to"
+    return "Go to" if now.leads else ""
+
+
+def _no_way(now: Now) -> str | None:
+    elsewhere = now.pane != "tree" and not now.leads
+    return "this line is about nothing in the tree" if elsewhere else None
 
 
 _SORTS = {"interrupts": "Sort rate", "events": "Last minute"}
@@ -375,7 +381,8 @@ COMMANDS = (
             why_not=_no_tour),
     # These come and go: last in the footer, so that the others stay where they are.
     Command("fold", "enter,space", "enter", "Fold, go to",
-            "in the tree fold or unfold; elsewhere go to what the line is about", _enter),
+            "in the tree fold or unfold; elsewhere go to what the line is about", _enter,
+            _no_way),
     Command("tree", "1", "pane('tree')", "Tree", "go to the tree",
             lambda now: "" if now.pane == "tree" else in_panes("Tree")(now)),
 )  # fmt: skip

@@ -359,6 +359,7 @@ class Console(App[None]):
             typing=self._filter_is_open,
             page=(self.screen.id or "page") if len(self.screen_stack) > 1 else "",
             foldable=self._tree.foldable,
+            leads=isinstance(focused, SamplePane) and focused.goal is not None,
             filtered=bool((screen.query_one(Events) if pane == "events" else self._tree).filter),
             zoomed=self._zoomed,
             mapped=interrupts.as_map,
@@ -476,6 +477,8 @@ class Console(App[None]):
         """Show what is selected in the tree, once the selection itself is on the screen."""
         if self._stands and message.pane is self._tree:
             self.call_after_refresh(self._follow_selection)
+        elif self._stands:
+            self._show_footer()  # Not from every line does enter lead to the tree.
 
     def _follow_selection(self) -> None:
         if not self._stands:
@@ -487,17 +490,30 @@ class Console(App[None]):
     # -- keys ----------------------------------------------------------------------------------
 
     async def on_event(self, event: events.Event) -> None:
-        """See `App.on_event`; a key for a pane is obeyed here.
+        """See `App.on_event`; a key for a pane or for the filter is obeyed here.
 
         Textual passes it from queue to queue, down to the pane and up to here again, where it can
         overtake the key before, which has not yet moved the focus.
         """
-        if isinstance(event, events.Key) and not event.is_forwarded:
-            pane = self.focused
-            if isinstance(pane, LinesPane):
-                await self._obey(event.key, pane)
+        if isinstance(event, (events.Key, events.Paste)) and not event.is_forwarded:
+            focused = self.focused
+            if isinstance(focused, LinesPane) and isinstance(event, events.Key):
+                await self._obey(event.key, focused)
+                return
+            if isinstance(focused, QueryField):
+                await self._write(event, focused)
                 return
         await super().on_event(event)
+
+    async def _write(self, event: events.Key | events.Paste, field: QueryField) -> None:
+        """Do what a key means while a filter is typed: a letter is one, whatever else it does."""
+        if isinstance(event, events.Key):
+            if await self._check_bindings(event.key, priority=True):
+                return
+            if not event.is_printable:
+                await self._check_bindings(event.key)
+                return
+        await field.write(event)
 
     async def _obey(self, key: str, pane: LinesPane) -> None:
         """Do what a key means to a pane, and show at once where the selection has moved to.
@@ -540,6 +556,7 @@ class Console(App[None]):
 
         target = self._tree.cursor
         if target is not None:
+            self._tree.settle()
             self.push_screen(SelftestScreen(self._session, target), self._tested)
             self._show_footer()
 
@@ -581,6 +598,7 @@ class Console(App[None]):
         from sdmtop.tui.operations import PlanScreen
 
         sampler = self.sampler
+        self._tree.settle()
         about = targets[0] if targets else self._tree.cursor
         if self.sample is not None and about is not None and about.startswith("irq/"):
             about = device_of_interrupt(self.sample.snapshot, about)
@@ -593,6 +611,7 @@ class Console(App[None]):
         def closed(done: bool | None) -> None:
             if done and self._tree.marked == tuple(targets):
                 self._tree.unmark()
+                self._show_footer()
 
         self.push_screen(
             PlanScreen(self._session, title, make, happened, siblings=siblings), closed
@@ -673,6 +692,7 @@ class Console(App[None]):
 
         if self.sample is None:
             return  # Nothing is selected yet.
+        self._tree.settle()
         question = QUESTIONS[operation](self.sample, self._now())
 
         def answered(answer: str | None) -> None:
@@ -766,7 +786,7 @@ class Console(App[None]):
         """Ask for a text to find."""
         self._asked_pane = asked = self.query_one(Events) if self._is_in_events else self._tree
         self._bring_forward(asked)
-        self._field.open(asked.filter, asked.fields, asked.values)
+        self._field.open(asked.filter, asked.fields, asked.values, self._keep_filter)
         self._show_footer()
 
     @property
@@ -792,12 +812,14 @@ class Console(App[None]):
         most = MOST_ROWS if error is not None else 1
         self.screen_stack[0].query_one(FooterBar).say(hint, most=most)
 
-    def on_input_submitted(self, _event: QueryField.Submitted) -> None:
+    def _keep_filter(self) -> None:
         """Keep the filter and go back to the tree, unless it makes no sense."""
         try:
             self._asked.find(self._field.value)
         except QueryError:
             return  # It stands below the field what is wrong.
+        if self._asked is self._tree:
+            self._tree.settle()
         self._close_filter()
 
     def action_clear(self) -> None:
@@ -879,7 +901,7 @@ class Console(App[None]):
         pane = self.focused
         if not isinstance(pane, SamplePane):
             self._tree.fold()
-        elif pane.cursor is not None and (target := pane.target_of(pane.cursor)) is not None:
+        elif (target := pane.goal) is not None:
             if self._tree.select(target):
                 self.action_pane("tree")
             else:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
+from textual import events
 from textual.binding import BindingType
 from textual.widgets import Input
 
@@ -34,17 +35,37 @@ class QueryField(Input):
         self._round = _NOTHING
         self._turn = 0
         self._completed = ""
+        self._keep: Callable[[], None] = _nobody_asks
 
     def open(
-        self, text: str, fields: Mapping[str, Field], values: Callable[[str], Sequence[str]]
+        self,
+        text: str,
+        fields: Mapping[str, Field],
+        values: Callable[[str], Sequence[str]],
+        keep: Callable[[], None],
     ) -> None:
-        """Show the field with a query in it; `values` tells those that a field has on the host."""
+        """Show the field with a query in it; `values` tells those that a field has on the host.
+
+        `keep` is called when enter is pressed.
+        """
         self._fields, self._values, self._completed = fields, values, ""
+        self._keep = keep
         self.value = text
         self.cursor_position = len(text)
         # At once, not at the next refresh: what is typed right after the key belongs here.
         self.display = True
         self.screen.set_focus(self)
+
+    async def write(self, event: events.Key | events.Paste) -> None:
+        """Take what is typed or pasted, before anything that comes after it."""
+        if isinstance(event, events.Paste):
+            self._on_paste(event)
+        else:
+            await self._on_key(event)
+
+    async def action_submit(self) -> None:
+        """Have the query kept. At once: the next key may be there already, and is for a pane."""
+        self._keep()
 
     def hint(self, error: QueryError | None, cells: int) -> str:
         """What is wrong, below the column that it is about; else how the last word can go on."""
@@ -74,6 +95,10 @@ class QueryField(Input):
 
     def _completion(self) -> Completion:
         return completion(self.value, self._fields, self._values)
+
+
+def _nobody_asks() -> None:
+    pass
 
 
 def pointing(sentence: str, column: int, cells: int) -> str:

@@ -4,22 +4,42 @@ Unless told that they are blank, Textual draws each of their lines, cuts it at t
 panes and remembers the pieces: a megabyte, and work at every key.
 """
 
-from textual import events
+from typing import Any
+
+from textual import events, on
+from textual.await_complete import AwaitComplete
 from textual.command import CommandPalette
 from textual.containers import Horizontal, Vertical
 from textual.screen import Screen
+from textual.widgets import Input, OptionList
 
 
 class Fitting:
-    """A screen that is laid out for the size that the terminal has now, and no other.
+    """A screen that is laid out for the size that the terminal has now, and closed only once.
 
     Laid out for a size, a screen of Textual tells itself of it once more. Two sizes that wait at
     the same time then follow each other for ever, and nothing else gets its turn.
+
+    Of keys that come together, each may send the screen a message that has it close. Textual would
+    take away at the second whatever is on top by then, or end the program.
     """
 
     async def _on_resize(self, event: events.Resize) -> None:
         assert isinstance(self, Screen)  # noqa: S101 - this is what it is mixed into
         event.size = self.app.size
+
+    def dismiss(self, result: Any = None) -> AwaitComplete:
+        """Close it with a result, unless it is closed or covered: see `Screen.dismiss`."""
+        assert isinstance(self, Screen)  # noqa: S101 - this is what it is mixed into
+        if self.is_on_top:
+            return Screen.dismiss(self, result)
+        return AwaitComplete()
+
+    @property
+    def is_on_top(self) -> bool:
+        """Whether keys are for this screen."""
+        assert isinstance(self, Screen)  # noqa: S101 - this is what it is mixed into
+        return self.app.screen_stack[-1:] == [self]
 
 
 class Ground(Fitting, Screen[None]):
@@ -30,6 +50,14 @@ class Ground(Fitting, Screen[None]):
 
 class Palette(Fitting, CommandPalette):
     """The palette of commands."""
+
+    @on(Input.Submitted)
+    @on(OptionList.OptionSelected)
+    def _choose_once(self, event: Input.Submitted | OptionList.OptionSelected) -> None:
+        """Keep from Textual what comes after the choice: it would give the command again."""
+        if not self.is_on_top:
+            event.stop()
+            event.prevent_default()
 
 
 class Row(Horizontal):

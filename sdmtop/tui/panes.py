@@ -44,9 +44,14 @@ class SamplePane(LinesPane):
         del key
         return None
 
+    @property
+    def goal(self) -> str | None:
+        """The TARGET of the selected line."""
+        return self.target_of(self.cursor) if self.cursor is not None else None
+
     def copied(self) -> str | None:
         """What is copied of the selected line."""
-        return self.target_of(self.cursor) if self.cursor is not None else None
+        return self.goal
 
 
 class Inspector(SamplePane):

@@ -165,6 +165,7 @@ class SelftestScreen(Fitting, Screen[str]):
 
     def _end(self, ended: Ended) -> None:
         if not self._is_ready:
+            self._ends = ended.trouble or self._ends  # It stays below another page.
             self.dismiss(ended.trouble)
             return
         self._is_running = False

@@ -56,8 +56,10 @@ class TreePane(LinesPane):
         self._folded: set[str] = set()
         self._marked: set[str] = set()
         self._sample: Sample | None = None
-        self._before_filter: str | None = None
+        self._chosen: str | None = None
+        """What the operator has put the selection on last."""
         self._settled: str | None = None
+        """Where it stood when the lines were last arranged: moved on since, it is chosen."""
         self._outline = Outline(
             (), _no_device, (), {}, {}, holders={}, states={}, blind=False, holding=False
         )
@@ -130,7 +132,12 @@ class TreePane(LinesPane):
             self._make(self._sample)
 
     def rearrange(self) -> None:
-        """Decide anew which lines are seen, and in which order."""
+        """Decide anew which lines are seen, and in which order.
+
+        What a filter hides is selected again as soon as it is shown.
+        """
+        if self.cursor != self._settled:
+            self.settle()
         lines: Iterable[Line] = self._lines.values()
         if self._query and (search := self.search()) is not None:
             found = search.found(self._query, self._rate)
@@ -140,6 +147,16 @@ class TreePane(LinesPane):
         if self.order != NAME or self.turned:
             lines = self._sorted(lines)
         self.show_keys([line.key for line in lines])
+        if self._chosen not in self._lines:
+            self._chosen = self.cursor  # It is gone, not hidden: what comes back is another.
+        elif self._chosen is not None:
+            self.select(self._chosen)
+        self._settled = self.cursor
+
+    def settle(self) -> None:
+        """Take what is selected for chosen, as if the operator had moved the selection there."""
+        if self.cursor is not None:
+            self._chosen = self.cursor
 
     @property
     def foldable(self) -> bool:
@@ -167,7 +184,8 @@ class TreePane(LinesPane):
     @property
     def marked(self) -> tuple[str, ...]:
         """What is marked and still there, in the order of the host."""
-        return tuple(key for key in self._lines if key in self._marked)
+        # Asked for with every key: a large host has many lines.
+        return tuple(key for key in self._lines if key in self._marked) if self._marked else ()
 
     def action_outwards(self) -> None:
         """Fold the selected line, or go to the one that it hangs below."""
@@ -218,14 +236,17 @@ class TreePane(LinesPane):
         Raises `QueryError`, and changes nothing.
         """
         query = parse(text, FIELDS)
-        if self.cursor != self._settled:
-            self._before_filter = self.cursor
+        if not query and self.filter:
+            self._unfold_to(self.cursor if self.cursor != self._settled else self._chosen)
         self.filter = text if query else ""
         self._query = query
         self.rearrange()
-        if self._before_filter is not None:
-            self.select(self._before_filter)
-        self._settled = self.cursor
+
+    def _unfold_to(self, key: str | None) -> None:
+        """Have a line shown that a filter has found in what is folded."""
+        while key is not None and (line := self._lines.get(key)) is not None:
+            key = line.parent
+            self._folded.discard(key or "")
 
     def search(self) -> Search | None:
         """What can be asked about the lines; None while nothing has been read in full."""

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 from textual.app import App
+from textual.events import Key
+from textual.keys import key_to_character
 from textual.pilot import Pilot
 
 from sdmtop.backends.base import Host
@@ -62,6 +64,14 @@ class StillSampler(Sampler):
 def console(host: Host) -> Console:
     """A console on this host; its sampler is a `StillSampler`."""
     return Console(StillSampler(host))
+
+
+async def burst(pilot: Pilot[None], *keys: str) -> None:
+    """Press keys so fast that all have come before the first is obeyed, unlike `press`."""
+    for key in keys:
+        pilot.app.post_message(Key(key, key_to_character(key)))
+    await pilot.pause()
+    await pilot.pause()  # What has been queued by messages of the screens themselves.
 
 
 async def until(pilot: Pilot[None], come: Callable[[], bool]) -> None:

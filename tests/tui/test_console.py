@@ -208,6 +208,41 @@ def test_a_selection_made_under_a_filter_is_kept_when_it_is_cleared() -> None:
     play(scene)
 
 
+def test_what_is_selected_when_a_filter_is_kept_stays_so_when_it_is_cleared() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await pilot.press("slash", *NIC, "enter")
+        found = tree_of(pilot).cursor
+        assert found == "group/2"
+        await pilot.press("escape")
+        await pilot.pause()
+        assert tree_of(pilot).cursor == found
+
+    play(scene)
+
+
+def test_while_a_filter_is_typed_escape_leads_back_to_where_one_was() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await go_to(pilot, UUID)
+        await pilot.press("slash", *NIC, *"zzz", *["backspace"] * 3)
+        await pilot.pause()
+        assert tree_of(pilot).cursor == "group/2"
+        await pilot.press("escape")
+        await pilot.pause()
+        assert tree_of(pilot).cursor == UUID
+
+    play(scene)
+
+
+def test_what_was_chosen_in_a_folded_group_is_unfolded_when_the_filter_is_cleared() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await pilot.press("enter", "slash", *"edu-fact", "enter", "G", "escape")
+        await pilot.pause()
+        assert list(tree_of(pilot).keys) == ["group/1", PARENT, UUID, "group/2", NIC]
+        assert tree_of(pilot).cursor == UUID
+
+    play(scene)
+
+
 def test_a_match_in_a_folded_group_is_shown() -> None:
     async def scene(pilot: Pilot[None]) -> None:
         await pilot.press("enter", "slash", *"edu-fact", "enter")

@@ -22,6 +22,7 @@ from sdmtop.tui.bars import FooterBar
 from sdmtop.tui.lines import LinesPane
 from sdmtop.tui.operations import JournalScreen, PlanScreen
 from sdmtop.tui.told import Lines
+from sdmtop.tui.tree import TreePane
 from tests.operations.bench import (
     EDU,
     NIC,
@@ -34,7 +35,7 @@ from tests.operations.bench import (
     Faulty,
     Killed,
 )
-from tests.tui.still import console, screen_lines, until
+from tests.tui.still import StillSampler, console, screen_lines, until
 
 Scene = Callable[[Pilot[None]], Awaitable[None]]
 
@@ -408,6 +409,22 @@ def test_where_there_is_no_plan_the_dialog_is_as_small_as_its_sentence(
     play(host, scene)
 
 
+def test_the_footer_forgets_the_marks_with_the_tree(host: SimulatorHost) -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        tree = cast(TreePane, await mark(pilot, EDU, "0000:03:00.1"))
+        await plan(pilot, "a", EDU)
+        go(pilot).press()
+        await until(pilot, lambda: is_over(pilot))
+        sampler = cast(StillSampler, cast(Console, pilot.app).sampler)
+        sampler.subscribe(lambda _: None)  # No sample comes that would have it made anew.
+        await pilot.press("enter")
+        await until(pilot, lambda: not tree.marked)
+        await pilot.pause()
+        assert "marked" not in screen_text(pilot)
+
+    play(host, scene)
+
+
 def test_several_that_are_marked_are_one_plan(host: SimulatorHost) -> None:
     async def scene(pilot: Pilot[None]) -> None:
         await mark(pilot, EDU, "0000:03:00.1")
@@ -432,6 +449,29 @@ def test_marked_lines_are_counted_where_a_filter_hides_them_and_escape_unmarks_t
             await pilot.press("escape")
             await pilot.pause()
             assert ("2 marked" in screen_text(pilot)) is bool(left)
+
+    play(host, scene)
+
+
+@pytest.mark.parametrize("key", ["", "u", "t"])
+def test_what_an_operation_takes_out_of_the_filter_is_selected_when_that_is_cleared(
+    host: SimulatorHost, key: str
+) -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        tree = pilot.app.query_one(TreePane)
+        tree.find("kind:device !driver:vfio-pci")
+        await plan(pilot, "a", EDU)
+        go(pilot).press()
+        await until(pilot, lambda: is_over(pilot))
+        await pilot.press("enter")
+        await until(pilot, lambda: EDU not in tree.keys)
+        neighbour = tree.cursor
+        if key:  # What is begun on the neighbour makes it the choice.
+            await pilot.press(key, "escape")
+            await until(pilot, lambda: len(pilot.app.screen_stack) == 1)
+        await pilot.press("escape")
+        await pilot.pause()
+        assert tree.cursor == (neighbour if key else EDU)
 
     play(host, scene)
 

@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 from textual.pilot import Pilot
 
+from sdmtop.backends.base import open_host
 from sdmtop.backends.tree import TreeHost
 from sdmtop.model import Unknown
 from sdmtop.text import width as cells
@@ -23,6 +24,7 @@ from tests.hosts import NIC, PARENT, UUID, box, plug, stat
 from tests.tui.still import screen_lines
 from tests.tui.test_console import app_of, go_to, play, sampler_of, text_of, tree_of
 
+_CAPTURE = Path(__file__).parent.parent / "trees/debian-6.12-intel-sdmdev.tar.xz"
 _NODE = "/sys/devices/system/node/node"
 
 
@@ -584,3 +586,28 @@ def test_wide_and_combining_characters_leave_the_columns_where_they_are(name: st
         assert cells(line) == cells(heading)
 
     play(scene, host)
+
+
+@pytest.mark.parametrize("keys", [("4", "G"), ("3",), ("5",)])
+def test_enter_says_where_a_line_is_about_nothing_in_the_tree(keys: tuple[str, ...]) -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await pilot.press(*keys)
+        await pilot.pause()
+        assert "Go to" not in text_of(pilot, "footer")
+        await pilot.press("enter")
+        await pilot.pause()
+        assert "this line is about nothing in the tree" in text_of(pilot, "footer")
+
+    play(scene, open_host(f"capture:{_CAPTURE}"))
+
+
+def test_enter_is_offered_where_it_leads_to_the_tree() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await go_to(pilot, NIC)
+        await pilot.press("4")
+        for key, leads in (("G", False), ("g", True)):
+            await pilot.press(key)
+            await pilot.pause()
+            assert ("Go to" in text_of(pilot, "footer")) is leads
+
+    play(scene)
