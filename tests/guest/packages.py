@@ -12,7 +12,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.guest.cache import cache, filling
+from tests.guest.cache import cache, filling, locked
 from tests.guest.failure import GuestError, UnavailableError
 
 TOOLS = {
@@ -57,7 +57,16 @@ def tool(name: str) -> str | None:
 def install_tools(more: Mapping[str, str] | None = None) -> None:
     """Install what is missing of `TOOLS` and `more`; `UnavailableError` where that cannot be."""
     wanted = {**TOOLS, **(more or {})}
-    missing = sorted({package for name, package in wanted.items() if not _is_there(name)})
+    if _missing(wanted):
+        with locked("install-lock"):  # Another worker may be at it, and have them all soon.
+            _install(_missing(wanted))
+
+
+def _missing(wanted: Mapping[str, str]) -> list[str]:
+    return sorted({package for name, package in wanted.items() if not _is_there(name)})
+
+
+def _install(missing: list[str]) -> None:
     if not missing:
         return
     wish = f"apt-get install {' '.join(missing)}"
@@ -65,7 +74,9 @@ def install_tools(more: Mapping[str, str] | None = None) -> None:
         raise UnavailableError(f"needs {', '.join(missing)}; no package client here has them")
     if os.geteuid() != 0:
         raise UnavailableError(f"needs packages that only root can install: {wish}")
-    command = ["apt-get", "install", "--yes", "--no-install-recommends", *missing]
+    # A system may be installing something of its own at the same time.
+    patiently = ["--option", "DPkg::Lock::Timeout=300"]
+    command = ["apt-get", *patiently, "install", "--yes", "--no-install-recommends", *missing]
     try:
         _apt(command)
     except GuestError:

@@ -6,6 +6,8 @@ import os
 import re
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -154,6 +156,26 @@ def test_a_tool_that_cannot_be_installed_is_a_reason_to_skip(
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     with pytest.raises(UnavailableError, match="only root can install: apt-get install no-such-"):
         install_tools()
+
+
+def test_of_two_workers_that_miss_the_same_tool_one_installs_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    installed: list[list[str]] = []
+
+    def install(command: list[str]) -> None:
+        time.sleep(0.2)
+        installed.append(command)
+
+    monkeypatch.setattr("tests.guest.packages._apt", install)
+    monkeypatch.setattr("tests.guest.packages._is_there", lambda _name: bool(installed))
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    workers = [threading.Thread(target=install_tools) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert len(installed) == 1
 
 
 def test_a_cache_that_could_not_be_filled_is_not_taken_for_full(tmp_path: Path) -> None:
