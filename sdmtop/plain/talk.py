@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from typing import TYPE_CHECKING
 
-from sdmtop.errors import FAILED, complain
+from sdmtop.errors import FAILED, complain, put_out
 from sdmtop.headline import is_without_iommu, no_iommu_help
 from sdmtop.plain import sentences
 from sdmtop.plain.commands import COMMANDS, PAGE, Command
@@ -21,18 +21,12 @@ if TYPE_CHECKING:
 
 PROMPT = "sdmtop> "
 
-_OUTPUT = "standard output"
-
 _GLANCE = 0.5
 """Seconds between two looks for what has happened, while that is told."""
 
 
 class _UnheardError(Exception):
-    """What was said could not be written, `why` tells."""
-
-    def __init__(self, why: OSError) -> None:
-        super().__init__(str(why))
-        self.why = why
+    """What was said could not be written."""
 
 
 class Talk:
@@ -169,9 +163,8 @@ def converse(url: str, interval: float, *, disarmed: str | None) -> int:
 
     `disarmed` says why nothing is changed, or is None.
     """
-    for name, stream in (("standard input", sys.stdin), (_OUTPUT, sys.stdout)):
-        if stream is None:
-            return complain(name, OSError(errno.EBADF, "it is closed"))
+    if sys.stdin is None:
+        return complain("standard input", OSError(errno.EBADF, "it is closed"))
     source = _source(url, interval)
     source.host.disarmed = disarmed
     session = Session(source)
@@ -182,10 +175,8 @@ def converse(url: str, interval: float, *, disarmed: str | None) -> int:
             from sdmtop.plain.actions import let_go
 
             _say(_write, let_go(session))
-    except _UnheardError as unheard:
-        if isinstance(unheard.why, BrokenPipeError):
-            return FAILED  # As of all commands: a reader that has gone is not worth a word.
-        return complain(_OUTPUT, unheard.why)
+    except _UnheardError:
+        return FAILED
     finally:
         source.stop()
     return 0
@@ -205,9 +196,6 @@ def _source(url: str, interval: float) -> "Sampler | Replayer":
 
 def _write(text: str) -> None:
     """To standard output at once: what is not said is not heard."""
-    data = text.encode(sys.stdout.encoding or "utf-8", errors="backslashreplace")
-    try:
-        while data:
-            data = data[os.write(sys.stdout.fileno(), data) :]
-    except OSError as error:
-        raise _UnheardError(error) from error
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    if put_out(text.encode(encoding, errors="backslashreplace")) != 0:
+        raise _UnheardError
