@@ -31,15 +31,9 @@ class Fitting:
     def dismiss(self, result: Any = None) -> AwaitComplete:
         """Close it with a result, unless it is closed or covered: see `Screen.dismiss`."""
         assert isinstance(self, Screen)  # noqa: S101 - this is what it is mixed into
-        if self.is_on_top:
+        if self.is_active:
             return Screen.dismiss(self, result)
         return AwaitComplete()
-
-    @property
-    def is_on_top(self) -> bool:
-        """Whether keys are for this screen."""
-        assert isinstance(self, Screen)  # noqa: S101 - this is what it is mixed into
-        return self.app.screen_stack[-1:] == [self]
 
 
 class Ground(Fitting, Screen[None]):
@@ -55,7 +49,7 @@ class Palette(Fitting, CommandPalette):
     @on(OptionList.OptionSelected)
     def _choose_once(self, event: Input.Submitted | OptionList.OptionSelected) -> None:
         """Keep from Textual what comes after the choice: it would give the command again."""
-        if not self.is_on_top:
+        if not self.is_active:
             event.stop()
             event.prevent_default()
 
