@@ -155,6 +155,7 @@ def _write_device(root: str, device: int, group: int, irqs: range) -> None:
         _write(root, f"{path}/msi_irqs/{irq}", "msix\n")
     if driver:
         _link(root, f"{path}/driver", f"sys/bus/pci/drivers/{driver}")
+        _link(root, f"sys/bus/pci/drivers/{driver}/{name}", path)
     _link(root, f"{path}/iommu", "sys/devices/virtual/iommu/dmar0")
     _link(root, f"{path}/subsystem", "sys/bus/pci")
     _link(root, f"{path}/iommu_group", f"sys/kernel/iommu_groups/{group}")

@@ -6,6 +6,7 @@ Collector belongs to one thread and dies with it when a read hangs.
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from sdmtop.backends.base import Event, Host, Kept, Log
@@ -40,6 +41,8 @@ _SLICE = 64
 
 _LEAST_SLICE = 16
 """Devices in a slice at least: one by one, each would be read with cold caches."""
+
+_DRIVERS = "/sys/bus/pci/drivers"
 
 _KEPT = 8192
 """Files that are kept open for the poll; overrides beyond that are left to the sweep."""
@@ -247,12 +250,27 @@ class Collector:
         """
         safe: list[int] = []
         leaving: set[str | None] = set()
+        bound = self._bound()
         for index, address in enumerate(self._kept_owners):
-            if address is None or self._reading.is_unbound(address) or self._is_bound(address):
+            if (
+                address is None
+                or address in bound
+                or self._reading.is_unbound(address)
+                or self._is_bound(address)
+            ):
                 safe.append(index)
             elif address in self._reading.devices and not self._reading.is_leaving(address):
                 leaving.add(address)
         return safe, leaving
+
+    def _bound(self) -> set[str]:
+        """The devices that their drivers name: a listing of each tells of many at once."""
+        drivers = {device.driver for device in self._reading.devices.values() if device.driver}
+        bound: set[str] = set()
+        for driver in drivers:
+            with suppress(OSError):  # Then each device is asked.
+                bound.update(self._host.list(f"{_DRIVERS}/{driver}"))
+        return bound
 
     def _is_bound(self, address: str) -> bool:
         try:

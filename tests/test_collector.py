@@ -214,6 +214,30 @@ def test_the_override_of_a_device_that_is_being_unbound_is_left_alone(
     assert busy.errno == "EBUSY"
 
 
+def test_a_device_that_its_driver_names_is_not_asked_for_its_driver(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hundreds are asked at every poll; the directories of their drivers are few."""
+    place = f"/sys/devices/pci0000:00/{NIC}"
+    (driver,) = (
+        one.driver for one in watched.collector.sample().snapshot.devices if one.address == NIC
+    )
+    watched.host.put(f"/sys/bus/pci/drivers/{driver}/{NIC}", Link(place))
+    asked: list[str] = []
+    readlink = watched.host.readlink
+
+    def spy(path: str) -> str:
+        asked.append(path)
+        return readlink(path)
+
+    monkeypatch.setattr(watched.host, "readlink", spy)
+    watched.collector.tick(SLOW)
+    assert f"{place}/driver" not in asked
+    watched.host.remove(f"/sys/bus/pci/drivers/{driver}/{NIC}")
+    watched.collector.tick(2 * SLOW)
+    assert f"{place}/driver" in asked
+
+
 class Unmapped:
     """The lab's busy host; a device that has been given to VFIO loses its table after a while."""
 

@@ -471,7 +471,7 @@ class Console(App[None]):
             # All else in the header comes with a sample, but a recording that is replayed grows.
             if self._state(self.sample) != self._shown_state or self._replayer is not None:
                 self._show_header()
-            self.screen_stack[0].query_one(Events).pass_time()
+            self.screen_stack[0].query_one("#events", Events).pass_time()
 
     def on_lines_pane_selected(self, message: LinesPane.Selected) -> None:
         """Show what is selected in the tree, once the selection itself is on the screen."""

@@ -1,5 +1,6 @@
 import errno
 from collections.abc import Mapping
+from itertools import chain
 
 import pytest
 from hypothesis import given, settings
@@ -346,7 +347,7 @@ def told_by(row: Row) -> tuple[object, ...]:
 @given(_garbled())
 def test_a_garbled_text_is_read_the_same_whatever_was_before_it(texts: list[bytes]) -> None:
     kept = InterruptTable()
-    for text in texts:
+    for text in chain.from_iterable(zip(texts, texts, strict=True)):
         fresh = InterruptTable()
         now, then = kept.parse(text), fresh.parse(text)
         assert [told_by(row) for row in now] == [told_by(row) for row in then]
@@ -369,6 +370,11 @@ def test_a_cpu_that_goes_offline_takes_its_column_with_it() -> None:
     (again,) = table.parse(printed([0, 1], {"1": ([3, 6], tail)}))
     assert (both.per_cpu, one.per_cpu, again.per_cpu) == ((3, 4), (5,), (3, 6))
     assert table.cpus == (0, 1)
+
+
+def test_a_text_that_has_not_changed_gives_the_very_rows_it_gave() -> None:
+    table = InterruptTable()
+    assert table.parse(X86) is table.parse(X86)
 
 
 def test_a_row_that_has_not_changed_is_not_parsed_again() -> None:
