@@ -78,12 +78,12 @@ class Recorder:
         self._path = path
         log = log_of(path)
         with ExitStack() as opened:
-            # For its owner only: it names processes and users. Open until the end, for its lock.
-            self._fd = _locked(path, os.O_CREAT)
-            opened.callback(os.close, self._fd)
             if os.path.exists(log):
                 # Of a recorder whose file was moved: its log is not for another file.
                 os.close(_locked(log))
+            # For its owner only: it names processes and users. Open until the end, for its lock.
+            self._fd = _locked(path, os.O_CREAT)
+            opened.callback(os.close, self._fd)
             with errors_told():
                 self._database = self._opened(path)
                 opened.callback(self._database.close)

@@ -256,6 +256,7 @@ def test_a_recording_that_is_moved_keeps_what_was_written_and_the_recorder_says_
     # It would share the log of the first.
     with pytest.raises(ValueError, match="another recorder"):
         Recorder(path, most_bytes=1 << 30, most_seconds=FOREVER)
+    assert not os.path.exists(path)
     with pytest.raises(FileNotFoundError, match="moved or deleted"):
         recorder.add(samples[2])
     with pytest.raises(FileNotFoundError, match="moved or deleted"):

@@ -243,8 +243,11 @@ class AskScreen(Fitting, ModalScreen[str | None]):
     def action_choose(self) -> None:
         """Go from the field to the answers."""
         answers = self.query_one(OptionList)
-        answers.focus()
-        answers.highlighted = answers.highlighted or 0
+        if answers.has_focus:
+            answers.action_cursor_down()  # Of keys that came together, the field gets them all.
+        else:
+            self.set_focus(answers)
+            answers.highlighted = answers.highlighted or 0
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """It is not the filter."""
@@ -253,7 +256,9 @@ class AskScreen(Fitting, ModalScreen[str | None]):
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Take what was typed, if anything was."""
         event.stop()
-        if event.value.strip():
+        if not event.input.has_focus:
+            self.query_one(OptionList).action_select()
+        elif event.value.strip():
             self.dismiss(event.value.strip())
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:

@@ -20,7 +20,7 @@ from sdmtop.tui.simulation import SimulationScreen
 from sdmtop.tui.tree import TreePane
 from tests.operations.bench import EDU, PF, SCENARIO
 from tests.tui.still import burst, console, until
-from tests.tui.test_operations import go, is_over, plan
+from tests.tui.test_operations import go, is_over, plan, shown
 
 
 def bench() -> Host:
@@ -74,6 +74,22 @@ def test_a_key_that_comes_after_the_one_that_closes_a_page_closes_nothing_else(
         assert len(pages(pilot)) <= 1
 
     play(host(), scene)
+
+
+@pytest.mark.parametrize(("downs", "count"), [(1, 0), (2, 4), (3, 0)])
+def test_an_answer_that_is_chosen_in_one_burst_is_the_one_that_is_planned(
+    downs: int, count: int
+) -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        assert pilot.app.query_one("#tree", LinesPane).select(PF)
+        await pilot.press("V")
+        await until(pilot, lambda: isinstance(pilot.app.screen, AskScreen))
+        await pilot.pause()
+        await burst(pilot, *["down"] * downs, "enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, PlanScreen))
+        await until(pilot, lambda: f"sdmtop sriov {PF} {count}" in shown(pilot))
+
+    play(bench(), scene)
 
 
 def test_a_command_of_the_palette_is_given_once() -> None:
