@@ -176,7 +176,7 @@ class Collector:
             snapshot=self._snapshot or self._reading.snapshot(),
             counters=self._ring.view(),
             per_cpu=self._visible.counts,
-            cpu_rates=self._visible.rates,
+            cpu_rates=self._visible.rates if self._host.taken_at is None else {},
             nodes=self._reading.numa_nodes,
             happenings=self._timeline.all(),
             details=self._details,
@@ -209,26 +209,31 @@ class Collector:
         else:
             named = {name for event in events for name in event.path.split("/") if name in known}
             self._reading.read_devices(named | (known.keys() - self._reading.devices.keys()))
-        self._reading.read_queues()
-        self._reading.read_holders()
+        self._read_users()
         self._reading.read_interrupts()
-        self._note("topology", "devices", "queues", "holders", "interrupts")
+        self._note("topology", "devices", "interrupts")
         self._keep()
         return self._join()
 
     def _poll(self) -> bool:
         """What processes do, and what the kernel says."""
-        before = self._reading.sdmdevs, self._reading.mdev_types, self._reading.holdings
-        self._reading.read_queues()
-        self._reading.read_holders()
-        self._note("queues", "holders")
+        changed = self._read_users()
         logged = self._read_log()
-        if before == (self._reading.sdmdevs, self._reading.mdev_types, self._reading.holdings):
-            return logged
+        return self._join() if changed else logged
+
+    def _read_users(self) -> bool:
+        """Queues, and who holds them; whether anything is different."""
+        reading = self._reading
+        before = reading.sdmdevs, reading.mdev_types, reading.holdings
+        reading.read_queues()
+        reading.read_holders()
+        self._note("queues", "holders")
+        if before == (reading.sdmdevs, reading.mdev_types, reading.holdings):
+            return False
         # Whoever took or gave back a queue may have bound a PASID, or attached a domain.
-        self._reading.read_domains()
+        reading.read_domains()
         self._note("domains")
-        return self._join()
+        return True
 
     def _poll_kept(self) -> bool:
         """Domain types and driver overrides."""

@@ -1,12 +1,12 @@
 """`sdmtop diff`: what changed between two Snapshots, as text and as JSON."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
 from sdmtop.differences import Change, changes
-from sdmtop.model import Record, Snapshot
+from sdmtop.model import Record, Snapshot, Unknown
 from sdmtop.text import fact, printable
-from sdmtop.timeline import say
+from sdmtop.timeline import say, values
 
 SCHEMA: Literal["sdmtop.diff/1"] = "sdmtop.diff/1"
 
@@ -54,8 +54,11 @@ def lines(comparison: Comparison) -> Iterator[str]:
         yield printable(
             f"{mark} {side.name}: {side.host or '?'}, Linux {side.kernel or '?'}, {side.taken_at}"
         )
+    # What could not be read on both sides has not changed.
+    entries = [one for one in comparison.changes if one.part == "unknown" and one.field is None]
+    unknown = [one.old for one in entries if one.old], [one.new for one in entries if one.new]
     for change in comparison.changes:
-        yield printable(f"{_GLYPHS[change.kind]} {_text(change)}")
+        yield printable(f"{_GLYPHS[change.kind]} {_text(change, unknown)}")
 
 
 def _side(name: str, snapshot: Snapshot) -> Side:
@@ -63,12 +66,12 @@ def _side(name: str, snapshot: Snapshot) -> Side:
     return Side(name=fact(name), host=host.name, kernel=host.kernel, taken_at=snapshot.taken_at)
 
 
-def _text(change: Change) -> str:
+def _text(change: Change, unknown: Sequence[Sequence[Unknown]]) -> str:
     title = f"{_NOUNS[change.part]} {change.key.replace('group/', 'group ')}".strip()
     if change.field is None:
         record: Record = change.new if change.kind == "added" else change.old
         return f"{title}{_about(record)}"
-    return f"{title}: {change.field.removesuffix('_')} {_said(change.old, change.new)}"
+    return f"{title}: {change.field.removesuffix('_')} {_said(change, unknown)}"
 
 
 def _about(record: Record) -> str:
@@ -79,8 +82,9 @@ def _about(record: Record) -> str:
     return f" ({', '.join(words)})" if words else ""
 
 
-def _said(old: object, new: object) -> str:
+def _said(change: Change, unknown: Sequence[Sequence[Unknown]]) -> str:
     """Both values; of a list, what it has more and less."""
+    old, new = change.old, change.new
     if isinstance(old, tuple) and isinstance(new, tuple):
         more = [f"+{say(value)}" for value in _beyond(new, old)]
         less = [f"-{say(value)}" for value in _beyond(old, new)]
@@ -88,7 +92,7 @@ def _said(old: object, new: object) -> str:
     if isinstance(old, dict) and isinstance(new, dict):
         names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
         return ", ".join(f"{name} {say(old.get(name))} -> {say(new.get(name))}" for name in names)
-    return f"{say(old)} -> {say(new)}"
+    return " -> ".join(values(change, unknown))
 
 
 def _beyond(these: Iterable[object], those: Iterable[object]) -> list[object]:

@@ -1,11 +1,11 @@
 """What happened: the difference of two snapshots, in the words of an operator."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from sdmtop.differences import Change, changes
-from sdmtop.model import AttachedDomain, Record, Sdmdev, Snapshot
+from sdmtop.model import AttachedDomain, Record, Sdmdev, Snapshot, Unknown
 
 REMEMBERED = 500
 """Happenings that are kept."""
@@ -36,7 +36,7 @@ _FILES = {"driver": "driver", "driver_override": "driver_override", "group": "io
           "numa_node": "numa_node"}  # fmt: skip
 """Where a field of a device comes from, if that is one file."""
 
-_KNOWABLE = frozenset({"viable", "state"})
+_KNOWABLE = frozenset({"viable", "state", "holders"})
 """Fields that are None only where they could not be told."""
 
 
@@ -51,7 +51,7 @@ def differences(old: Snapshot, new: Snapshot, at: float) -> tuple[Happening, ...
     told = tuple(
         Happening(at=at, kind=change.kind, key=change.key, text=text)
         for change in changes(old, new, tuple(_FIELDS))
-        for text in _texts(change, names, (_is_unread(old, change), _is_unread(new, change)))
+        for text in _texts(change, names, (old.unknown, new.unknown))
     )
     return (*told, *_let_go(old, new, at))
 
@@ -70,12 +70,26 @@ def _let_go(old: Snapshot, new: Snapshot, at: float) -> Iterator[Happening]:
             yield Happening(at=at, kind="changed", key=device.address, text=text)
 
 
-def _is_unread(snapshot: Snapshot, change: Change) -> bool:
-    """Whether the field of a device that has changed could not be read."""
+def values(change: Change, unknown: Sequence[Sequence[Unknown]]) -> tuple[str, str]:
+    """The old and the new value of a field in words.
+
+    `unknown` is what could not be read before and after: a value that is not there is not known if
+    its file is among them, or if it is one that everything has.
+    """
+    before, after = (
+        "unknown" if value is None and _is_unknown(change, entries) else say(value)
+        for value, entries in zip((change.old, change.new), unknown, strict=True)
+    )
+    return before, after
+
+
+def _is_unknown(change: Change, unknown: Sequence[Unknown]) -> bool:
+    if change.field in _KNOWABLE:
+        return True
     if change.part != "devices" or change.field not in _FILES:
         return False
     file = f"/{change.key}/{_FILES[change.field]}"
-    return any(entry.path.endswith(file) for entry in snapshot.unknown)
+    return any(entry.path.endswith(file) for entry in unknown)
 
 
 class Timeline:
@@ -101,12 +115,9 @@ class Timeline:
 
 
 def _texts(
-    change: Change, names: dict[int, str | None], unread: tuple[bool, bool]
+    change: Change, names: dict[int, str | None], unknown: Sequence[Sequence[Unknown]]
 ) -> Iterator[str]:
-    """The sentences for one change; none for a field that is not told.
-
-    `unread` says of the old and of the new value whether its file could not be read.
-    """
+    """The sentences for one change; none for a field that is not told."""
     title = change.key.replace("/", " ", 1) if change.part == "groups" else change.key
     if change.field is None:
         yield f"{title} {'appeared' if change.kind == 'added' else 'is gone'}"
@@ -118,21 +129,13 @@ def _texts(
             yield f"{title}: let go by {names.get(pid) or '?'} {pid}"
     elif change.field in _FIELDS[change.part]:
         word = _FIELDS[change.part][change.field]
-        old, new = (
-            _said(value, knowable=change.field in _KNOWABLE or failed)
-            for value, failed in zip((change.old, change.new), unread, strict=True)
-        )
+        old, new = values(change, unknown)
         yield f"{title}: {word} {old} -> {new}"
 
 
 def _holders(said: tuple[int, ...] | Sdmdev | None) -> set[int]:
     """The pids in the field, or in the record, of a change."""
     return set((said.holders if isinstance(said, Sdmdev) else said) or ())
-
-
-def _said(value: object, *, knowable: bool) -> str:
-    """A value that is not there is not known, of what is always so or not."""
-    return "unknown" if value is None and knowable else say(value)
 
 
 def say(value: object) -> str:

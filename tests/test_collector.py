@@ -272,6 +272,23 @@ def test_tables_are_read_again_with_their_holders() -> None:
     assert unmapped.attached == "blocked"
 
 
+def test_tables_are_read_again_with_a_queue_that_came_with_an_event() -> None:
+    unmapped = Unmapped()
+    unmapped.host.put("/proc/26/fd/9", Link("/dev/vfio/15"))
+    event = Uevent("add", "mdev", "/devices/pci0000:00/0000:00:05.0/x")
+    assert unmapped.collector.tick(1.0, [event])
+    assert unmapped.attached == "blocked"
+
+
+def test_of_a_capture_there_is_no_rate_on_any_cpu(watched: Watched) -> None:
+    watched.host.taken_at = "2001-02-03T04:05:06Z"
+    watched.host.put("/sys/kernel/irq/2/per_cpu_count", "0,20\n")
+    watched.collector.tick(1.0, focus=Focus(None, (2,)))
+    watched.collector.tick(2.0, focus=Focus(None, (2,)))
+    sample = watched.collector.sample()
+    assert (sample.per_cpu, sample.cpu_rates) == ({2: (0, 20)}, {})
+
+
 def test_a_change_that_sent_no_event_at_all_is_found_by_the_sweep(watched: Watched) -> None:
     watched.host.put(f"/sys/devices/pci0000:00/{NIC}/numa_node", "1\n")
     ticks = [watched.collector.tick(1.0 + second / 10) for second in range(round(SWEEP))]

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sdmtop.comparison import compare, lines
-from sdmtop.model import Snapshot
+from sdmtop.model import Snapshot, Unknown
 from tests.records import device, group, queue, snapshot
 
 NIC = "0000:00:01.0"
@@ -31,6 +31,27 @@ def test_a_value_that_changed_stands_there_with_the_old_one() -> None:
         "~ group 1: viable no -> yes",
         f"~ device {NIC}: driver e1000 -> none",
     ]
+
+
+def test_what_could_not_be_told_is_not_said_to_be_nothing() -> None:
+    busy = Unknown(path=f"/sys/devices/pci0000:00/{NIC}/driver", errno="EBUSY", what="driver")
+    old = snapshot(
+        devices=[device(NIC, driver="e1000")],
+        groups=[group(1, NIC)],
+        sdmdevs=[queue("q", holders=(7,))],
+    )
+    new = snapshot(
+        devices=[device(NIC, driver=None)],
+        groups=[group(1, NIC, viable=None)],
+        sdmdevs=[queue("q", holders=None)],
+        unknown=(busy,),
+    )
+    assert told(old, new)[:-1] == [
+        "~ group 1: viable no -> unknown",
+        f"~ device {NIC}: driver e1000 -> unknown",
+        "~ queue q: holders 7 -> unknown",
+    ]
+    assert f"~ device {NIC}: driver unknown -> e1000" in told(new, old)
 
 
 def test_what_came_and_went_says_what_it_was() -> None:

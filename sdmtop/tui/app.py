@@ -829,7 +829,7 @@ class Console(App[None]):
         if self._asked.filter or self._filter_is_open:
             self._asked.find("")
             self._close_filter()
-        elif self._is_covered:
+        elif self._is_covered and self._now().pane != "tree":
             self.action_pane("tree")
         elif self._tree.marked:
             self._tree.unmark()

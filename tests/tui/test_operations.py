@@ -453,6 +453,23 @@ def test_marked_lines_are_counted_where_a_filter_hides_them_and_escape_unmarks_t
     play(host, scene)
 
 
+@pytest.mark.parametrize(("size", "key"), [((80, 24), ""), ((120, 40), "z")])
+def test_escape_unmarks_where_the_tree_is_alone_on_the_screen(
+    host: SimulatorHost, size: tuple[int, int], key: str
+) -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await mark(pilot, EDU)
+        await pilot.press(*key)
+        await pilot.pause()
+        assert "esc Unmark" in screen_text(pilot)
+        await pilot.press("escape")
+        await pilot.pause()
+        assert "esc Unmark" not in screen_text(pilot)
+        assert "1 marked" not in screen_text(pilot)
+
+    play(host, scene, size)
+
+
 @pytest.mark.parametrize("key", ["", "u", "t"])
 def test_what_an_operation_takes_out_of_the_filter_is_selected_when_that_is_cleared(
     host: SimulatorHost, key: str
