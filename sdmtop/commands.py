@@ -30,12 +30,12 @@ class Now(NamedTuple):
     `typing` a filter, or on a `page` above the panes (its id); `pane` has the focus, and is `alone`
     where there is room for one only; `foldable` is the selected line of the tree, and that of
     another pane `leads` to one of the tree; a filter may be kept after it was typed (`filtered`).
-    It is a `replay`, or live; time may be `paused`. There may be a `tour`, or no IOMMU. `target`
-    is what is selected in the tree, `interrupt` in the pane of interrupts (`irq/24`), `marked` what
-    attach, attach to a driver, detach and remove are for instead, and `snapshot` what is shown.
-    `refusal` says why nothing can be changed on this host, and is None where the program is armed.
-    `kept` are the queues that this process holds, `attached` what the journal has as attached; None
-    where that is not known.
+    Time may be `paused`; that of a capture `stands`, and a `replay` has its own. There may be a
+    `tour`, which may be at its `last_step`, or no IOMMU. `target` is what is selected in the tree,
+    `interrupt` in the pane of interrupts (`irq/24`), `marked` what attach, attach to a driver,
+    detach and remove are for instead, and `snapshot` what is shown. `refusal` says why nothing can
+    be changed on this host, and is None where the program is armed. `kept` are the queues that this
+    process holds, `attached` what the journal has as attached; None where that is not known.
     """
 
     pane: str = "tree"
@@ -46,8 +46,10 @@ class Now(NamedTuple):
     leads: bool = False
     filtered: bool = False
     paused: bool = False
+    stands: bool = False
     replay: bool = False
     tour: bool = False
+    last_step: bool = False
     without_iommu: bool = False
     origins: bool = False
     mapped: bool = False
@@ -229,6 +231,10 @@ def _go_on(now: Now) -> str:
     return "Play" if now.replay else "Go on"
 
 
+def _no_time(now: Now) -> str | None:
+    return "a capture is one moment" if now.stands else None
+
+
 def _in_a_replay(word: str) -> Callable[[Now], str]:
     return lambda now: in_panes(word)(now) if now.replay else ""
 
@@ -291,15 +297,17 @@ COMMANDS = (
     Command("turn", "r", "turn", "Turn", "sort the tree the other way round"),
     Command("columns", "C", "columns", "Columns", "choose the columns of the tree"),
     Command("pause", "p", "pause", "Pause", "freeze what is shown; reading goes on",
-            lambda now: in_panes(_go_on(now) if now.paused else "Pause")(now)),
+            lambda now: in_panes(_go_on(now) if now.paused else "" if now.stands else "Pause")(now),
+            _no_time),
     Command("back", "left_square_bracket", "step(-1)", "Step back",
             "show the moment before; reading goes on",
-            lambda now: in_panes("Back")(now) if now.paused else ""),
-    Command("forward", "right_square_bracket", "step(1)", "Step forward", "show the next moment"),
+            lambda now: in_panes("Back")(now) if now.paused else "", _no_time),
+    Command("forward", "right_square_bracket", "step(1)", "Step forward", "show the next moment",
+            why_not=_no_time),
     Command("event_before", "left_curly_bracket", "leap(-1)", "Event before",
-            "show the moment of the event before"),
+            "show the moment of the event before", why_not=_no_time),
     Command("event_after", "right_curly_bracket", "leap(1)", "Event after",
-            "show the moment of the next event"),
+            "show the moment of the next event", why_not=_no_time),
     Command("slower", "less_than_sign", "faster(-1)", "Slower", "play a recording slower",
             why_not=_only_in_a_replay),
     Command("faster", "greater_than_sign", "faster(1)", "Faster", "play a recording faster",
@@ -376,7 +384,7 @@ COMMANDS = (
             lambda now: in_panes(_tour(now))(now),
             lambda now: "this is a replay" if now.replay else None),
     Command("tour_next", "n", "tour_step(1)", "Next step", "the next step of the tour",
-            lambda now: in_panes("Next")(now) if now.tour else "", _no_tour),
+            lambda now: in_panes("Next")(now) if now.tour and not now.last_step else "", _no_tour),
     Command("tour_back", "b", "tour_step(-1)", "Step before", "the step of the tour before",
             why_not=_no_tour),
     # These come and go: last in the footer, so that the others stay where they are.

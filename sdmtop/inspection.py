@@ -77,7 +77,7 @@ _IDXD_DEVICE_FILES = {
     "device_clients": "clients",
 }
 _STATES = {
-    "idle": "no process has it open: it is free to be taken",
+    "idle": "no process has it open",
     "held": "a process has its group open, but not yet the queue itself",
     "started": "a process has it open and can put it to work",
     "orphan": "taken when it was created, but no process holds it",
@@ -277,7 +277,16 @@ def _queue_table(queue: Sdmdev) -> dict[str, tuple[str, str, str]]:
         field: (title, files.get(field, file), meaning)
         for field, (title, file, meaning) in _QUEUE.items()
     }
-    return {**table, "state": ("state", "", _STATES[queue.state])}
+    if queue.kind in _QUEUE_FILES:
+        table["group"] = (*table["group"][:2], "its parent's group")
+    free = ": it is free to be taken" if queue.state == "idle" and _may_be_taken(queue) else ""
+    return {**table, "state": ("state", "", f"{_STATES[queue.state]}{free}")}
+
+
+def _may_be_taken(queue: Sdmdev) -> bool:
+    """Whether processes can open it: an IDXD queue has a node while it is set up for users."""
+    is_set_up = (queue.type or "").startswith("user") and queue.params.get("state") == "enabled"
+    return queue.kind != "idxd" or is_set_up
 
 
 def _parameter_path(queue: Sdmdev, place: str, name: str) -> str:

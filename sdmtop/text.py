@@ -93,6 +93,11 @@ def cell(text: str, cells: int) -> str:
     return fit(printable(text[: 4 * cells]), cells)
 
 
+def wrap_at(text: str, cells: int) -> int:
+    """Characters after which to wrap a text, so that no line takes more than so many cells."""
+    return cells if width(text) == len(text) else cells // 2
+
+
 def _is_narrow(text: str) -> bool:
     """Whether each character is known to take one cell: ASCII, and what we draw ourselves."""
     return text.isascii() or _NARROW.issuperset(text)

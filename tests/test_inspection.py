@@ -149,6 +149,31 @@ def test_each_state_of_a_queue_has_its_own_meaning(state: str | None, word: str)
     assert word in fact(snapshot(sdmdevs=[queue(UUID, state=state)]), UUID, "state").meaning
 
 
+@pytest.mark.parametrize(
+    ("of", "free"),
+    [
+        (queue("hisi_zip-0", kind="uacce", state="idle"), True),
+        (queue("wq0.0", kind="idxd", state="idle", type="user/shared",
+               params={"state": "enabled"}), True),
+        (queue("wq0.0", kind="idxd", state="idle", type="user/shared",
+               params={"state": "disabled"}), False),
+        (queue("wq0.0", kind="idxd", state="idle", type="kernel/dedicated",
+               params={"state": "enabled"}), False),
+        (queue("wq0.0", kind="idxd", state="idle", type="none", params={}), False),
+    ],
+)  # fmt: skip
+def test_only_a_queue_that_has_a_node_is_free_to_be_taken(of: Any, free: bool) -> None:
+    meaning = fact(snapshot(sdmdevs=[of]), of.id, "state").meaning
+    assert meaning.startswith("no process has it open")
+    assert ("free to be taken" in meaning) is free
+
+
+@pytest.mark.parametrize("kind", ["uacce", "idxd"])
+def test_queues_without_a_group_of_their_own_have_their_parents(kind: str) -> None:
+    found = fact(snapshot(sdmdevs=[queue("q", kind=kind, state="idle")]), "q", "group")
+    assert (found.value, found.meaning) == ("21", "its parent's group")
+
+
 def test_a_bridge_does_not_show_what_is_unknown_of_the_device_below_it() -> None:
     below = f"{ROOT}/{PORT}/{NIC}"
     snap = failing(

@@ -125,7 +125,7 @@ class Console(App[None]):
     .-domains #domains {{ display: block; }}
     ModalScreen, CommandPalette {{ background: transparent; }}
     #room {{ display: none; }}
-    .-tiny > * {{ display: none; }}
+    .-tiny > *, .-tiny #domains, .-tiny #events {{ display: none; }}
     .-tiny #room {{ display: block; }}
     """
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("console")]
@@ -329,6 +329,7 @@ class Console(App[None]):
         self._tree.show(sample)
         if first and self._tour is not None:
             self._tree.select(STEPS[self._tour].target)
+            self._show_footer()
         self._show_sides(sample)
         snapshot = sample.snapshot
         self._show_help(missing=is_without_iommu(snapshot.iommu_units, snapshot.groups))
@@ -365,7 +366,9 @@ class Console(App[None]):
             mapped=interrupts.as_map,
             paused=self.sampler.playhead.paused,
             replay=self._replayer is not None,
+            stands=self.sampler.host.taken_at is not None,
             tour=self._tour is not None,
+            last_step=self._tour == len(STEPS) - 1,
             without_iommu=self._without_iommu,
             origins=screen.query_one(Inspector).origins,
             target=self._tree.cursor,
@@ -776,8 +779,11 @@ class Console(App[None]):
     async def action_do(self, id_: str) -> None:
         """Give a command, or say why it cannot be given now."""
         command = self._commands[id_]
-        reason = command.why_not(self._now())
-        past = " (at the moment that is shown: p goes on)" if self.sampler.playhead.paused else ""
+        now = self._now()
+        reason = command.why_not(now)
+        # Whatever is shown, some things cannot be done here.
+        passes = now.paused and reason != command.why_not(now._replace(snapshot=None))
+        past = " (at the moment that is shown: p goes on)" if passes else ""
         self.say(f"{command.title}: {reason}{past}" if reason else "")
         if not reason:
             await self.run_action(command.action)
@@ -959,6 +965,7 @@ class Console(App[None]):
         """Begin the tour, on its own host; or end it, and go back to where it began."""
         if self._tour is None:
             self._tour = 0
+            self._tree.find("")  # Or it might hide what the tour shows.
             if self.sampler.host.url not in HERE:
                 host = open_host(HOST)
                 host.disarmed = self.sampler.host.disarmed
@@ -978,6 +985,7 @@ class Console(App[None]):
             self._tour = min(max(self._tour + count, 0), len(STEPS) - 1)
             self.query_one(TourPanel).tell(self._tour)
             self._tree.select(STEPS[self._tour].target)
+            self._show_footer()
 
     def _go_to(self, sampler: "Sampler | Replayer") -> None:
         """Look at another host; the one before is still read, and its minutes are kept."""

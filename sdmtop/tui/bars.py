@@ -13,7 +13,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from sdmtop.commands import Hint
-from sdmtop.text import fit, width
+from sdmtop.text import fit, width, wrap_at
 from sdmtop.tour import STEPS
 from sdmtop.tui.line import Bare, Line
 
@@ -166,7 +166,6 @@ def _folded(text: str, cells: int, most: int) -> list[str]:
     """Rows of so many cells; all that `most` do not hold stands in the last, to be cut there."""
     if most == 1 or cells < _LEAST_CELLS or width(text) <= cells:
         return [text]
-    # What counts characters leaves room for those that take two cells.
-    room = cells if width(text) == len(text) else cells // 2
+    room = wrap_at(text, cells)
     rows = textwrap.wrap(text, room, subsequent_indent=" ", break_on_hyphens=False)
     return rows if len(rows) <= most else [*rows[: most - 1], "".join(rows[most - 1 :])]

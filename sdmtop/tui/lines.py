@@ -19,6 +19,7 @@ from textual.reactive import Reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from sdmtop.text import cell
 from sdmtop.text import width as text_width
 from sdmtop.tui.bindings import Actions, actions_of, bindings
 from sdmtop.tui.line import Bare, Line
@@ -222,7 +223,7 @@ class LinesPane(ScrollView, can_focus=True):
         `first` is the row below the heading.
         """
         if y == 0:
-            return -1, ((self.title(), "plain"),)
+            return -1, ((cell(self.title(), self.line_width), "plain"),)
         row = first + y - 1
         if row >= len(self.keys):
             return -2, ((self.nothing(), "dim"),) if y == 1 and not self.keys else ()

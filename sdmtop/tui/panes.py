@@ -9,7 +9,7 @@ from sdmtop.collector import Sample
 from sdmtop.columns import middle
 from sdmtop.inspection import inspect
 from sdmtop.model import Detail, Pasid, Unknown
-from sdmtop.text import cell, printable
+from sdmtop.text import cell, printable, width, wrap_at
 from sdmtop.timeline import clock
 from sdmtop.tui.lines import Content, LinesPane, Span
 
@@ -98,9 +98,9 @@ class Inspector(SamplePane):
         if key in self._first:
             return (name, (self._first[key], style))
         value = self._value(detail)
-        left = max(self.line_width - self._name_cells - len(value) - 2, 0)
+        left = max(self.line_width - self._name_cells - width(value) - 2, 0)
         more = detail.path if self.origins else detail.meaning
-        if len(more) > left < _GIST:
+        if _cells(more) > left < _GIST:
             return (name, (value, style))
         return (name, (f"{value}  ", style), (cell(more, left), "dim"))
 
@@ -169,25 +169,24 @@ class Inspector(SamplePane):
 
     def _whole_value(self, detail: Detail) -> list[str]:
         """The value, wrapped, where it does not fit on its line."""
-        width = self.line_width - self._name_cells - 1
-        if width <= 0:
-            return []  # Not laid out yet.
-        return wrapped(detail.value, width) if len(detail.value) > len(self._value(detail)) else []
+        room = self.line_width - self._name_cells - 1
+        is_cut = _cells(detail.value) > width(self._value(detail))
+        return wrapped(detail.value, room) if is_cut and room > 0 else []  # Not laid out yet.
 
     def _rest_of_meaning(self, detail: Detail) -> list[str]:
         """The meaning or the origin, wrapped, where it or the name does not fit on the line."""
-        width = self.line_width - self._name_cells - 1
-        left = self.line_width - self._name_cells - len(self._value(detail)) - 2
+        room = self.line_width - self._name_cells - 1
+        left = room - width(self._value(detail)) - 1
         rest = detail.path + self._when(_part_of(detail.path)) if self.origins else detail.meaning
-        is_named = len(detail.name) < self._name_cells
-        if width <= 0 or (is_named and len(rest) <= left):
+        is_named = _cells(detail.name) < self._name_cells
+        if room <= 0 or (is_named and _cells(rest) <= left):
             return []
-        return wrapped(rest if is_named else f"{detail.name}: {rest}", width)
+        return wrapped(rest if is_named else f"{detail.name}: {rest}", room)
 
     def _value(self, detail: Detail) -> str:
         """The value, cut only where it leaves no room for anything else."""
         most = max(self.line_width - self._name_cells - 2, 8)
-        return cell(detail.value, min(max(len(detail.value), 16), most))
+        return cell(detail.value, min(max(_cells(detail.value), 16), most))
 
     @property
     def _name_cells(self) -> int:
@@ -223,9 +222,15 @@ _PARTS = (
 )
 
 
-def wrapped(text: str, width: int) -> list[str]:
+def wrapped(text: str, cells: int) -> list[str]:
     """Text from outside over several lines, so many at most that a screen can show them."""
-    return textwrap.wrap(printable(text[:_LONGEST]), max(width, 8))
+    shown = printable(text[:_LONGEST])
+    return textwrap.wrap(shown, wrap_at(shown, max(cells, 8)))
+
+
+def _cells(text: str) -> int:
+    """Cells that text from outside takes where it is shown."""
+    return width(printable(text[:_LONGEST]))
 
 
 _LONGEST = 2000
@@ -251,8 +256,8 @@ class Pasids(SamplePane):
         if not pasids and not reasons:
             reasons = {"no live PASID is known here"}
         # Room for the scrollbar, whether it is there yet or not.
-        width = self.container_size.width - 1
-        lines = [line for reason in sorted(reasons) for line in wrapped(reason, width)]
+        room = self.container_size.width - 1
+        lines = [line for reason in sorted(reasons) for line in wrapped(reason, room)]
         self._reasons = {f"- {number}": line for number, line in enumerate(lines)}
         return [*self._pasids, *self._reasons]
 

@@ -402,6 +402,28 @@ def test_what_is_read_tells_its_whole_name_with_what_it_means() -> None:
     play(scene)
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["圧縮伸張暗号復号" * 8, "圧a縮b" * 20, "e\u0301" * 90],
+    ids=["wide", "mixed", "combining"],
+)
+def test_of_characters_that_take_two_cells_none_is_lost(text: str) -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await go_to(pilot, NIC)
+        await pilot.press("2")
+        await pilot.pause()
+        inspector = pilot.app.query_one("#inspector", LinesPane)
+        while not (inspector.cursor or "").endswith(" driver_override"):
+            await pilot.press("j")
+        await pilot.pause()
+        shown = "".join(text_of(pilot, "inspector").split())
+        assert "".join(text.split()) in shown
+
+    host = box()
+    host.put(f"/sys/devices/pci0000:00/{NIC}/driver_override", f"{text}\n")
+    play(scene, host)
+
+
 def test_a_meaning_of_which_next_to_nothing_would_be_left_gives_way() -> None:
     async def scene(pilot: Pilot[None]) -> None:
         await go_to(pilot, NIC)

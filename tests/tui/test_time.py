@@ -4,7 +4,7 @@ from textual.pilot import Pilot
 
 from sdmtop.backends.tree import TreeHost
 from sdmtop.collector import SLOW
-from tests.hosts import plug, stat, unplug
+from tests.hosts import box, plug, stat, unplug
 from tests.tui.test_console import play, sampler_of, text_of, tree_of
 
 CARD = "0000:00:03.0"
@@ -96,5 +96,29 @@ def test_what_only_a_recording_can_do_is_refused_with_the_reason() -> None:
         await pilot.press("greater_than_sign")
         await pilot.pause()
         assert "only a recording can do that" in text_of(pilot, "footer")
+
+    play(scene)
+
+
+def test_of_a_capture_time_cannot_be_stopped() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        assert "Pause" not in text_of(pilot, "footer")
+        for key in ("p", "left_square_bracket", "right_curly_bracket"):
+            await pilot.press(key)
+            await pilot.pause()
+            assert "a capture is one moment" in text_of(pilot, "footer")
+            assert "PAUSED" not in text_of(pilot, "header")
+
+    host = box()
+    host.taken_at = "2001-02-03T04:05:06Z"
+    play(scene, host)
+
+
+def test_only_what_another_moment_may_allow_is_said_to_be_of_this_one() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await pilot.press("p", "greater_than_sign")
+        await pilot.pause()
+        assert "only a recording can do that" in text_of(pilot, "footer")
+        assert "p goes on" not in text_of(pilot, "footer")
 
     play(scene)
