@@ -13,7 +13,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from sdmtop.commands import Hint
-from sdmtop.text import fit, width, wrap_at
+from sdmtop.text import cell, fit, width, wrap_at
 from sdmtop.tour import STEPS
 from sdmtop.tui.line import Bare, Line
 
@@ -65,12 +65,31 @@ class TourPanel(Static):
     TourPanel { display: none; height: auto; background: $panel; color: $text; padding: 0 1; }
     """
 
+    _number = 0
+
     def tell(self, number: int) -> None:
         """Show a step."""
-        step = STEPS[number]
-        head = f"Tour {number + 1} of {len(STEPS)}: {step.title}   (n next, b back, w ends it)"
-        self.update(Content.from_text(f"{head}\n{step.text}", markup=False))
+        self._number = number
+        self._fold()
         self.display = True
+
+    def on_resize(self) -> None:
+        """Leave the tree some of a low screen."""
+        self._fold()
+
+    def _fold(self) -> None:
+        step = STEPS[self._number]
+        head = f"Tour {self._number + 1} of {len(STEPS)}: {step.title}"
+        columns, rows = self.app.size
+        cells, most = max(columns - 2, 1), max(rows * 6 // 10, 1)
+        told = [
+            row
+            for text in (f"{head}   (n next, b back, w ends it)", step.text)
+            for row in textwrap.wrap(text, cells)
+        ]
+        if len(told) > most:
+            told[most - 1 :] = [cell(" ".join(told[most - 1 :]), cells)]
+        self.update(Content.from_text("\n".join(told), markup=False))
 
 
 MOST_ROWS = 3
@@ -154,10 +173,14 @@ class FooterBar(Widget):
 
     def on_click(self, event: events.Click) -> None:
         """Tell which key."""
+        self.press(event.x)
+
+    def press(self, x: int) -> None:
+        """Tell which key stands at this cell."""
         end = 0
         for hint in () if self._said else self._hints:
             end += width(hint.text)
-            if event.x < end:
+            if x < end:
                 self.post_message(self.Pressed(hint.key))
                 return
 

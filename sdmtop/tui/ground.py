@@ -13,6 +13,8 @@ from textual.containers import Horizontal, Vertical
 from textual.screen import Screen
 from textual.widgets import Input, OptionList
 
+from sdmtop.tui.bars import FooterBar
+
 
 class Fitting:
     """A screen that is laid out for the size that the terminal has now, and closed only once.
@@ -27,6 +29,16 @@ class Fitting:
     async def _on_resize(self, event: events.Resize) -> None:
         assert isinstance(self, Screen)  # noqa: S101 - this is what it is mixed into
         event.size = self.app.size
+
+    def on_click(self, event: events.Click) -> None:
+        """A page covers the footer, whose keys are its own now."""
+        assert isinstance(self, Screen)  # noqa: S101 - this is what it is mixed into
+        if not self.is_modal or event.widget is not self:
+            return
+        footer = self.app.screen_stack[0].query_one(FooterBar)
+        if footer.region.contains(event.screen_x, event.screen_y):
+            event.prevent_default()  # The palette would close, and the key come to what is below.
+            footer.press(event.screen_x - footer.region.x)
 
     def dismiss(self, result: Any = None) -> AwaitComplete:
         """Close it with a result, unless it is closed or covered: see `Screen.dismiss`."""

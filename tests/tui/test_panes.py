@@ -541,6 +541,23 @@ def test_where_a_sentence_has_room_nothing_moves_and_where_the_room_goes_it_fold
     play(scene, size=(80, 24))
 
 
+@pytest.mark.parametrize("key", ["question_mark", "C", "ctrl+p"])
+def test_the_keys_of_a_page_can_be_clicked_in_the_footer(key: str) -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await go_to(pilot, NIC)
+        await pilot.press("v", key)
+        await pilot.pause()
+        at = text_of(pilot, "footer").index("esc")
+        assert len(pilot.app.screen_stack) == 2
+        await pilot.click(offset=(at, pilot.app.size.height - 1))
+        await pilot.pause()
+        assert len(pilot.app.screen_stack) == 1
+        # The click closed the page, and did nothing more.
+        assert tree_of(pilot).marked == (NIC,)
+
+    play(scene)
+
+
 def test_where_there_is_nothing_to_copy_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     found = copied_by(monkeypatch)
 

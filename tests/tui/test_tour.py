@@ -6,6 +6,7 @@ from sdmtop.backends.base import open_host
 from sdmtop.backends.tree import TreeHost
 from sdmtop.tour import HOST, STEPS
 from tests.hosts import NIC
+from tests.tui.still import screen_lines
 from tests.tui.test_console import app_of, go_to, play, text_of, tree_of
 
 
@@ -101,3 +102,20 @@ def test_who_is_on_its_host_already_stays_there() -> None:
         assert "Tour 1 of 6" in text_of(pilot, "tour")
 
     play(scene, host)
+
+
+def test_on_the_least_screen_the_tour_leaves_room_for_what_it_shows() -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await pilot.press("w")
+        await pilot.pause()
+        for step in STEPS:
+            lines = screen_lines(pilot.app)
+            assert lines[0].startswith(" sdmtop")
+            assert step.title.split()[0] in " ".join(lines)
+            assert any(line.endswith("…") for line in lines)
+            assert "Help" in lines[-1] or "q Quit" in lines[-1]
+            assert tree_of(pilot).size.height >= 2
+            await pilot.press("n")
+            await pilot.pause()
+
+    play(scene, open_host(HOST), size=(40, 10))
