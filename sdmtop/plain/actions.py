@@ -40,8 +40,8 @@ def attach(session: Session, rest: str) -> Iterator[str]:
     names = _names(session, what.strip())
     return _carry_out(
         session,
-        lambda host, snapshot, _e, _k: plan_attach(
-            host, snapshot, names, driver=driver.strip() or None
+        lambda host, snapshot, _, kept: plan_attach(
+            host, snapshot, names, driver=driver.strip() or None, kept=kept
         ),
     )
 

@@ -37,6 +37,7 @@ PF, VF = "0000:03:00.0", "0000:03:00.1"
 EDU = "0000:04:00.0"
 """Without a driver, alone in its group."""
 UUID = "5d3de000-0000-4000-8000-000000000001"
+UACCE = "hisi_sec2-0"
 NEW = "5d3de000-0000-4000-8000-0000000000aa"
 TYPE = f"{ZIP}/hisi_zip-hisi_zip"
 
@@ -141,7 +142,7 @@ OPERATIONS: dict[str, Maker] = {
     "attach a parent with an sdmdev": lambda bench: plan_attach(*bench.now, [ZIP]),
     "attach a device without a driver": lambda bench: plan_attach(*bench.now, [EDU]),
     "attach an sdmdev": lambda bench: plan_attach(*bench.now, [UUID]),
-    "attach a uacce queue": lambda bench: plan_attach(*bench.now, ["hisi_sec2-0"]),
+    "attach a uacce queue": lambda bench: plan_attach(*bench.now, [UACCE]),
     "attach several": lambda bench: plan_attach(*bench.now, [UUID, VF, EDU]),
     "create": lambda bench: plan_create(*bench.now, TYPE, NEW),
     "remove": lambda bench: plan_remove(*bench.now, [UUID]),

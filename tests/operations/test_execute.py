@@ -10,11 +10,13 @@ import pytest
 from msgspec.structs import replace
 
 from sdmtop.backends.tree import Failure
-from sdmtop.errors import RefusedError
+from sdmtop.errors import NothingToDoError, RefusedError
 from sdmtop.operations.execute import WAITING, Consent, Progress, Result, execute, follow
 from sdmtop.operations.kept import Kept
 from sdmtop.operations.plan import ANY, Call, Fact, Load, Plan, Verdict, Write
 from sdmtop.operations.store import Store, open_store
+from sdmtop.operations.undo import plan_undo
+from sdmtop.readers.snapshot import read_snapshot
 from tests.operations.box import Box, plan, step
 
 if TYPE_CHECKING:
@@ -203,6 +205,29 @@ def test_what_changes_between_two_steps_stops_the_plan(box: Box, store: Store) -
     assert box.read("/a") == b"old"
 
 
+@pytest.mark.parametrize("found", ["foreign", "new"])
+def test_a_step_that_finds_another_state_is_not_begun_and_never_undone(
+    box: Box, store: Store, found: str
+) -> None:
+    def meanwhile(text: str) -> None:
+        box.put("/a", text)
+        box.put("/b", found)
+
+    box.does["/a"] = [meanwhile]
+    told: list[tuple[int, str]] = []
+    result = run(box, store, plan(*TWO), tell=lambda one: told.append((one.step, one.phase)))
+    assert told[-3:] == [(1, "begins"), (1, "failed"), (0, "undone")]
+    assert (result.ending, result.left) == ("left", (f"/b: expected old, found {found}",))
+    assert f"change /b: it has changed meanwhile: /b: expected old, found {found}" in (
+        result.trouble or ""
+    )
+    assert (box.read("/a"), box.read("/b")) == (b"old", found.encode())
+    assert box.written == [("/a", "new"), ("/a", "old")]
+    for number in (None, 1):
+        with pytest.raises(NothingToDoError, match="nothing"):
+            plan_undo(box, read_snapshot(box), store.journal.entries(), number=number)
+
+
 def test_what_a_step_changes_is_expected_from_then_on(box: Box, store: Store) -> None:
     what = plan(*TWO, identity=(Fact("text", "/a", "old"), Fact("text", "/b", "old")))
     assert run(box, store, what).ending == "done"
@@ -339,6 +364,27 @@ def test_nothing_is_undone_on_top_of_what_could_not_be(box: Box, store: Store) -
     assert result.left == ("/a: expected old, found new", "/b: expected old, found new")
     assert result.mend == ("echo old > /b", "echo old > /a")
     assert ("/a", "old") not in box.written
+
+
+def test_what_somebody_else_has_changed_since_is_left_and_told(box: Box, store: Store) -> None:
+    three = (step("/a", "new"), *TWO[1:], step("/identity", "new", "same", "third"))
+
+    def fail(_: str) -> None:
+        box.put("/b", "foreign")
+
+    box.does["/identity"] = [fail]
+    told: list[Progress] = []
+    result = run(box, store, plan(*three), tell=told.append)
+    assert ("/b", "old") not in box.written
+    assert (box.read("/a"), box.read("/b")) == (b"old", b"foreign")
+    assert (result.ending, result.left) == ("left", ("/b: expected old, found foreign",))
+    assert result.mend == ()
+    assert states(store) == {0: "undone", 1: "left", 2: "undone"}
+    assert [one.text for one in told if one.phase == "left"] == [
+        "it is not what the step has made, and is left so: /b: expected new, found foreign"
+    ]
+    again = plan_undo(box, read_snapshot(box), store.journal.entries(), number=1)
+    assert [one.sentence for one in again.refusals] == ["it is not as the plan needs it: /b is new"]
 
 
 def test_a_module_stays_loaded_and_is_no_difference(box: Box, store: Store) -> None:

@@ -111,6 +111,13 @@ def test_a_queue_is_held_until_the_conversation_ends() -> None:
     assert list(let_go(operator.session)) == [f"done: plan 2, sdmtop detach {QUEUE}"]
 
 
+def test_a_queue_that_the_conversation_holds_is_attached_already() -> None:
+    operator = Operator("yes")
+    operator(f"attach {QUEUE}")
+    assert operator(f"attach {QUEUE}") == [f"not done: {QUEUE}: attached already"]
+    assert list(let_go(operator.session)) == [f"done: plan 2, sdmtop detach {QUEUE}"]
+
+
 def test_a_mediated_device_is_made_and_removed() -> None:
     operator = Operator("yes", "yes")
     before = queues(operator)
