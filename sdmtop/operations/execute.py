@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import posixpath
+import threading
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeGuard, TypeVar
 
@@ -120,15 +121,41 @@ def execute(
     consent: Consent,
     tell: Callable[[Progress], None] = lambda _: None,
     stop: Callable[[], bool] = lambda: False,
+    late: Callable[[str], None] = lambda _: None,
 ) -> Result:
     """Carry out a plan, from the gate to the journal's last word about it.
 
     `tell` is told of each step, once that is in the journal; what it raises changes nothing, for
     an operator who has gone is no reason to end half-way. `stop` is asked before each step, and
-    True has what was done undone.
+    True has what was done undone. A step that hangs is followed in a thread of its own, which
+    tells `late` of its return, whenever that is.
     Raises `RefusedError` before the first step where the gate is shut, `OSError` where the journal
     cannot be written.
     """
+    result = begin(host, plan, store=store, kept=kept, consent=consent, tell=tell, stop=stop)
+    if result.pending is not None:
+
+        def work() -> None:
+            try:
+                late(follow(host, result, store, plan) or "")
+            except OSError as error:
+                late(sentence("a step has returned late, and what it did cannot be told", error))
+
+        threading.Thread(target=work, name="sdmtop-late", daemon=True).start()
+    return result
+
+
+def begin(
+    host: Host,
+    plan: Plan,
+    *,
+    store: Store,
+    kept: Kept,
+    consent: Consent,
+    tell: Callable[[Progress], None] = lambda _: None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Result:
+    """As `execute`, for who calls `follow` himself: else what is pending is never let go."""
     _pass_the_gate(host, plan, consent)
     with store.locked(plan.locks, plan.command) as locks:
         result = _Run(host, plan, store, kept, tell, stop).run()

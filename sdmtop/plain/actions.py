@@ -198,7 +198,7 @@ def _carry_out(session: Session, make: Maker) -> Iterator[str]:
         with stopping() as stopped:
             result = execute(
                 host, plan, store=doing.store, kept=doing.kept, consent=consent, tell=tell,
-                stop=stopped.is_set,
+                stop=stopped.is_set, late=session.late.append,
             )  # fmt: skip
         yield from map(printable, result_lines(plan, result))
         if stopped.signal not in (None, signal.SIGINT):

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from sdmtop.backends.simulator.host import SimulatorHost
 from sdmtop.backends.simulator.scenario import read_scenario
 from sdmtop.operations.attach import plan_attach
-from sdmtop.operations.execute import Consent, Result, execute
+from sdmtop.operations.execute import Consent, Result, begin
 from sdmtop.operations.kept import Kept
 from sdmtop.operations.mdevs import plan_create, plan_remove
 from sdmtop.operations.plan import Plan
@@ -188,9 +188,7 @@ class Bench:
 
     def run(self, plan: Plan, stop: Callable[[], bool] = lambda: False) -> Result:
         consent = Consent(confirmed=True, typed=plan.phrase)
-        return execute(
-            self.host, plan, store=self.store, kept=self.kept, consent=consent, stop=stop
-        )
+        return begin(self.host, plan, store=self.store, kept=self.kept, consent=consent, stop=stop)
 
 
 class Killed(BaseException):

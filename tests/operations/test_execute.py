@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from sdmtop.backends.tree import Failure
 from sdmtop.errors import NothingToDoError, RefusedError
-from sdmtop.operations.execute import WAITING, Consent, Progress, Result, execute, follow
+from sdmtop.operations.execute import WAITING, Consent, Progress, Result, begin, execute, follow
 from sdmtop.operations.kept import Kept
 from sdmtop.operations.plan import ANY, Call, Fact, Load, Plan, Verdict, Write
 from sdmtop.operations.store import Store, open_store
@@ -21,6 +21,7 @@ from tests.operations.box import Box, plan, step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from sdmtop.operations.journal import Entry
 
@@ -47,7 +48,7 @@ def run(
     tell: Callable[[Progress], None] = lambda _: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Result:
-    return execute(box, what, store=store, kept=Kept(box), consent=consent, tell=tell, stop=stop)
+    return begin(box, what, store=store, kept=Kept(box), consent=consent, tell=tell, stop=stop)
 
 
 def states(store: Store) -> dict[int, str]:
@@ -441,6 +442,50 @@ def test_when_it_returns_late_the_journal_is_told(box: Box, store: Store) -> Non
     box.hanging[0].release()
     assert follow(box, result, store, what) == "change /a: returned late, done"
     assert states(store)[0] == "done"
+
+
+def test_what_hangs_is_followed_and_its_group_let_go_whoever_has_carried_it_out(
+    box: Box, store: Store
+) -> None:
+    box.does["/a"] = ["hang"]
+    what = plan(*TWO)
+    told: list[str] = []
+    returned = threading.Event()
+
+    def late(sentence: str) -> None:
+        told.append(sentence)
+        returned.set()
+
+    result = execute(box, what, store=store, kept=Kept(box), consent=YES, late=late)
+    assert result.ending == "stuck"
+    with pytest.raises(RefusedError, match="is at work on it"):
+        run(box, store, what)
+    box.put("/a", "new")
+    box.hanging[0].release()
+    assert returned.wait(10)
+    assert told == ["change /a: returned late, done"]
+    undo = plan_undo(box, read_snapshot(box), store.journal.entries())
+    assert run(box, store, undo).ending == "done"
+    assert box.read("/a") == b"old"
+
+
+def test_what_returns_late_and_cannot_be_told_is_told(
+    box: Box, store: Store, tmp_path: Path
+) -> None:
+    box.does["/a"] = ["hang"]
+    told: list[str] = []
+    returned = threading.Event()
+
+    def late(sentence: str) -> None:
+        told.append(sentence)
+        returned.set()
+
+    execute(box, plan(*TWO), store=store, kept=Kept(box), consent=YES, late=late)
+    store.journal.path = f"{tmp_path}/no/journal"
+    box.hanging[0].release()
+    assert returned.wait(10)
+    assert "returned late" in told[0]
+    assert "ENOENT" in told[0]
 
 
 # -- an operator who has gone --

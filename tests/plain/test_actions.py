@@ -2,11 +2,13 @@
 
 import errno
 import signal
+import time
 
 import pytest
 
 from sdmtop.backends.base import Host
 from sdmtop.backends.simulator.host import SimulatorHost, open_simulator
+from sdmtop.backends.simulator.scenario import Fault
 from sdmtop.operations.store import Store
 from sdmtop.plain.actions import let_go
 from sdmtop.plain.session import Session
@@ -194,6 +196,19 @@ def test_a_journal_that_cannot_be_opened_is_one_sentence(monkeypatch: pytest.Mon
     (answer,) = Operator()("journal")
     assert answer.startswith("the journal: ")
     assert "EACCES" in answer
+
+
+def test_a_step_that_hangs_and_returns_can_be_undone_in_the_same_conversation() -> None:
+    operator = Operator("yes", "yes")
+    operator.host.inject(Fault(kind="hang", operation="unbind", target=CARD, lasts=60.0))
+    assert any(line.startswith("stuck: plan 1, ") for line in operator(f"attach {CARD}"))
+    end = time.monotonic() + 10
+    while not operator.session.late and time.monotonic() < end:
+        time.sleep(0.01)
+    answer = operator("undo")
+    assert answer[0] == f"unbind {CARD} from nvme: returned late, done"
+    assert answer[-1] == "done: plan 2, sdmtop undo 1"
+    assert operator.driver == "nvme"
 
 
 def test_a_signal_between_two_steps_takes_back_what_was_done() -> None:
