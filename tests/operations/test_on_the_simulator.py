@@ -108,6 +108,22 @@ def test_a_queue_that_is_held_is_not_attached_again(queue: str) -> None:
     assert {step.subject for step in both.steps} == {EDU}
 
 
+@pytest.mark.parametrize("back", [False, True])
+def test_a_uacce_queue_whose_device_went_away_can_be_undone(*, back: bool) -> None:
+    bench = Bench()
+    assert bench.run(plan_attach(*bench.now, [UACCE])).ending == "done"
+    (parent,) = [one.parent for one in bench.now[1].sdmdevs if one.id == UACCE]
+    driver = "/sys/bus/pci/drivers/hisi_sec2"
+    for file in ("unbind", "bind") if back else ("unbind",):
+        write = bench.host.write(f"{driver}/{file}", str(parent).encode())
+        assert write.wait(60)
+        write.result()
+    undo = plan_undo(*bench.now, bench.store.journal.entries(), kept=bench.kept)
+    assert bench.run(undo).ending == "done"
+    assert not bench.kept.holds(UACCE)
+    assert bench.store.journal.entries()[0].undone_by == 2
+
+
 def test_a_plan_that_finds_its_queue_open_leaves_it_open() -> None:
     bench = Bench()
     again = plan_attach(*bench.now, [UACCE])
