@@ -153,8 +153,8 @@ def let_go(session: Session) -> Iterator[str]:
     """Let go what the conversation holds, when it ends."""
     doing = session.operations
     if doing.kept.plans:
-        plan, result = release.let_go(doing.host, doing.store, doing.kept)
-        yield from map(printable, result_lines(plan, result))
+        for released in release.let_go(doing.host, doing.store, doing.kept):
+            yield from map(printable, released.lines)
 
 
 def _names(session: Session, rest: str) -> list[str]:

@@ -13,6 +13,7 @@ from sdmtop.operations.store import Store
 from sdmtop.plain.actions import let_go
 from sdmtop.plain.session import Session
 from sdmtop.plain.talk import Talk
+from sdmtop.readers.snapshot import read_snapshot
 from tests.plain.test_talk import Listener
 from tests.tui.still import StillSampler
 
@@ -118,6 +119,30 @@ def test_a_queue_that_the_conversation_holds_is_attached_already() -> None:
     operator(f"attach {QUEUE}")
     assert operator(f"attach {QUEUE}") == [f"not done: {QUEUE}: attached already"]
     assert list(let_go(operator.session)) == [f"done: plan 2, sdmtop detach {QUEUE}"]
+
+
+def test_a_queue_whose_device_is_gone_is_let_go_and_so_are_the_others() -> None:
+    operator = Operator("yes", "yes")
+    operator("attach hisi_hpre-0")
+    operator(f"attach {QUEUE}")
+    operator.host.inject(Fault(kind="removal", target="0000:79:00.0"))
+    assert "hisi_hpre-0" not in {one.id for one in read_snapshot(operator.host).sdmdevs}
+    assert list(let_go(operator.session)) == [
+        "done: plan 3, sdmtop detach hisi_hpre-0",
+        f"done: plan 4, sdmtop detach {QUEUE}",
+    ]
+    assert not operator.session.operations.kept.plans
+
+
+def test_of_queues_that_are_let_go_one_that_fails_keeps_no_other() -> None:
+    operator = Operator("yes", "yes")
+    operator("attach hisi_hpre-0")
+    operator(f"attach {QUEUE}")
+    doing = operator.session.operations
+    with doing.store.locked(["hisi_hpre-0"], "sdmtop reset"):
+        refused, done = let_go(operator.session)
+    assert refused.startswith("hisi_hpre-0: not detached: hisi_hpre-0: process ")
+    assert done == f"done: plan 3, sdmtop detach {QUEUE}"
 
 
 def test_a_mediated_device_is_made_and_removed() -> None:
