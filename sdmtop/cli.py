@@ -108,7 +108,7 @@ def run(arguments: Sequence[str]) -> int:
         # Without a terminal, the console is one reading as text.
         return print_snapshot(options.host, "tree", why_disarmed(options))
     except (RefusedError, NothingToDoError) as error:
-        return complain(options.command, error)
+        return complain(options.command or options.host, error)
     except (OSError, ValueError) as error:
         return complain(options.host, error)
     except KeyboardInterrupt:

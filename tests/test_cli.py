@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from sdmtop.cli import COMMANDS, parser, run
-from sdmtop.errors import FAILED, NOTHING_TO_DO, REFUSED, USAGE
+from sdmtop.errors import FAILED, NOTHING_TO_DO, REFUSED, USAGE, NothingToDoError
 
 BOX = "tests/trees/guest-6.12-virtio.tar.xz"
 
@@ -43,6 +43,17 @@ def test_the_tour_and_a_recording_have_the_options_of_the_console(
     monkeypatch.setattr("sdmtop.console.console", opens)
     assert run(["--ascii", "--read-only", *line]) == 0
     assert seen == [(opened, {"glyphs": "ascii", "read_only": True})]
+
+
+def test_what_a_conversation_cannot_do_is_a_complaint_about_its_host(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def refuses(_url: str, _given: Mapping[str, object]) -> int:
+        raise NothingToDoError("it is gone")
+
+    monkeypatch.setattr("sdmtop.cli.conversation", refuses)
+    assert run(["--plain", "--host", "sim:default"]) == NOTHING_TO_DO
+    assert capfd.readouterr().err == "sdmtop: sim:default: it is gone\n"
 
 
 def test_a_recording_can_be_talked_about(monkeypatch: pytest.MonkeyPatch) -> None:

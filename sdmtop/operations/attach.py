@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from sdmtop.backends.base import Host
     from sdmtop.model import Device, Sdmdev, Snapshot
+    from sdmtop.operations.kept import Kept
     from sdmtop.operations.plan import Plan
 
 DRIVERS = {"pci": "vfio-pci", "platform": "vfio-platform", "amba": "vfio-amba", "cdx": "vfio-cdx"}
@@ -55,11 +56,13 @@ def plan_attach(
     *,
     driver: str | None = None,
     only: bool = False,
+    kept: Kept | None = None,
 ) -> Plan:
     """The plan that attaches these TARGETs.
 
     `driver` is bound instead of the bus's VFIO driver; queues have none. Devices of the group
-    that stand in the way are attached as well, or with `only` just unbound.
+    that stand in the way are attached as well, or with `only` just unbound. `kept` is what this
+    process holds.
 
     Raises `UsageError` for what no driver can be called, `NothingToDoError` where all is so
     already, `RefusedError` for what no plan can do, `OSError` for a fact that is needed and cannot
@@ -75,7 +78,7 @@ def plan_attach(
         draft.target(queue.id)
         if driver is not None:
             raise RefusedError(f"{queue.id}: a queue is opened, it gets no driver")
-        hold_steps(draft, queue)
+        hold_steps(draft, queue, kept)
     first = len(draft.steps)
     all_freed = tuple(_free_all(draft, targets.devices, driver, only=only))
     unbinds = draft.steps[first:]

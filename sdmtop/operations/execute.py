@@ -2,13 +2,15 @@
 
 The gate stands here: whatever makes a plan and however it was confirmed, nothing is done to a
 host that may not be changed, nothing that is refused, and nothing in doubt that was not typed in
-full. Every step is checked before and after; one that fails has those before it undone.
+full. Every step is checked before and after; one that fails has those before it undone, and one
+that finds another state than it expects is not begun. What somebody else has changed is left.
 """
 
 from __future__ import annotations
 
 import errno
 import posixpath
+import threading
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeGuard, TypeVar
 
@@ -119,15 +121,41 @@ def execute(
     consent: Consent,
     tell: Callable[[Progress], None] = lambda _: None,
     stop: Callable[[], bool] = lambda: False,
+    late: Callable[[str], None] = lambda _: None,
 ) -> Result:
     """Carry out a plan, from the gate to the journal's last word about it.
 
     `tell` is told of each step, once that is in the journal; what it raises changes nothing, for
     an operator who has gone is no reason to end half-way. `stop` is asked before each step, and
-    True has what was done undone.
+    True has what was done undone. A step that hangs is followed in a thread of its own, which
+    tells `late` of its return, whenever that is.
     Raises `RefusedError` before the first step where the gate is shut, `OSError` where the journal
     cannot be written.
     """
+    result = begin(host, plan, store=store, kept=kept, consent=consent, tell=tell, stop=stop)
+    if result.pending is not None:
+
+        def work() -> None:
+            try:
+                late(follow(host, result, store, plan) or "")
+            except OSError as error:
+                late(sentence("a step has returned late, and what it did cannot be told", error))
+
+        threading.Thread(target=work, name="sdmtop-late", daemon=True).start()
+    return result
+
+
+def begin(
+    host: Host,
+    plan: Plan,
+    *,
+    store: Store,
+    kept: Kept,
+    consent: Consent,
+    tell: Callable[[Progress], None] = lambda _: None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Result:
+    """As `execute`, for who calls `follow` himself: else what is pending is never let go."""
     _pass_the_gate(host, plan, consent)
     with store.locked(plan.locks, plan.command) as locks:
         result = _Run(host, plan, store, kept, tell, stop).run()
@@ -210,6 +238,8 @@ class _Run:
         """Of interrupts by number and handlers: a driver that was away has forgotten them."""
         self._functions: list[Fact] = []
         """Of VFs that a step removes: made anew, they have the driver that the kernel finds."""
+        self._made: dict[int, tuple[Fact, ...]] = {}
+        """What each step that is done has made, by its index."""
         self._pending: Pending | None = None
         self._mend: list[str] = []
         self._remarks: list[str] = []
@@ -226,6 +256,10 @@ class _Run:
                         self._first.setdefault((fact.kind, fact.path), fact)
             if self._stop():
                 return self._turn_back(index - 1, "stopped by the operator")
+            self._tell(Progress(index, "begins"))
+            moved = self._moved((*self._expected.values(), *step.before))
+            if moved is not None:
+                return self._turn_back(index - 1, self._refuse(index, step, moved))
             trouble = self._advance(index, step)
             if trouble is not None:
                 return self._turn_back(index, trouble, failed=True)
@@ -278,22 +312,26 @@ class _Run:
 
     # -- forward --
 
+    def _refuse(self, index: int, step: Step, moved: str) -> str:
+        """Leave a step that finds something else than it expects; why, in a sentence."""
+        trouble = f"it has changed meanwhile: {moved}"
+        # As if undone, for nothing of it may ever be: not even if somebody else has done the same.
+        unwritten = self._write_down(index, "undone", f"never begun: {trouble}")
+        trouble += f"; {unwritten}" if unwritten is not None else ""
+        self._tell(Progress(index, "failed", trouble))
+        return f"{step.title}: {trouble}"
+
     def _advance(self, index: int, step: Step) -> str | None:
         """Do one step; what went wrong, if anything did."""
-        self._tell(Progress(index, "begins"))
         begun = self._host.now()
-        moved = self._moved((*self._expected.values(), *step.before))
-        trouble = (
-            f"it has changed meanwhile: {moved}"
-            if moved is not None
-            else self._perform(index, step.action, step.after)
-        )
+        trouble = self._perform(index, step.action, step.after)
         if trouble is None:
-            for fact in step.after:
+            made = tuple(map(self._as_it_is, step.after))
+            for fact, found in zip(step.after, made, strict=True):
                 if fact.kind not in ("open", "status"):
-                    found = self._as_it_is(fact)
                     self._expected[fact.kind, fact.path] = found
                     self._remark(step.subject, fact, found)
+            self._made[index] = made
             if _makes_functions(step.action) and step.action.data != "0":
                 self._remark_functions(step.subject, step.action)
             return self._record(index, "done")
@@ -435,12 +473,15 @@ class _Run:
         if step.inverse is None:
             return
         if not (step.before and self._moved(step.before) is None):
-            trouble = blocked.get(step.subject) or self._perform(index, step.inverse, step.before)
+            trouble = blocked.get(step.subject)
+            foreign = None if trouble is not None else self._foreign(index, step.inverse)
+            trouble = trouble or foreign or self._perform(index, step.inverse, step.before)
             if trouble is not None:
                 if not isinstance(step.inverse, Call):  # Closing its node does it as well.
                     blocked.setdefault(step.subject, "what came after it could not be undone")
                 self._record(index, "left", trouble)
-                self._mend += filter(None, [shell(step.inverse)])
+                if foreign is None:
+                    self._mend += filter(None, [shell(step.inverse)])
                 return
             if _makes_functions(step.inverse) and step.inverse.data != "0":
                 self._remarks.append(
@@ -448,6 +489,13 @@ class _Run:
                     "(addresses, VLANs, queues) is not set up again"
                 )
         self._record(index, "undone")
+
+    def _foreign(self, index: int, inverse: Action) -> str | None:
+        """How it differs from what a step had made; nodes of ours are nobody else's to change."""
+        if not isinstance(inverse, Write):
+            return None
+        moved = self._moved(self._made.get(index, ()))
+        return f"it is not what the step has made, and is left so: {moved}" if moved else None
 
     def _left(self) -> Iterator[str]:
         """What is not as it was before the first step."""
@@ -475,13 +523,17 @@ class _Run:
 
     def _record(self, index: int, state: StepState, detail: str = "") -> str | None:
         """Tell the journal, then the operator; what went wrong with that, if anything did."""
-        trouble = None
+        trouble = self._write_down(index, state, detail)
+        self._tell(Progress(index, state, detail))
+        return trouble
+
+    def _write_down(self, index: int, state: StepState, detail: str) -> str | None:
+        """Tell the journal; what went wrong with that, if anything did."""
         try:
             self._journal.step(self._number, index, state, detail)
         except OSError as error:
-            trouble = sentence("the journal cannot be written", error)
-        self._tell(Progress(index, state, detail))
-        return trouble
+            return sentence("the journal cannot be written", error)
+        return None
 
     def _tell(self, progress: Progress) -> None:
         """Tell the operator, if that can still be: what is under way does not depend on it."""

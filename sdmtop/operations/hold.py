@@ -15,14 +15,20 @@ from sdmtop.readers.sysfs import is_absent
 if TYPE_CHECKING:
     from sdmtop.model import Device, Sdmdev
     from sdmtop.operations.draft import Draft
+    from sdmtop.operations.kept import Kept
 
 UACCE = "/sys/class/uacce"
 _VIABLE, _IN_CONTAINER = "viable", "viable, in a container"
 _DRIVERS = "/sys/bus/dsa/drivers"
 
 
-def hold_steps(draft: Draft, queue: Sdmdev) -> None:
-    """Open a queue, so that this process holds it until it is detached."""
+def hold_steps(draft: Draft, queue: Sdmdev, kept: Kept | None = None) -> None:
+    """Open a queue, so that this process holds it until it is detached.
+
+    No steps for one that it holds already, as `kept` tells.
+    """
+    if kept is not None and kept.holds(queue.id):
+        return
     if queue.kind == "uacce":
         _open_uacce(draft, queue)
     elif queue.kind == "idxd":
@@ -158,8 +164,7 @@ def _open_uacce(draft: Draft, queue: Sdmdev) -> None:
         queue.id,
         "start the queue",
         Call(node, vfio.START_QUEUE.name),
-        inverse=Call(node, vfio.PUT_QUEUE.name),
-        inverse_title="stop the queue",
+        # Closing the node stops it again; PUT_Q would be ENXIO once the device is gone.
     )
 
 

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from sdmtop.backends.base import Host
 
 StepState = Literal["done", "failed", "stuck", "undone", "left"]
-"""What became of a step: `undone` by a rollback, `left` where the rollback has failed."""
+"""What became of a step: `undone` by a rollback, or never begun for it found something else than it
+expected; `left` where the rollback has failed, or somebody else has changed what it had made."""
 
 Ending = Literal["done", "rolled back", "left", "stuck", "reboot"]
 """`left`: failed, and not all of it could be undone; `reboot`: cut off, and undone by that."""

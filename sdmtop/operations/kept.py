@@ -56,7 +56,7 @@ class Kept:
         if node is not None:
             node.close()
 
-    def call(self, action: Call) -> None:  # noqa: PLR0912 - a table, a request a line or two
+    def call(self, action: Call) -> None:
         """Make an ioctl. Raises the kernel's `OSError`; EBADF for a node that is not open."""
         match action.request:
             case vfio.SET_CONTAINER.name:
@@ -86,8 +86,6 @@ class Kept:
                 self._node(action.node, vfio.Device).detach()
             case vfio.START_QUEUE.name:
                 self._node(action.node, vfio.Queue).start()
-            case vfio.PUT_QUEUE.name:
-                self._node(action.node, vfio.Queue).put()
             case _:
                 raise OSError(errno.ENOTTY, os.strerror(errno.ENOTTY), action.request)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sdmtop.backends.base import Host, open_host
 from sdmtop.errors import NothingToDoError, RefusedError, UsageError, sentence
-from sdmtop.operations.execute import Consent, Progress, Result, execute, follow
+from sdmtop.operations.execute import Consent, Progress, Result, begin, follow
 from sdmtop.operations.kept import Kept
 from sdmtop.operations.plan import Plan
 from sdmtop.operations.recovery import look_back, settle
@@ -119,7 +119,7 @@ class Session:
 
         def work() -> None:
             try:
-                result = execute(
+                result = begin(
                     self.host,
                     plan,
                     store=self.store,

@@ -327,6 +327,14 @@ def plan_detach(
     )
 
 
+def plan_release(host: Host, snapshot: Snapshot, kept: Kept, queue: str) -> Plan:
+    """The plan that closes what this process has opened of a queue, which may be gone by now."""
+    draft = Draft(host, snapshot, "detach")
+    draft.target(queue)
+    _close(draft, queue, kept.plans[queue])
+    return draft.finish(f"sdmtop detach {queue}")
+
+
 def _let_go(draft: Draft, queue: Sdmdev, kept: Kept | None) -> None:
     """Close what this process has opened of a queue."""
     plan = kept.plans.get(queue.id) if kept is not None else None
@@ -334,9 +342,18 @@ def _let_go(draft: Draft, queue: Sdmdev, kept: Kept | None) -> None:
         if queue.holders:
             raise RefusedError(f"{queue.id}: process {queue.holders[0]} holds it until it lets go")
         return
+    _close(draft, queue.id, plan)
+
+
+def _close(draft: Draft, queue: str, plan: Plan) -> None:
+    """Undo what a plan has done to open a queue, but for what is not so any more."""
     for name in plan.locks:
         draft.lock(name)
-    draft.steps += inverted(step for step in plan.steps if step.subject == queue.id)
+    for back in inverted(step for step in plan.steps if step.subject == queue):
+        if isinstance(back.action, Write) and not all_hold(draft.host, back.before):
+            draft.note(f"left out, for it is not, or cannot be read to be, as made: {back.title}")
+        else:
+            draft.steps.append(back)
 
 
 def _give_back_all(

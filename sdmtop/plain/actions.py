@@ -40,8 +40,8 @@ def attach(session: Session, rest: str) -> Iterator[str]:
     names = _names(session, what.strip())
     return _carry_out(
         session,
-        lambda host, snapshot, _e, _k: plan_attach(
-            host, snapshot, names, driver=driver.strip() or None
+        lambda host, snapshot, _, kept: plan_attach(
+            host, snapshot, names, driver=driver.strip() or None, kept=kept
         ),
     )
 
@@ -153,8 +153,8 @@ def let_go(session: Session) -> Iterator[str]:
     """Let go what the conversation holds, when it ends."""
     doing = session.operations
     if doing.kept.plans:
-        plan, result = release.let_go(doing.host, doing.store, doing.kept)
-        yield from map(printable, result_lines(plan, result))
+        for released in release.let_go(doing.host, doing.store, doing.kept):
+            yield from map(printable, released.lines)
 
 
 def _names(session: Session, rest: str) -> list[str]:
@@ -198,7 +198,7 @@ def _carry_out(session: Session, make: Maker) -> Iterator[str]:
         with stopping() as stopped:
             result = execute(
                 host, plan, store=doing.store, kept=doing.kept, consent=consent, tell=tell,
-                stop=stopped.is_set,
+                stop=stopped.is_set, late=session.late.append,
             )  # fmt: skip
         yield from map(printable, result_lines(plan, result))
         if stopped.signal not in (None, signal.SIGINT):

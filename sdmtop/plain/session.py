@@ -1,7 +1,8 @@
 """What the conversation is about: the sample of the moment, the numbers of things, the filter."""
 
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from sdmtop import report
@@ -14,6 +15,7 @@ from sdmtop.patience import patiently
 from sdmtop.query import Query, QueryError, parse
 from sdmtop.sampler import Sampler
 from sdmtop.search import Search
+from sdmtop.text import printable
 from sdmtop.timeline import Happening
 
 if TYPE_CHECKING:
@@ -55,6 +57,8 @@ class Session:
         """Asks, and waits for what is said."""
         self.doing: Operations | None = None
         """`operations`, once something was to be done."""
+        self.late: deque[str] = deque()
+        """What has come of steps that had hung, as threads of their own find it out."""
         self.filter = ""
         self._query: Query = ()
         self._shown: Sample | None = None
@@ -108,6 +112,11 @@ class Session:
         while self._shown is before and time.monotonic() < end:
             time.sleep(0.01)
         return True
+
+    def returned(self) -> Iterator[str]:
+        """What steps that had hung have come to since this was told last."""
+        while self.late:
+            yield printable(self.late.popleft())
 
     # -- things --------------------------------------------------------------------------------
 

@@ -79,6 +79,7 @@ class Talk:
             yield printable(f"{stall.paths[0]} has not answered for {stall.seconds:.0f} seconds")
         if self.session.source.playhead.paused:
             yield printable(self.session.source.playhead.state().lower())
+        yield from self.session.returned()
 
     def _page(self, lines: Iterator[str]) -> Iterator[str]:
         """So many lines as one can listen to; the others wait for `more`."""
@@ -148,6 +149,7 @@ def talk(session: Session, lines: Lines, write: Callable[[str], None]) -> None:
         while session.watching:
             session.watching = not lines.wait(_GLANCE)
             _say(write, map(sentences.of_happening, session.news()))
+            _say(write, session.returned())
             session.source.watch()
             if not session.watching:
                 lines.next()

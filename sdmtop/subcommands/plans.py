@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sdmtop.operations.execute import Progress, Result
     from sdmtop.operations.journal import Entry
     from sdmtop.operations.plan import Plan
+    from sdmtop.operations.release import Released
 
     Maker = Callable[[Host, Snapshot, tuple[Entry, ...]], Plan]
 
@@ -115,14 +116,20 @@ def _execute(host: Host, plan: Plan, options: argparse.Namespace) -> int:
             if in_text:
                 _print([f"holding {', '.join(kept.plans)}; ctrl+c lets go"])
             stopped.wait()
-            released, result = let_go(host, store, kept)
-            if in_text:
-                _print(result_lines(released, result))
-    return _status(result)
-
-
-def _status(result: Result) -> int:
+            return _tell_released(let_go(host, store, kept), in_text=in_text)
     return 0 if result.ending == "done" else FAILED
+
+
+def _tell_released(all_released: Iterable[Released], *, in_text: bool) -> int:
+    """Tell how what was held was let go; the exit status. In JSON there is no word for it."""
+    status = 0
+    for queue, done, lines in all_released:
+        if in_text:
+            _print(lines)
+        elif not done:
+            complain(queue, RefusedError("; ".join(map(str.strip, lines))))
+        status = status if done else FAILED
+    return status
 
 
 def _consent(plan: Plan, options: argparse.Namespace) -> tuple[bool, str]:

@@ -639,7 +639,9 @@ class Console(App[None]):
         targets = self._targets
         self._operate(
             "Attach",
-            lambda means, only: plan_attach(means.host, means.snapshot, targets, only=only),
+            lambda means, only: plan_attach(
+                means.host, means.snapshot, targets, only=only, kept=means.kept
+            ),
             targets,
             siblings=True,
         )

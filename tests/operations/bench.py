@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from sdmtop.backends.simulator.host import SimulatorHost
 from sdmtop.backends.simulator.scenario import read_scenario
 from sdmtop.operations.attach import plan_attach
-from sdmtop.operations.execute import Consent, Result, execute
+from sdmtop.operations.execute import Consent, Result, begin
 from sdmtop.operations.kept import Kept
 from sdmtop.operations.mdevs import plan_create, plan_remove
 from sdmtop.operations.plan import Plan
@@ -37,6 +37,7 @@ PF, VF = "0000:03:00.0", "0000:03:00.1"
 EDU = "0000:04:00.0"
 """Without a driver, alone in its group."""
 UUID = "5d3de000-0000-4000-8000-000000000001"
+UACCE = "hisi_sec2-0"
 NEW = "5d3de000-0000-4000-8000-0000000000aa"
 TYPE = f"{ZIP}/hisi_zip-hisi_zip"
 
@@ -141,7 +142,7 @@ OPERATIONS: dict[str, Maker] = {
     "attach a parent with an sdmdev": lambda bench: plan_attach(*bench.now, [ZIP]),
     "attach a device without a driver": lambda bench: plan_attach(*bench.now, [EDU]),
     "attach an sdmdev": lambda bench: plan_attach(*bench.now, [UUID]),
-    "attach a uacce queue": lambda bench: plan_attach(*bench.now, ["hisi_sec2-0"]),
+    "attach a uacce queue": lambda bench: plan_attach(*bench.now, [UACCE]),
     "attach several": lambda bench: plan_attach(*bench.now, [UUID, VF, EDU]),
     "create": lambda bench: plan_create(*bench.now, TYPE, NEW),
     "remove": lambda bench: plan_remove(*bench.now, [UUID]),
@@ -187,9 +188,7 @@ class Bench:
 
     def run(self, plan: Plan, stop: Callable[[], bool] = lambda: False) -> Result:
         consent = Consent(confirmed=True, typed=plan.phrase)
-        return execute(
-            self.host, plan, store=self.store, kept=self.kept, consent=consent, stop=stop
-        )
+        return begin(self.host, plan, store=self.store, kept=self.kept, consent=consent, stop=stop)
 
 
 class Killed(BaseException):

@@ -24,7 +24,7 @@ from sdmtop.backends.tree import Directory, Link
 from sdmtop.conclusions import holders
 from sdmtop.errors import NothingToDoError, RefusedError
 from sdmtop.operations.attach import plan_attach
-from sdmtop.operations.execute import Consent, Progress, Result, execute
+from sdmtop.operations.execute import Consent, Progress, Result, begin
 from sdmtop.operations.kept import Kept
 from sdmtop.operations.mdevs import plan_create, plan_remove
 from sdmtop.operations.plan import Plan, Verdict, Write
@@ -68,7 +68,7 @@ def attach(host: Host, *targets: str) -> Plan:
 def carry_out(host: Host, plan: Plan, consent: Consent | None = None) -> Result:
     """Do it, with all typed that has to be."""
     consent = consent or Consent(confirmed=True, typed=plan.phrase)
-    return execute(host, plan, store=open_store(host), kept=Kept(host), consent=consent)
+    return begin(host, plan, store=open_store(host), kept=Kept(host), consent=consent)
 
 
 def written(plan: Plan) -> list[tuple[str, str]]:
@@ -343,7 +343,7 @@ def test_14_half_of_the_affinities_is_restored(failing: int) -> None:
 
     fail(host, paths[failing])
     told: list[Progress] = []
-    result = execute(
+    result = begin(
         host, plan, store=open_store(host), kept=Kept(host), consent=YES, tell=told.append
     )
     assert result.ending == "rolled back"

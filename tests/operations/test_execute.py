@@ -10,15 +10,18 @@ import pytest
 from msgspec.structs import replace
 
 from sdmtop.backends.tree import Failure
-from sdmtop.errors import RefusedError
-from sdmtop.operations.execute import WAITING, Consent, Progress, Result, execute, follow
+from sdmtop.errors import NothingToDoError, RefusedError
+from sdmtop.operations.execute import WAITING, Consent, Progress, Result, begin, execute, follow
 from sdmtop.operations.kept import Kept
 from sdmtop.operations.plan import ANY, Call, Fact, Load, Plan, Verdict, Write
 from sdmtop.operations.store import Store, open_store
+from sdmtop.operations.undo import plan_undo
+from sdmtop.readers.snapshot import read_snapshot
 from tests.operations.box import Box, plan, step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from sdmtop.operations.journal import Entry
 
@@ -45,7 +48,7 @@ def run(
     tell: Callable[[Progress], None] = lambda _: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Result:
-    return execute(box, what, store=store, kept=Kept(box), consent=consent, tell=tell, stop=stop)
+    return begin(box, what, store=store, kept=Kept(box), consent=consent, tell=tell, stop=stop)
 
 
 def states(store: Store) -> dict[int, str]:
@@ -203,6 +206,29 @@ def test_what_changes_between_two_steps_stops_the_plan(box: Box, store: Store) -
     assert box.read("/a") == b"old"
 
 
+@pytest.mark.parametrize("found", ["foreign", "new"])
+def test_a_step_that_finds_another_state_is_not_begun_and_never_undone(
+    box: Box, store: Store, found: str
+) -> None:
+    def meanwhile(text: str) -> None:
+        box.put("/a", text)
+        box.put("/b", found)
+
+    box.does["/a"] = [meanwhile]
+    told: list[tuple[int, str]] = []
+    result = run(box, store, plan(*TWO), tell=lambda one: told.append((one.step, one.phase)))
+    assert told[-3:] == [(1, "begins"), (1, "failed"), (0, "undone")]
+    assert (result.ending, result.left) == ("left", (f"/b: expected old, found {found}",))
+    assert f"change /b: it has changed meanwhile: /b: expected old, found {found}" in (
+        result.trouble or ""
+    )
+    assert (box.read("/a"), box.read("/b")) == (b"old", found.encode())
+    assert box.written == [("/a", "new"), ("/a", "old")]
+    for number in (None, 1):
+        with pytest.raises(NothingToDoError, match="nothing"):
+            plan_undo(box, read_snapshot(box), store.journal.entries(), number=number)
+
+
 def test_what_a_step_changes_is_expected_from_then_on(box: Box, store: Store) -> None:
     what = plan(*TWO, identity=(Fact("text", "/a", "old"), Fact("text", "/b", "old")))
     assert run(box, store, what).ending == "done"
@@ -341,6 +367,27 @@ def test_nothing_is_undone_on_top_of_what_could_not_be(box: Box, store: Store) -
     assert ("/a", "old") not in box.written
 
 
+def test_what_somebody_else_has_changed_since_is_left_and_told(box: Box, store: Store) -> None:
+    three = (step("/a", "new"), *TWO[1:], step("/identity", "new", "same", "third"))
+
+    def fail(_: str) -> None:
+        box.put("/b", "foreign")
+
+    box.does["/identity"] = [fail]
+    told: list[Progress] = []
+    result = run(box, store, plan(*three), tell=told.append)
+    assert ("/b", "old") not in box.written
+    assert (box.read("/a"), box.read("/b")) == (b"old", b"foreign")
+    assert (result.ending, result.left) == ("left", ("/b: expected old, found foreign",))
+    assert result.mend == ()
+    assert states(store) == {0: "undone", 1: "left", 2: "undone"}
+    assert [one.text for one in told if one.phase == "left"] == [
+        "it is not what the step has made, and is left so: /b: expected new, found foreign"
+    ]
+    again = plan_undo(box, read_snapshot(box), store.journal.entries(), number=1)
+    assert [one.sentence for one in again.refusals] == ["it is not as the plan needs it: /b is new"]
+
+
 def test_a_module_stays_loaded_and_is_no_difference(box: Box, store: Store) -> None:
     missing = Fact("exists", "/sys/bus/pci/drivers/vfio-pci", None)
     load = replace(
@@ -395,6 +442,50 @@ def test_when_it_returns_late_the_journal_is_told(box: Box, store: Store) -> Non
     box.hanging[0].release()
     assert follow(box, result, store, what) == "change /a: returned late, done"
     assert states(store)[0] == "done"
+
+
+def test_what_hangs_is_followed_and_its_group_let_go_whoever_has_carried_it_out(
+    box: Box, store: Store
+) -> None:
+    box.does["/a"] = ["hang"]
+    what = plan(*TWO)
+    told: list[str] = []
+    returned = threading.Event()
+
+    def late(sentence: str) -> None:
+        told.append(sentence)
+        returned.set()
+
+    result = execute(box, what, store=store, kept=Kept(box), consent=YES, late=late)
+    assert result.ending == "stuck"
+    with pytest.raises(RefusedError, match="is at work on it"):
+        run(box, store, what)
+    box.put("/a", "new")
+    box.hanging[0].release()
+    assert returned.wait(10)
+    assert told == ["change /a: returned late, done"]
+    undo = plan_undo(box, read_snapshot(box), store.journal.entries())
+    assert run(box, store, undo).ending == "done"
+    assert box.read("/a") == b"old"
+
+
+def test_what_returns_late_and_cannot_be_told_is_told(
+    box: Box, store: Store, tmp_path: Path
+) -> None:
+    box.does["/a"] = ["hang"]
+    told: list[str] = []
+    returned = threading.Event()
+
+    def late(sentence: str) -> None:
+        told.append(sentence)
+        returned.set()
+
+    execute(box, plan(*TWO), store=store, kept=Kept(box), consent=YES, late=late)
+    store.journal.path = f"{tmp_path}/no/journal"
+    box.hanging[0].release()
+    assert returned.wait(10)
+    assert "returned late" in told[0]
+    assert "ENOENT" in told[0]
 
 
 # -- an operator who has gone --

@@ -9,7 +9,7 @@ import pytest
 from sdmtop.backends.simulator.host import SimulatorHost
 from sdmtop.backends.simulator.scenario import Fault, FaultKind, read_scenario
 from sdmtop.backends.simulator.syscalls import IOCTLS
-from sdmtop.operations.execute import Consent, Progress, Result, execute
+from sdmtop.operations.execute import Consent, Progress, Result, begin
 from sdmtop.operations.plan import Call, Open, Write
 from tests.operations.bench import NIC, OPERATIONS, SCENARIO, ZIP, Bench
 from tests.operations.test_on_the_simulator import each_step, named
@@ -38,7 +38,7 @@ def run(bench: Bench, host: SimulatorHost, plan: Plan, at: int, fault: Fault) ->
             host.inject(fault)
 
     consent = Consent(confirmed=True, typed=plan.phrase)
-    return execute(host, plan, store=bench.store, kept=bench.kept, consent=consent, tell=tell)
+    return begin(host, plan, store=bench.store, kept=bench.kept, consent=consent, tell=tell)
 
 
 def operation_of(action: Action) -> str:

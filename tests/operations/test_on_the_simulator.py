@@ -26,6 +26,7 @@ from tests.operations.bench import (
     PF,
     SCENARIO,
     TWIN,
+    UACCE,
     UUID,
     VF,
     WRONGS,
@@ -95,6 +96,46 @@ def test_a_step_ends_with_the_facts_that_it_begins_with(name: str) -> None:
             before, after = ({(one.kind, one.path) for one in facts}
                              for facts in (step.before, step.after))  # fmt: skip
             assert before == after
+
+
+@pytest.mark.parametrize("queue", [UUID, UACCE])
+def test_a_queue_that_is_held_is_not_attached_again(queue: str) -> None:
+    bench = Bench()
+    assert bench.run(plan_attach(*bench.now, [queue])).ending == "done"
+    with pytest.raises(NothingToDoError, match=f"^{queue}: attached already$"):
+        plan_attach(*bench.now, [queue], kept=bench.kept)
+    both = plan_attach(*bench.now, [queue, EDU], kept=bench.kept)
+    assert {step.subject for step in both.steps} == {EDU}
+
+
+@pytest.mark.parametrize("back", [False, True])
+def test_a_uacce_queue_whose_device_went_away_can_be_undone(*, back: bool) -> None:
+    bench = Bench()
+    assert bench.run(plan_attach(*bench.now, [UACCE])).ending == "done"
+    (parent,) = [one.parent for one in bench.now[1].sdmdevs if one.id == UACCE]
+    driver = "/sys/bus/pci/drivers/hisi_sec2"
+    for file in ("unbind", "bind") if back else ("unbind",):
+        write = bench.host.write(f"{driver}/{file}", str(parent).encode())
+        assert write.wait(60)
+        write.result()
+    undo = plan_undo(*bench.now, bench.store.journal.entries(), kept=bench.kept)
+    assert bench.run(undo).ending == "done"
+    assert not bench.kept.holds(UACCE)
+    assert bench.store.journal.entries()[0].undone_by == 2
+
+
+def test_a_plan_that_finds_its_queue_open_leaves_it_open() -> None:
+    bench = Bench()
+    again = plan_attach(*bench.now, [UACCE])
+    assert bench.run(plan_attach(*bench.now, [UACCE])).ending == "done"
+    held = bench.snapshot()
+    assert "it has changed meanwhile" in (bench.run(again).trouble or "")
+    assert bench.kept.holds(UACCE)
+    assert bench.snapshot() == held
+    undo = plan_undo(*bench.now, bench.store.journal.entries(), kept=bench.kept)
+    assert undo.undoes == 1
+    assert bench.run(undo).ending == "done"
+    assert not bench.kept.holds(UACCE)
 
 
 @pytest.mark.parametrize("name", OPERATIONS)

@@ -6,9 +6,10 @@ import pytest
 
 from sdmtop.backends.tree import Link, TreeHost
 from sdmtop.errors import NothingToDoError, RefusedError
-from sdmtop.operations.undo import inverted, plan_detach
+from sdmtop.operations.kept import Kept
+from sdmtop.operations.undo import inverted, plan_detach, plan_release
 from sdmtop.readers.snapshot import read_snapshot
-from tests.operations.box import step
+from tests.operations.box import Box, plan, step
 from tests.operations.captured import BUSY, captured, refusals, writes
 from tests.readers import small_host
 from tests.readers.small_host import DISK, NIC, ROOT
@@ -50,6 +51,19 @@ def test_what_is_not_attached_takes_nothing_of_its_group_along() -> None:
 def test_a_queue_that_nobody_holds_is_not_attached() -> None:
     with pytest.raises(NothingToDoError, match="not attached"):
         plan_detach(*captured(BUSY), ["5d3de000-0000-4000-8000-000000000001"])
+
+
+@pytest.mark.parametrize(("found", "undone"), [("new", ["/a"]), ("foreign", [])])
+def test_what_is_released_is_told_by_what_is_kept_and_what_somebody_else_changed_is_left(
+    found: str, undone: list[str]
+) -> None:
+    box = Box({"/a": found})
+    kept = Kept(box)
+    kept.plans["thing"] = plan(step("/a", "new"), step("/b", "new", subject="other"))
+    release = plan_release(box, read_snapshot(box), kept, "thing")
+    assert [path for path, _ in writes(release)] == undone
+    assert bool(release.notes) == (not undone)
+    assert (release.targets, release.locks) == (("thing",), ("group/1",))
 
 
 def test_what_an_unbind_waits_for_is_refused_and_not_called_detached() -> None:

@@ -2,15 +2,18 @@
 
 import errno
 import signal
+import time
 
 import pytest
 
 from sdmtop.backends.base import Host
 from sdmtop.backends.simulator.host import SimulatorHost, open_simulator
+from sdmtop.backends.simulator.scenario import Fault
 from sdmtop.operations.store import Store
 from sdmtop.plain.actions import let_go
 from sdmtop.plain.session import Session
 from sdmtop.plain.talk import Talk
+from sdmtop.readers.snapshot import read_snapshot
 from tests.plain.test_talk import Listener
 from tests.tui.still import StillSampler
 
@@ -111,6 +114,37 @@ def test_a_queue_is_held_until_the_conversation_ends() -> None:
     assert list(let_go(operator.session)) == [f"done: plan 2, sdmtop detach {QUEUE}"]
 
 
+def test_a_queue_that_the_conversation_holds_is_attached_already() -> None:
+    operator = Operator("yes")
+    operator(f"attach {QUEUE}")
+    assert operator(f"attach {QUEUE}") == [f"not done: {QUEUE}: attached already"]
+    assert list(let_go(operator.session)) == [f"done: plan 2, sdmtop detach {QUEUE}"]
+
+
+def test_a_queue_whose_device_is_gone_is_let_go_and_so_are_the_others() -> None:
+    operator = Operator("yes", "yes")
+    operator("attach hisi_hpre-0")
+    operator(f"attach {QUEUE}")
+    operator.host.inject(Fault(kind="removal", target="0000:79:00.0"))
+    assert "hisi_hpre-0" not in {one.id for one in read_snapshot(operator.host).sdmdevs}
+    assert list(let_go(operator.session)) == [
+        "done: plan 3, sdmtop detach hisi_hpre-0",
+        f"done: plan 4, sdmtop detach {QUEUE}",
+    ]
+    assert not operator.session.operations.kept.plans
+
+
+def test_of_queues_that_are_let_go_one_that_fails_keeps_no_other() -> None:
+    operator = Operator("yes", "yes")
+    operator("attach hisi_hpre-0")
+    operator(f"attach {QUEUE}")
+    doing = operator.session.operations
+    with doing.store.locked(["hisi_hpre-0"], "sdmtop reset"):
+        refused, done = let_go(operator.session)
+    assert refused.startswith("hisi_hpre-0: not detached: hisi_hpre-0: process ")
+    assert done == f"done: plan 3, sdmtop detach {QUEUE}"
+
+
 def test_a_mediated_device_is_made_and_removed() -> None:
     operator = Operator("yes", "yes")
     before = queues(operator)
@@ -187,6 +221,19 @@ def test_a_journal_that_cannot_be_opened_is_one_sentence(monkeypatch: pytest.Mon
     (answer,) = Operator()("journal")
     assert answer.startswith("the journal: ")
     assert "EACCES" in answer
+
+
+def test_a_step_that_hangs_and_returns_can_be_undone_in_the_same_conversation() -> None:
+    operator = Operator("yes", "yes")
+    operator.host.inject(Fault(kind="hang", operation="unbind", target=CARD, lasts=60.0))
+    assert any(line.startswith("stuck: plan 1, ") for line in operator(f"attach {CARD}"))
+    end = time.monotonic() + 10
+    while not operator.session.late and time.monotonic() < end:
+        time.sleep(0.01)
+    answer = operator("undo")
+    assert answer[0] == f"unbind {CARD} from nvme: returned late, done"
+    assert answer[-1] == "done: plan 2, sdmtop undo 1"
+    assert operator.driver == "nvme"
 
 
 def test_a_signal_between_two_steps_takes_back_what_was_done() -> None:

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import pytest
 
 from sdmtop.cli import run
+from sdmtop.errors import FAILED, RefusedError
+from sdmtop.operations.stopping import Stopped
+
+if TYPE_CHECKING:
+    from sdmtop.operations.plan import Plan
 
 BUSY = "capture:tests/trees/guest-6.12-intel-busy.tar.xz"
 NIC = "0000:04:00.0"
@@ -160,3 +166,26 @@ def test_the_journal_is_json_too(
     monkeypatch.setattr("os.geteuid", lambda: 0)
     assert run(["journal", "--format", "json"]) == 0
     assert json.loads(capfd.readouterr().out) == {"damaged_lines": 0, "plans": []}
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_what_is_held_and_cannot_be_detached_is_told(
+    form: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    queue = "hisi_hpre-0"
+
+    def wait(_stopped: Stopped, _seconds: float | None = None) -> bool:
+        return True
+
+    def refuse(*_arguments: object) -> Plan:
+        raise RefusedError("the kernel does not answer")
+
+    monkeypatch.setattr(Stopped, "wait", wait)
+    line = ["attach", queue, "--host", "sim:default?at=0", "--yes", "--format", form]
+    assert run(line) == 0
+    monkeypatch.setattr("sdmtop.operations.release.plan_release", refuse)
+    capfd.readouterr()
+    assert run(line) == FAILED
+    out, err = capfd.readouterr()
+    told = f"{queue}: not detached: the kernel does not answer"
+    assert told in (out if form == "text" else err)

@@ -29,6 +29,7 @@ from tests.operations.bench import (
     PF,
     SCENARIO,
     TWIN,
+    UACCE,
     UUID,
     ZIP,
     Bench,
@@ -503,6 +504,21 @@ def test_an_sdmdev_is_held_by_the_console_until_it_is_detached(host: SimulatorHo
             assert queue.state == state
             await pilot.press("enter")
             await until(pilot, lambda: not isinstance(pilot.app.screen, PlanScreen))
+
+    play(host, scene)
+
+
+def test_a_queue_that_the_console_holds_is_attached_already(host: SimulatorHost) -> None:
+    async def scene(pilot: Pilot[None]) -> None:
+        await plan(pilot, "a", UACCE)
+        go(pilot).press()
+        await until(pilot, lambda: is_over(pilot))
+        await pilot.press("enter")
+        await until(pilot, lambda: not isinstance(pilot.app.screen, PlanScreen))
+        await pilot.press("a")
+        await until(pilot, lambda: "attached already" in shown(pilot))
+        (queue,) = [one for one in read_snapshot(host).sdmdevs if one.id == UACCE]
+        assert queue.holders
 
     play(host, scene)
 
