@@ -203,6 +203,7 @@ def _carry_out(session: Session, make: Maker) -> Iterator[str]:
         yield from map(printable, result_lines(plan, result))
         if stopped.signal not in (None, signal.SIGINT):
             signal.raise_signal(stopped.signal)
+        session.refresh()
     except (RefusedError, NothingToDoError, ValueError, OSError) as error:
         raise UnansweredError(sentence("not done", error)) from error
 

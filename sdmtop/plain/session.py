@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sdmtop.replay import Replayer
 
 _PATIENCE = 5.0
-"""Seconds to wait for a first reading, or for what is read only when it is asked for."""
+"""Seconds to wait for a first reading, for one of what was changed, or of what was asked for."""
 
 
 def _unheard(_line: str) -> None:
@@ -99,6 +99,11 @@ class Session:
             while not seen(self.sample) and time.monotonic() < end:
                 time.sleep(0.01)
         return self.sample
+
+    def refresh(self) -> None:
+        """Have read what was just changed, and wait for it: the next answer must not be older."""
+        if isinstance(self.source, Sampler):
+            self.source.hurry().wait(_PATIENCE)
 
     def move(self, go: Callable[[], bool]) -> bool:
         """Go to another moment, and wait for it; False where there is none."""

@@ -11,6 +11,7 @@ from sdmtop.operations.store import Store
 from sdmtop.plain.actions import let_go
 from sdmtop.plain.session import Session
 from sdmtop.plain.talk import Talk
+from sdmtop.sampler import Sampler
 from tests.plain.test_talk import Listener
 from tests.tui.still import StillSampler
 
@@ -117,9 +118,25 @@ def test_a_mediated_device_is_made_and_removed() -> None:
     type_ = operator("create")[0].partition(",")[0]
     made = operator(f"create {type_}")
     assert made[-1].startswith("done: plan 1")
-    operator.sampler.tick(60.0)
     (uuid,) = queues(operator) - before
     assert operator(f"remove {uuid}")[-1].startswith("done: plan 2")
+    assert queues(operator) == before
+
+
+def test_the_next_answer_knows_what_was_just_done() -> None:
+    sampler = Sampler(open_simulator("default?at=0"), interval=3600.0)
+    session = Session(sampler)
+    session.ask = lambda _question: "yes"
+    sampler.start()
+    talk = Talk(session)
+    told = list(talk.answer(f"sriov {NETWORK} 1"))
+    assert f"done: plan 1, sdmtop sriov {NETWORK} 1" in told
+    assert session.line("0000:7d:00.1").key == "0000:7d:00.1"
+    told = list(talk.answer(f"attach {QUEUE}"))
+    assert f"done: plan 2, sdmtop attach {QUEUE}" in told
+    assert any(told.startswith("state: started") for told in talk.answer(f"show {QUEUE}"))
+    list(let_go(session))
+    sampler.stop()
 
 
 def test_a_device_is_given_to_a_driver_of_choice() -> None:
