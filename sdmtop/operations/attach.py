@@ -18,7 +18,7 @@ from sdmtop.operations import equivalents
 from sdmtop.operations.draft import Draft
 from sdmtop.operations.facts import now
 from sdmtop.operations.hold import hold_steps
-from sdmtop.operations.mdevs import removal_steps
+from sdmtop.operations.mdevs import last_group_first, removal_steps
 from sdmtop.operations.plan import Fact, Load, Step, Write
 from sdmtop.operations.settings import sriov_steps
 from sdmtop.operations.targets import MDEVS, find_targets
@@ -260,8 +260,7 @@ def unbind_steps(draft: Draft, device: Device) -> tuple[Step, ...]:
         return ()
     if device.sriov is not None and device.sriov.vfs:
         sriov_steps(draft, device, device.sriov.vfs, 0)
-    # Undone, they are made again from the first to the last, and find the groups that they had.
-    for queue in reversed(draft.snapshot.sdmdevs):
+    for queue in last_group_first(draft.snapshot.sdmdevs):
         if queue.parent == device.address and queue.kind in MDEVS:
             removal_steps(draft, queue)
     if any(
