@@ -200,7 +200,8 @@ def _bind(draft: Draft, freed: _Freed) -> None:
     _note_driver(draft, device, driver)
     for command in equivalents.rebind(device, driver):
         draft.equivalent(command, *unbind, *draft.steps[first:])
-    draft.note("not persistent: a reboot undoes it (`driverctl set-override` would keep it)")
+    keeps = f"driverctl{equivalents.of_bus(device)} set-override"
+    draft.note(f"not persistent: a reboot undoes it (`{keeps}` would keep it)")
 
 
 def _note_driver(draft: Draft, device: Device, driver: str) -> None:
