@@ -110,9 +110,17 @@ def run(arguments: Sequence[str]) -> int:
     except (RefusedError, NothingToDoError) as error:
         return complain(options.command or options.host, error)
     except (OSError, ValueError) as error:
-        return complain(options.host, error)
+        return complain(_place(options.host, error), error)
     except KeyboardInterrupt:
         return 130
+
+
+def _place(host: str, error: Exception) -> str:
+    """The host, with the file that the error is about, unless the host is named by that."""
+    path = error.filename if isinstance(error, OSError) else None
+    return (
+        host if not isinstance(path, str) or path in host else f"{host.removesuffix(':')}: {path}"
+    )
 
 
 def _subcommand(name: str) -> _Subcommand:

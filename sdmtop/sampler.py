@@ -60,7 +60,8 @@ class Sampler:
         self._names = names or SHARED_NAMES
         self._generation = 0
         self._focus = Focus()
-        self._hurried = False
+        self._hurry: threading.Event | None = None
+        """Set once all has been read that is polled; None where nobody waits for the next tick."""
         self._busy = False
         self._suspect = ("", 0.0)
         self._hung: dict[int, tuple[str, float]] = {}
@@ -95,10 +96,15 @@ class Sampler:
             self._focus = focus
             self._wake()
 
-    def hurry(self) -> None:
-        """Read everything that is polled at once: something was changed."""
-        self._hurried = True
+    def hurry(self) -> threading.Event:
+        """Read everything that is polled at once: something was changed.
+
+        The event is set when that has been read and handed over; if a read hangs, never.
+        """
+        with self._lock:
+            self._hurry = done = self._hurry or threading.Event()
         self._wake()
+        return done
 
     def watch(self) -> Stall | None:
         """The watchdog, to be called every few seconds; the reads that hang now, if any."""
@@ -174,16 +180,20 @@ class Sampler:
         collector.tick(time.monotonic(), (), self._focus)
         changed: bool = True
         due = time.monotonic() + self.interval
+        hurry: threading.Event | None = None
         while self._is_current(generation):
             if changed:
                 self._publish(collector.sample())
+            if hurry is not None:
+                hurry.set()
             self._busy = False
             arrived = self._wait(events, due)
             now = time.monotonic()
             fresh = events.drain() if events is not None and arrived else ()
             self._busy = True
-            if self._hurried:
-                self._hurried = False
+            with self._lock:
+                hurry, self._hurry = self._hurry, None
+            if hurry is not None:
                 collector.hurry()
                 due = now
             if now < due:

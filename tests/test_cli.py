@@ -1,5 +1,7 @@
 import argparse
+import errno
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -20,6 +22,21 @@ def test_every_command_explains_itself(name: str, capfd: pytest.CaptureFixture[s
 def test_a_command_that_is_not_asked_for_costs_no_import() -> None:
     assert "--replace" not in format_command("capture", parser(complete=["snapshot"]))
     assert "--replace" in format_command("capture", parser())
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [("/sys/x/config", f"capture:{BOX}: /sys/x/config: "), (BOX, f"capture:{BOX}: ")],
+)
+def test_what_could_not_be_read_is_named_beside_the_host(
+    path: str, said: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def fails(_host: object) -> None:
+        raise OSError(errno.ENODATA, os.strerror(errno.ENODATA), path)
+
+    monkeypatch.setattr("sdmtop.readers.snapshot.read_snapshot", fails)
+    assert run(["--host", f"capture:{BOX}", "reset", "0000:00:02.0", "--dry-run"]) == FAILED
+    assert capfd.readouterr().err == f"sdmtop: {said}No data available (ENODATA)\n"
 
 
 @pytest.mark.parametrize("line", [["--host", "x", "snapshot"], ["snapshot", "--host", "x"]])

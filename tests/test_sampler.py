@@ -111,6 +111,21 @@ def test_a_change_comes_within_two_intervals(
     listener.wait_for(lambda sample: sample.counters.total(1) == 1000)
 
 
+def test_who_hurries_can_wait_for_what_is_read_then_whether_or_not_it_is_new(
+    listener: Listener,
+) -> None:
+    host = box()
+    sampler = Sampler(host, interval=3600.0)
+    sampler.start()
+    sampler.subscribe(listener)
+    listener.wait_for(lambda sample: sample.complete)
+    host.put("/proc/stat", stat(0, 1000, 0, 0))
+    assert sampler.hurry().wait(PATIENCE)
+    assert listener.samples[-1].counters.total(1) == 1000
+    assert sampler.hurry().wait(PATIENCE)
+    sampler.stop()
+
+
 def test_a_read_that_hangs_is_named_and_the_rest_goes_on(
     start: Callable[[TreeHost], Sampler], listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,7 +18,7 @@ from sdmtop.operations import equivalents
 from sdmtop.operations.draft import Draft
 from sdmtop.operations.facts import now
 from sdmtop.operations.hold import hold_steps
-from sdmtop.operations.mdevs import removal_steps
+from sdmtop.operations.mdevs import last_group_first, removal_steps
 from sdmtop.operations.plan import Fact, Load, Step, Write
 from sdmtop.operations.settings import sriov_steps
 from sdmtop.operations.targets import MDEVS, find_targets
@@ -203,7 +203,8 @@ def _bind(draft: Draft, freed: _Freed) -> None:
     _note_driver(draft, device, driver)
     for command in equivalents.rebind(device, driver):
         draft.equivalent(command, *unbind, *draft.steps[first:])
-    draft.note("not persistent: a reboot undoes it (`driverctl set-override` would keep it)")
+    keeps = f"driverctl{equivalents.of_bus(device)} set-override"
+    draft.note(f"not persistent: a reboot undoes it (`{keeps}` would keep it)")
 
 
 def _note_driver(draft: Draft, device: Device, driver: str) -> None:
@@ -263,8 +264,7 @@ def unbind_steps(draft: Draft, device: Device) -> tuple[Step, ...]:
         return ()
     if device.sriov is not None and device.sriov.vfs:
         sriov_steps(draft, device, device.sriov.vfs, 0)
-    # Undone, they are made again from the first to the last, and find the groups that they had.
-    for queue in reversed(draft.snapshot.sdmdevs):
+    for queue in last_group_first(draft.snapshot.sdmdevs):
         if queue.parent == device.address and queue.kind in MDEVS:
             removal_steps(draft, queue)
     if any(

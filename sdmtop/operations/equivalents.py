@@ -16,16 +16,22 @@ from sdmtop.operations.plan import Call, Load, Open, Write
 
 def rebind(device: Device, driver: str) -> Iterator[str]:
     """Give a device another driver."""
-    yield f"driverctl --nosave set-override {quote(device.address)} {quote(driver)}"
+    address = quote(device.address)
+    yield f"driverctl{of_bus(device)} --nosave set-override {address} {quote(driver)}"
     if device.bus == "pci" and driver == "vfio-pci":
         yield f"virsh nodedev-detach {_libvirt(device.address)} --driver vfio"
 
 
 def give_back(device: Device) -> Iterator[str]:
     """Give a device back to the kernel's own driver."""
-    yield f"driverctl --nosave unset-override {quote(device.address)}"
+    yield f"driverctl{of_bus(device)} --nosave unset-override {quote(device.address)}"
     if device.bus == "pci":
         yield f"virsh nodedev-reattach {_libvirt(device.address)}"
+
+
+def of_bus(device: Device) -> str:
+    """What driverctl is told of the bus, ` --bus platform`: by itself it looks at PCI only."""
+    return "" if device.bus in (None, "pci") else f" --bus {quote(device.bus)}"
 
 
 def create(uuid: str, parent: str, type_: str) -> str:

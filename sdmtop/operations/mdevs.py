@@ -12,7 +12,7 @@ from sdmtop.operations.plan import Fact, Write
 from sdmtop.operations.targets import MDEVS, find_device, find_queue, find_type
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from sdmtop.backends.base import Host
     from sdmtop.model import Device, MdevType, Sdmdev, Snapshot
@@ -46,6 +46,7 @@ def plan_create(host: Host, snapshot: Snapshot, name: str, uuid: str | None = No
 def plan_remove(host: Host, snapshot: Snapshot, names: Sequence[str]) -> Plan:
     """The plan that removes mdevs. Raises `RefusedError` for queues of another kind."""
     draft = Draft(host, snapshot, "remove")
+    queues: list[Sdmdev] = []
     for name in names:
         queue = find_queue(snapshot, name)
         if queue is None:
@@ -53,8 +54,19 @@ def plan_remove(host: Host, snapshot: Snapshot, names: Sequence[str]) -> Plan:
         if queue.kind not in MDEVS:
             raise RefusedError(f"{name}: a queue of {queue.kind} is not created, nor removed")
         draft.target(queue.id)
+        queues.append(queue)
+    for queue in last_group_first(queues):
         removal_steps(draft, queue)
     return draft.finish(f"sdmtop remove {' '.join(names)}")
+
+
+def last_group_first(queues: Iterable[Sdmdev]) -> list[Sdmdev]:
+    """The order in which mdevs are removed.
+
+    Undone, they are made again from the last to the first. The kernel gives each the lowest number
+    of a group that is free: so it is the one that it had.
+    """
+    return sorted(queues, key=lambda one: -1 if one.group is None else one.group, reverse=True)
 
 
 def removal_steps(draft: Draft, queue: Sdmdev) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING
 
 from sdmtop.errors import NothingToDoError, RefusedError, UsageError
@@ -137,7 +138,15 @@ def plan_reset(host: Host, snapshot: Snapshot, name: str) -> Plan:
     if method.value == "":
         draft.refuse(device.address, "all its ways to be reset are disabled", method.path)
     draft.refuse_stuck(device)
-    config = now(host, "config", f"{device.path}/config")
+    config = Fact("config", f"{device.path}/config", _ids(device))
+    try:
+        config = now(host, config.kind, config.path)
+    except OSError as error:
+        # Not every capture has it. It can be planned for, and checked by what the kernel knows.
+        why = errno.errorcode.get(error.errno or errno.EIO, str(error.errno))
+        draft.verdict(
+            "unknown", device.address, "cannot tell whether it answers now", config.path, why
+        )
     if config.value == SILENT:
         draft.note(f"{device.address} does not answer now: it must after the reset")
         config = Fact(config.kind, config.path, _ids(device))

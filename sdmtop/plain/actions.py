@@ -25,7 +25,7 @@ from sdmtop.operations.stopping import stopping
 from sdmtop.operations.undo import plan_detach, plan_finish, plan_undo
 from sdmtop.operations.words import demand, journal_lines, plan_lines, result_lines
 from sdmtop.patience import patiently
-from sdmtop.plain.session import Session, UnansweredError
+from sdmtop.plain.session import Session, UnansweredError, number_of
 from sdmtop.readers.snapshot import read_snapshot
 from sdmtop.text import printable
 
@@ -77,7 +77,7 @@ def remove(session: Session, rest: str) -> Iterator[str]:
 def sriov(session: Session, rest: str) -> Iterator[str]:
     """Make or remove the virtual functions of a physical function."""
     name, count = _two(rest, "sriov N COUNT")
-    name = session.line(name).key
+    name = session.target(name)
     return _carry_out(
         session,
         lambda host, snapshot, _e, _k: plan_sriov(host, snapshot, name, as_count(count)),
@@ -88,7 +88,7 @@ def affinity(session: Session, rest: str) -> Iterator[str]:
     """Say to which CPUs interrupts may come: those of a device, or `irq/24`."""
     name, cpus = _two(rest, "affinity N CPUS, which are a list such as 0-3,8")
     if not name.startswith("irq/"):
-        name = session.line(name).key
+        name = session.target(name)
     return _carry_out(
         session, lambda host, snapshot, _e, _k: plan_affinity(host, snapshot, name, cpus)
     )
@@ -97,7 +97,7 @@ def affinity(session: Session, rest: str) -> Iterator[str]:
 def domain_type(session: Session, rest: str) -> Iterator[str]:
     """Set the default domain of a group."""
     name, wanted = _two(rest, f"domain-type N TYPE, which is one of {', '.join(DOMAIN_TYPES)}")
-    name = session.line(name).key
+    name = session.target(name)
     return _carry_out(
         session, lambda host, snapshot, _e, _k: plan_domain_type(host, snapshot, name, wanted)
     )
@@ -105,7 +105,7 @@ def domain_type(session: Session, rest: str) -> Iterator[str]:
 
 def reset(session: Session, rest: str) -> Iterator[str]:
     """Reset a device."""
-    name = session.line(rest).key
+    name = session.target(rest)
     return _carry_out(session, lambda host, snapshot, _e, _k: plan_reset(host, snapshot, name))
 
 
@@ -161,7 +161,7 @@ def _names(session: Session, rest: str) -> list[str]:
     """The TARGETs that were said, by numbers or as they are."""
     if not rest:
         session.line(rest)  # It says what is missing.
-    return [session.line(word).key for word in rest.replace("group ", "group/").split()]
+    return [session.target(word) for word in rest.replace("group ", "group/").split()]
 
 
 def _two(rest: str, form: str) -> tuple[str, str]:
@@ -173,9 +173,10 @@ def _two(rest: str, form: str) -> tuple[str, str]:
 
 
 def _plan_number(command: str, rest: str) -> int | None:
-    if rest and not rest.isdecimal():
+    number = number_of(rest)
+    if rest and number is None:
         raise UnansweredError(f"{command} takes the number of a plan: say journal")
-    return int(rest) if rest else None
+    return number
 
 
 def _carry_out(session: Session, make: Maker) -> Iterator[str]:
@@ -203,6 +204,7 @@ def _carry_out(session: Session, make: Maker) -> Iterator[str]:
         yield from map(printable, result_lines(plan, result))
         if stopped.signal not in (None, signal.SIGINT):
             signal.raise_signal(stopped.signal)
+        session.refresh()
     except (RefusedError, NothingToDoError, ValueError, OSError) as error:
         raise UnansweredError(sentence("not done", error)) from error
 

@@ -8,7 +8,7 @@ from sdmtop.facts import FIELDS
 from sdmtop.inspection import inspect
 from sdmtop.model import Detail, Interrupt
 from sdmtop.plain import sentences
-from sdmtop.plain.session import Session, UnansweredError
+from sdmtop.plain.session import Session, UnansweredError, number_of
 from sdmtop.text import printable
 
 PAGE = 20
@@ -128,9 +128,10 @@ def _pasids(session: Session, _rest: str) -> Iterator[str]:
 
 
 def _events(session: Session, rest: str) -> Iterator[str]:
-    if rest and not rest.isdecimal():
+    count = number_of(rest) if rest else LATELY
+    if count is None:
         raise UnansweredError("events takes a number")
-    happenings = session.lately(int(rest or LATELY))
+    happenings = session.lately(count)
     yield from map(sentences.of_happening, happenings)
     if not happenings:
         yield "nothing has happened"

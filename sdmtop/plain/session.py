@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from sdmtop.replay import Replayer
 
 _PATIENCE = 5.0
-"""Seconds to wait for a first reading, or for what is read only when it is asked for."""
+"""Seconds to wait for a first reading, for one of what was changed, or of what was asked for."""
+
+_MOST_DIGITS = 9
+"""Of a number: far more than there are events, or plans of a journal."""
 
 
 def _unheard(_line: str) -> None:
@@ -38,6 +41,11 @@ def _unheard_of(_question: str) -> str:
 
 class UnansweredError(Exception):
     """A sentence that stands in the place of an answer."""
+
+
+def number_of(said: str) -> int | None:
+    """The number that was said; None for what is none, and for one that nothing here can have."""
+    return int(said) if said.isdecimal() and len(said) <= _MOST_DIGITS else None
 
 
 class Session:
@@ -104,6 +112,11 @@ class Session:
                 time.sleep(0.01)
         return self.sample
 
+    def refresh(self) -> None:
+        """Have read what was just changed, and wait for it: the next answer must not be older."""
+        if isinstance(self.source, Sampler):
+            self.source.hurry().wait(_PATIENCE)
+
     def move(self, go: Callable[[], bool]) -> bool:
         """Go to another moment, and wait for it; False where there is none."""
         before, end = self._shown, time.monotonic() + _PATIENCE
@@ -138,17 +151,25 @@ class Session:
         if not said:
             raise UnansweredError("of what? say a number, as list tells them")
         key = said.replace("group ", "group/")
-        if said.isdecimal():
-            known = {str(number): key for key, number in self._numbers.items()}
-            if said not in known:
-                raise UnansweredError(f"there is no number {said} yet: say list")
+        known = {str(number): key for key, number in self._numbers.items()}
+        if said in known:
             key = known[said]
+            if key not in lines:
+                raise UnansweredError(f"{said} was {key}, which is gone")
         elif key not in lines:
+            # Digits, too: a UUID may begin with nothing else.
             key = self._meant(key)
         if key not in lines:
-            raise UnansweredError(f"{said} was {key}, which is gone" if said.isdecimal()
+            raise UnansweredError(f"there is no number {said} yet: say list" if said.isdecimal()
                           else f"there is no {said} here")  # fmt: skip
         return lines[key]
+
+    def target(self, said: str) -> str:
+        """What was said, as a TARGET: also a group without a line, that of a mediated device."""
+        key = said.replace("group ", "group/")
+        if any(key == f"group/{group.id}" for group in self.sample.snapshot.groups):
+            return key
+        return self.line(said).key
 
     def _meant(self, name: str) -> str:
         """What an interface, a part of an address or of a UUID stands for."""

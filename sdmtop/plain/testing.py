@@ -27,7 +27,7 @@ def test(session: Session, rest: str) -> Iterator[str]:
     if rest == HOST:
         yield from map(printable, _doctor(session))
         return
-    target = session.line(rest).key
+    target = session.target(rest)
     refusal = session.source.host.refusal()
     if refusal is not None:
         raise UnansweredError(f"not tested: {refusal}")

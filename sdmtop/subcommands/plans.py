@@ -35,7 +35,8 @@ def add_confirmation(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--confirm",
         metavar="TARGETS",
-        help="what is in use, typed in full (its targets with blanks between), instead of asking",
+        help="the plan's targets, typed in full with blanks between: go on without asking, in use "
+        "or not",
     )
     parser.add_argument(
         "--format",
@@ -135,6 +136,11 @@ def _tell_released(all_released: Iterable[Released], *, in_text: bool) -> int:
 def _consent(plan: Plan, options: argparse.Namespace) -> tuple[bool, str]:
     """(confirmed, what was typed in full): from the options, else from the terminal."""
     if options.confirm is not None:
+        # In doubt or not: a script that means something else must not change whatever this is.
+        if options.confirm != plan.phrase:
+            raise RefusedError(
+                f"not confirmed: '{plan.phrase}' has to be typed in full, not '{options.confirm}'"
+            )
         return True, options.confirm
     if not plan.doubts and options.yes:
         return True, ""

@@ -208,6 +208,16 @@ def test_the_equivalents_are_commands_of_tools_that_people_know() -> None:
     )
 
 
+def test_driverctl_is_told_of_a_bus_that_is_not_pci() -> None:
+    host, snapshot = captured(BUSY)
+    devices = tuple(replace(one, bus="platform") for one in snapshot.devices)
+    plan = plan_attach(host, replace(snapshot, devices=devices), ["0000:04:00.0"])
+    assert plan.equivalents[-1] == (
+        "driverctl --bus platform --nosave set-override 0000:04:00.0 vfio-platform"
+    )
+    assert any("`driverctl --bus platform set-override`" in note for note in plan.notes)
+
+
 def test_what_no_tool_does_is_a_line_for_the_shell_where_its_step_stands() -> None:
     plan = plan_attach(*captured(BUSY), [NIC], only=True)
     assert plan.equivalents == (

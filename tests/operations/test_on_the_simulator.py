@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from sdmtop.backends.simulator.host import SimulatorHost
+from sdmtop.backends.simulator.host import SimulatorHost, open_simulator
 from sdmtop.backends.simulator.scenario import read_scenario
 from sdmtop.errors import NothingToDoError, RefusedError
 from sdmtop.operations.attach import plan_attach
 from sdmtop.operations.execute import follow
 from sdmtop.operations.facts import now
 from sdmtop.operations.journal import Journal
+from sdmtop.operations.mdevs import plan_create, plan_remove
 from sdmtop.operations.plan import Plan, Write
 from sdmtop.operations.recovery import half_done
 from sdmtop.operations.settings import plan_affinity, plan_domain_type, plan_reset, plan_sriov
@@ -27,6 +28,7 @@ from tests.operations.bench import (
     SCENARIO,
     TWIN,
     UACCE,
+    TYPE,
     UUID,
     VF,
     WRONGS,
@@ -225,6 +227,30 @@ def test_what_is_held_shows_who_holds_it_and_whose_domain_it_shares() -> None:
     assert queue.state == "started"
     assert queue.pasid
     assert queue.holders
+
+
+SLICES = tuple(f"b3f51c52-f4c2-11e6-90f6-00000000000{number}" for number in (1, 2))
+"""Mediated devices of one graphics card, in groups that follow one another."""
+
+
+@pytest.mark.parametrize("names", [SLICES, SLICES[::-1]])
+def test_mdevs_that_are_made_again_find_the_groups_that_they_had(names: tuple[str, ...]) -> None:
+    bench = Bench(open_simulator("vgpu?at=0"))
+    before = bench.snapshot()
+    assert bench.run(plan_remove(*bench.now, names)).ending == "done"
+    assert bench.run(plan_undo(*bench.now, bench.store.journal.entries())).ending == "done"
+    assert bench.snapshot().sdmdevs == before.sdmdevs
+
+
+def test_mdevs_that_go_with_their_parents_driver_find_their_groups_whatever_their_uuids() -> None:
+    bench = Bench()
+    first_in_name = "00000000-0000-4000-8000-000000000000"
+    bench.run(plan_create(*bench.now, TYPE, first_in_name))
+    before = bench.snapshot()
+    assert bench.run(plan_attach(*bench.now, [ZIP])).ending == "done"
+    entries = bench.store.journal.entries()
+    assert bench.run(plan_undo(*bench.now, entries)).ending == "done"
+    assert bench.snapshot().sdmdevs == before.sdmdevs
 
 
 # -- what goes wrong, at every step --

@@ -120,6 +120,15 @@ def test_a_device_under_its_driver_is_reset_only_when_typed() -> None:
     assert "a reset cannot be undone" in plan.notes
 
 
+def test_where_nothing_tells_whether_a_device_answers_it_has_to_be_typed() -> None:
+    plan = plan_reset(*captured(PLAIN), "0000:02:00.0")  # A capture without `config`.
+    config = "/sys/devices/pci0000:00/0000:00:02.0/0000:02:00.0/config"
+    (doubt,) = [one for one in plan.doubts if config in one.evidence]
+    assert (doubt.kind, doubt.evidence) == ("unknown", (config, "ENODATA"))
+    assert plan.steps[0].after == (Fact("config", config, "1b36:0010 class 010802"),)
+    assert (plan.command, refusals(plan)) == ("sdmtop reset 0000:02:00.0", [])
+
+
 def test_a_reset_takes_no_queue_away() -> None:
     host = open_host("sim:default")
     plan = plan_reset(host, read_snapshot(host), "0000:75:00.0")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from sdmtop.backends.tree import Link, TreeHost
 from sdmtop.errors import NothingToDoError, RefusedError
@@ -30,6 +31,14 @@ def test_a_detach_without_a_memory_has_the_kernel_look_for_a_driver() -> None:
         ("pci/drivers_probe", "0000:03:00.0"),
     ]
     assert any("does not know which driver" in note for note in plan.notes)
+
+
+@pytest.mark.parametrize(("bus", "told"), [("pci", ""), ("platform", " --bus platform")])
+def test_driverctl_is_told_on_which_bus_it_gives_a_device_back(bus: str, told: str) -> None:
+    host, snapshot = captured(BUSY)
+    devices = tuple(replace(one, bus=bus) for one in snapshot.devices)
+    plan = plan_detach(host, replace(snapshot, devices=devices), ["0000:03:00.0"])
+    assert plan.equivalents[0] == f"driverctl{told} --nosave unset-override 0000:03:00.0"
 
 
 def test_what_is_on_its_own_driver_is_not_attached() -> None:

@@ -14,6 +14,7 @@ from sdmtop.plain.actions import let_go
 from sdmtop.plain.session import Session
 from sdmtop.plain.talk import Talk
 from sdmtop.readers.snapshot import read_snapshot
+from sdmtop.sampler import Sampler
 from tests.plain.test_talk import Listener
 from tests.tui.still import StillSampler
 
@@ -27,8 +28,8 @@ QUEUE = "7a6c6962-0000-4000-8000-00000000dead"
 class Operator:
     """One who talks about a simulated host, and answers what is asked as it was given."""
 
-    def __init__(self, *answers: str) -> None:
-        self.host: SimulatorHost = open_simulator("default?at=0")
+    def __init__(self, *answers: str, host: str = "default") -> None:
+        self.host: SimulatorHost = open_simulator(f"{host}?at=0")
         self.sampler = StillSampler(self.host)
         self.session = Session(self.sampler)
         self.sampler.start()
@@ -84,6 +85,29 @@ def test_a_group_can_be_said_in_two_words(said: str) -> None:
 )
 def test_a_thing_is_named_as_on_the_command_line(said: str, target: str) -> None:
     assert Operator().session.line(said).key == target
+
+
+@pytest.mark.parametrize(
+    ("host", "said", "plan"),
+    [
+        ("no-pasid", "attach 61657300", "attach 61657300-"),
+        ("vgpu", "attach group/3", "attach group/3"),
+        ("vgpu", "attach group 3", "attach group/3"),
+        ("vgpu", "domain-type group 3 identity", "domain-type group/3 identity"),
+    ],
+)
+def test_what_has_no_number_and_no_line_is_named_as_on_the_command_line(
+    host: str, said: str, plan: str
+) -> None:
+    told = Operator("no", host=host)(said)
+    assert told[0].startswith(f"sdmtop {plan}")
+
+
+def test_digits_that_are_a_number_mean_that() -> None:
+    operator = Operator("no", host="no-pasid")
+    operator("list groups")
+    operator.session._numbers["group/1"] = 61657300
+    assert operator.session.line("61657300").key == "group/1"
 
 
 def test_what_was_done_stands_in_the_journal_and_can_be_undone() -> None:
@@ -151,9 +175,25 @@ def test_a_mediated_device_is_made_and_removed() -> None:
     type_ = operator("create")[0].partition(",")[0]
     made = operator(f"create {type_}")
     assert made[-1].startswith("done: plan 1")
-    operator.sampler.tick(60.0)
     (uuid,) = queues(operator) - before
     assert operator(f"remove {uuid}")[-1].startswith("done: plan 2")
+    assert queues(operator) == before
+
+
+def test_the_next_answer_knows_what_was_just_done() -> None:
+    sampler = Sampler(open_simulator("default?at=0"), interval=3600.0)
+    session = Session(sampler)
+    session.ask = lambda _question: "yes"
+    sampler.start()
+    talk = Talk(session)
+    told = list(talk.answer(f"sriov {NETWORK} 1"))
+    assert f"done: plan 1, sdmtop sriov {NETWORK} 1" in told
+    assert session.line("0000:7d:00.1").key == "0000:7d:00.1"
+    told = list(talk.answer(f"attach {QUEUE}"))
+    assert f"done: plan 2, sdmtop attach {QUEUE}" in told
+    assert any(told.startswith("state: started") for told in talk.answer(f"show {QUEUE}"))
+    list(let_go(session))
+    sampler.stop()
 
 
 def test_a_device_is_given_to_a_driver_of_choice() -> None:
@@ -197,6 +237,12 @@ def test_a_host_that_is_only_read_is_not_changed_and_nobody_is_asked() -> None:
     [
         ("attach", "of what? say a number, as list tells them"),
         ("undo it", "undo takes the number of a plan: say journal"),
+        pytest.param(
+            f"undo {'9' * 5000}", "undo takes the number of a plan: say journal", id="long undo"
+        ),
+        (f"finish {'9' * 10}", "finish takes the number of a plan: say journal"),
+        pytest.param(f"events {'9' * 5000}", "events takes a number", id="long events"),
+        ("attach 99999999", "there is no number 99999999 yet: say list"),
         ("undo", "not done: the journal has nothing to undo since this host was booted"),
         ("create chair", "not done"),
         ("finish it", "finish takes the number of a plan: say journal"),

@@ -121,6 +121,20 @@ def test_a_yes_is_not_enough_for_what_is_in_use(capfd: pytest.CaptureFixture[str
 
 
 @pytest.mark.usefixtures("changeable")
+@pytest.mark.parametrize("typed", ["something", "", f"{TYPE[0]} {TYPE[0]}"])
+def test_what_is_not_in_use_is_not_confirmed_by_other_targets(
+    typed: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["--host", BUSY, "create", *TYPE, "--yes", "--confirm", typed]) == 3
+    said = f"not confirmed: '{TYPE[0]}' has to be typed in full, not '{typed}'"
+    out, err = capfd.readouterr()
+    assert err == f"sdmtop: create: {said}\n"
+    assert "1/1 make" not in out
+    assert run(["--host", BUSY, "create", *TYPE, "--confirm", TYPE[0]]) == 1  # It is a capture.
+    assert "1/1 make" in capfd.readouterr().out
+
+
+@pytest.mark.usefixtures("changeable")
 def test_what_fails_is_told_step_by_step(capfd: pytest.CaptureFixture[str]) -> None:
     assert run(["--host", BUSY, "create", "--yes", *TYPE]) == 1
     shown = capfd.readouterr().out

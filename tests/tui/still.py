@@ -1,5 +1,6 @@
 """A console whose samples come when a test says so: no thread, no clock."""
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -47,10 +48,13 @@ class StillSampler(Sampler):
         if self.collector.tick(self.now, events, self._focus):
             self._publish(self.collector.sample())
 
-    def hurry(self) -> None:
+    def hurry(self) -> threading.Event:
         """Read at once."""
         self.collector.hurry()
         self.tick()
+        done = threading.Event()
+        done.set()
+        return done
 
     def watch(self) -> Stall | None:
         """The stall that the test has set."""
