@@ -45,6 +45,8 @@ _CAP_IPC_LOCK = 14  # include/uapi/linux/capability.h
 _UNSAFE_MODES = {
     "/sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts":
         "devices without interrupt remapping may be given to processes",
+    "/sys/module/iommufd/parameters/allow_unsafe_interrupts":
+        "devices without interrupt remapping may be given to processes",
     "/sys/module/vfio/parameters/enable_unsafe_noiommu_mode":
         "devices without an IOMMU may be given to processes",
 }  # fmt: skip

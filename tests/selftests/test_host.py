@@ -136,6 +136,7 @@ def test_without_a_message_interrupt_nothing_is_told() -> None:
     ("path", "text"),
     [
         (ALLOW, "Y\n"),
+        ("/sys/module/iommufd/parameters/allow_unsafe_interrupts", "Y\n"),
         ("/sys/module/vfio/parameters/enable_unsafe_noiommu_mode", "1\n"),
         ("/proc/cmdline", "quiet pcie_acs_override=downstream,multifunction\n"),
     ],
