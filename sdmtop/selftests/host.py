@@ -170,6 +170,7 @@ def grouping(trial: Trial) -> str:
     """Groups of several devices have a reason that no setting can mend."""
     groups = [group for group in _real(trial.snapshot) if len(group.devices) > 1]
     faults = []
+    untold = []
     for group in groups:
         trial.say(f"group {group.id}")
         for reason in grouping_reasons(trial.host, trial.snapshot, group):
@@ -180,7 +181,11 @@ def grouping(trial: Trial) -> str:
                 )
             else:
                 trial.note(f"group {group.id}", reason.words)
+            if reason.by is None:
+                untold.append(f"group {group.id}: {reason.words}")
     _conclude(trial, faults, "devices share a group that a setting may part")
+    if untold:
+        trial.skip("; ".join(untold))
     return f"{plural(len(groups), 'group')} of several devices"
 
 
@@ -192,8 +197,13 @@ def pasid(trial: Trial) -> str:
     snapshot = trial.snapshot
     units = {unit.name: unit for unit in snapshot.iommu_units}
     wanting = [device for device in snapshot.devices if _wants_pasid(snapshot, device)]
+    hidden = [
+        f"whether other devices have PASIDs is not told: {one.path} ({one.errno}), {one.what}"
+        for one in snapshot.unknown
+        if one.path.endswith("/config")
+    ]
     if not wanting:
-        trial.skip("no device here has, or promises, PASIDs")
+        trial.skip(hidden[0] if hidden else "no device here has, or promises, PASIDs")
     faults = []
     untold = 0
     for device in wanting:
@@ -213,6 +223,8 @@ def pasid(trial: Trial) -> str:
     _conclude(trial, faults, "PASIDs are wanted and not to be had")
     if untold:
         trial.skip(f"the IOMMU of {plural(untold, 'device')} does not tell whether it has PASIDs")
+    if hidden:
+        trial.skip(hidden[0])
     return f"{plural(len(wanting), 'device')}, all with PASIDs"
 
 
@@ -508,6 +520,7 @@ def numa(trial: Trial) -> str:
     if len(nodes) < 2:
         return "one NUMA node"
     found = []
+    untold = 0
     for device in snapshot.devices:
         near = nodes.get(device.numa_node) if device.numa_node is not None else None
         if not near:
@@ -523,12 +536,18 @@ def numa(trial: Trial) -> str:
             found.append(_Fault(f"interrupts of {device.address}", "one near to it",
                                 f"{where}, {place}"))  # fmt: skip
         for queue in snapshot.sdmdevs:
-            for pid in (queue.holders or ()) if queue.parent == device.address else ():
+            if queue.parent != device.address:
+                continue
+            if queue.holders is None:
+                untold += 1
+            for pid in queue.holders or ():
                 allowed = _allowed_cpus(trial.host, pid)
                 if allowed and near.isdisjoint(numbers_of_list(allowed)):
                     got = f"allowed on CPU {allowed} only, {place}"
                     found.append(_Fault(f"process {pid}", f"near to {queue.id}", got))
     _conclude(trial, found, "work is done far from its device")
+    if untold:
+        trial.skip(f"it cannot be told who holds {plural(untold, 'queue')}")
     return f"{len(nodes)} NUMA nodes"
 
 

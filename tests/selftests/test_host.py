@@ -187,8 +187,13 @@ def without_access_control() -> Result:
 
 def test_a_port_that_could_part_its_devices_is_a_fault() -> None:
     assert f"port {PORT} lacks access control" in failing(without_access_control())
-    # Without the right to look, nothing is claimed.
-    assert behind_a_port(Failure(errno.EACCES)).result == "pass"
+
+
+def test_a_group_that_nothing_explains_is_no_pass() -> None:
+    assert "configuration space is for root" in skipped(behind_a_port(Failure(errno.EACCES)))
+    assert "group 18: nothing that can be read" in skipped(
+        captured("grouping", "debian-6.1-intel-plain")
+    )
 
 
 # -- sharing ---------------------------------------------------------------------------------
@@ -218,6 +223,16 @@ def test_units_that_differ_in_width_are_a_fault() -> None:
 
 def test_a_unit_that_does_not_tell_is_no_pass() -> None:
     assert "does not tell" in skipped(pasids(unit(pasid=None)))
+
+
+@pytest.mark.parametrize("able", [None, DevicePasid(capable=True, enabled=True, max=1 << 20)])
+def test_where_configuration_space_is_hidden_nobody_knows_who_has_pasids(
+    able: DevicePasid | None,
+) -> None:
+    one = device(DEVICE, iommu="dmar0", pasid=able)
+    note = Unknown(path=f"{one.path}/config", errno="EACCES", what="its capabilities")
+    box = snapshot(iommu_units=(unit(),), devices=[one], unknown=[note])
+    assert "not told" in skipped(examine("pasid", box))
 
 
 def test_who_promises_a_pasid_for_each_process_needs_them() -> None:
@@ -510,6 +525,13 @@ def test_a_holder_that_may_only_run_far_from_its_queue_is_a_fault() -> None:
     assert "process 42: allowed on CPU 0-3 only" in failing(near([], {**NODES, **status}))
     anywhere = {"/proc/42/status": "Name:\tx\nCpus_allowed_list:\t0-7\n"}
     assert near([], {**NODES, **anywhere}).result == "pass"
+
+
+def test_a_queue_whose_holders_cannot_be_told_is_no_pass() -> None:
+    box = snapshot(
+        devices=[device(DEVICE, numa_node=1)], sdmdevs=[queue(UUID, parent=DEVICE, holders=None)]
+    )
+    assert "who holds 1 queue" in skipped(examine("numa", box, NODES))
 
 
 def test_on_one_node_everything_is_near() -> None:
