@@ -128,6 +128,13 @@ def test_the_interrupts_of_the_units_themselves_are_never_remapped(own: Interrup
     assert remapping(line(), own).result == "pass"
 
 
+def test_what_is_below_vmd_comes_by_the_vectors_of_vmd() -> None:
+    below = line("130", "VMD-MSI", actions=("nvme0q0",))
+    assert remapping(line(), below).result == "pass"
+    assert "interrupt 40" in failing(remapping(line(chip="PCI-MSI"), below))
+    assert "by" in skipped(remapping(below))
+
+
 def test_without_a_message_interrupt_nothing_is_told() -> None:
     assert "by" in skipped(remapping(line(chip="IO-APIC")))
 
