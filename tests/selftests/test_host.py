@@ -402,6 +402,8 @@ def test_of_an_unbind_that_waits_those_are_named_who_hold_the_device_or_a_queue_
         ("e1000e", "vfio-pci", "fail"),
         ("vfio-pci", "vfio-pci", "pass"),
         (None, None, "pass"),
+        (None, "none", "pass"),
+        ("e1000e", "none", "fail"),
     ],
 )
 def test_an_override_that_was_not_carried_out_is_a_fault(
