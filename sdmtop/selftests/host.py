@@ -459,13 +459,18 @@ def interrupt_storm(trial: Trial) -> str:
             who = ", ".join(row.actions) or row.device or "?"
             few = f"fewer than {UNHANDLED} unhandled"
             faults.append(_Fault(f"interrupt {row.irq} ({who})", few, f"{count} unhandled"))
-    before, began = _totals(host), host.now()
+    before, began = _counts(host), host.now()
     trial.say(f"counting for {LOOK} s")
     host.sleep(LOOK)
-    after, seconds = _totals(host), host.now() - began
+    after, seconds = _counts(host), host.now() - began
     if seconds > 0:
-        for label, total in after.items():
-            rate = (total - before.get(label, total)) % (1 << 32) / seconds
+        for label, counts in after.items():
+            earlier = before.get(label, ())
+            # A CPU that came or went takes its counts along, and a line that was freed and
+            # requested begins anew: neither tells a rate.
+            if len(earlier) != len(counts) or sum(counts) < sum(earlier):
+                continue
+            rate = (sum(counts) - sum(earlier)) / seconds
             if rate >= STORM:
                 faults.append(
                     _Fault(f"interrupt {label}", f"fewer than {STORM}/s", f"{rate:.0f}/s")
@@ -476,17 +481,15 @@ def interrupt_storm(trial: Trial) -> str:
     return f"{plural(len(lines), 'line')}"
 
 
-def _totals(host: Host) -> dict[str, int]:
-    """Interrupts of each device's line so far."""
+def _counts(host: Host) -> dict[str, tuple[int, ...]]:
+    """Interrupts of each device's line so far, on each CPU."""
     try:
         data = host.read("/proc/interrupts", 16 << 20)
     except OSError as error:
         if is_absent(error):
             return {}
         raise
-    return {
-        row.label: sum(row.per_cpu) for row in InterruptTable().parse(data) if row.label.isdecimal()
-    }
+    return {row.label: row.per_cpu for row in InterruptTable().parse(data) if row.label.isdecimal()}
 
 
 def memlock(trial: Trial) -> str:

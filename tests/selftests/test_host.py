@@ -472,6 +472,27 @@ def test_a_line_that_comes_without_end_is_a_storm(rate: int, verdict: str) -> No
     assert result.result == verdict
 
 
+@pytest.mark.parametrize(
+    "looks",
+    [
+        ((900_000, 900_000), (900_001,)),  # A CPU went offline,
+        ((900_000,), (900_001, 900_000)),  # and came back.
+        ((900_000, 900_000), (3, 0)),  # The line was freed, and requested anew.
+    ],
+)
+def test_counts_that_begin_anew_are_no_storm(looks: tuple[tuple[int, ...], ...]) -> None:
+    class Renewed(Ticking):
+        def _rows(self) -> bytes:
+            counts = looks[self.now() > 100.0]
+            head = "".join(f"{f'CPU{cpu}':>11}" for cpu in range(len(counts)))
+            cells = "".join(f"{count:>11}" for count in counts)
+            return f"    {head}\n 40:{cells}  IR-PCI-MSI 0-edge  x\n".encode()
+
+    (result,) = Run(Renewed(0), snapshot(), [Job(BY_NAME["interrupt-storm"], HOST)])
+    assert isinstance(result, Result)
+    assert (result.result, result.evidence) == ("pass", ())
+
+
 @pytest.mark.parametrize(("count", "verdict"), [(99_900, "fail"), (3, "pass")])
 def test_interrupts_that_nobody_handles_are_a_fault(count: int, verdict: str) -> None:
     files = {"/proc/irq/40/spurious": f"count 7\nunhandled {count}\nlast_unhandled 4 ms\n"}
