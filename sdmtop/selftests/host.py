@@ -346,7 +346,13 @@ def siblings(trial: Trial) -> str:
             if address in devices and is_vfio(devices[address].driver or "")
         ]
         given += len(ours)
-        if ours and group.viable is False:
+        # A group may also not be viable for a region of its own: that is another check.
+        is_in_the_way = any(
+            devices[address].driver
+            for address in group.devices
+            if address in devices and address not in ours
+        )
+        if ours and is_in_the_way and group.viable is False:
             reason = group.viability_reason or "not viable"
             faults.append(_Fault(f"group {group.id} of {', '.join(ours)}", "viable", reason))
     _conclude(trial, faults, "a device on VFIO cannot be used")

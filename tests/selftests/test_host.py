@@ -363,12 +363,27 @@ def test_a_sibling_in_the_way_of_a_device_on_vfio_is_a_fault(
     reason = None if viable else f"{SIBLING} is bound to snd_hda_intel"
     box = snapshot(
         groups=[group(1, DEVICE, SIBLING, viable=viable, viability_reason=reason)],
-        devices=[device(DEVICE, driver=driver, group=1)],
+        devices=[
+            device(DEVICE, driver=driver, group=1),
+            device(SIBLING, driver="snd_hda_intel", group=1),
+        ],
     )
     result = examine("siblings", box)
     assert result.result == verdict
     if verdict == "fail":
         assert "snd_hda_intel" in failing(result)
+
+
+def test_a_device_on_vfio_that_is_alone_has_no_sibling_in_its_way() -> None:
+    why = "its region 0x0 is direct: firmware wants it mapped one to one"
+    box = snapshot(
+        groups=[group(1, DEVICE, SIBLING, viable=False, viability_reason=why)],
+        devices=[
+            device(DEVICE, driver="vfio-pci", group=1),
+            device(SIBLING, driver=None, group=1),
+        ],
+    )
+    assert examine("siblings", box).result == "pass"
 
 
 @pytest.mark.parametrize(("number", "verdict"), [("EBUSY", "fail"), ("EIO", "skip")])
