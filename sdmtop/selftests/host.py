@@ -12,7 +12,7 @@ from sdmtop.errors import because
 from sdmtop.lookup import devices_of
 from sdmtop.model import Device, IommuGroup, Snapshot
 from sdmtop.readers.grouping import grouping_reasons
-from sdmtop.readers.groups import is_vfio
+from sdmtop.readers.groups import is_vfio, uses_dma
 from sdmtop.readers.interrupts import InterruptTable
 from sdmtop.readers.iommu_units import CLASS
 from sdmtop.readers.kernel_log import read_faults
@@ -348,9 +348,9 @@ def siblings(trial: Trial) -> str:
         given += len(ours)
         # A group may also not be viable for a region of its own: that is another check.
         is_in_the_way = any(
-            devices[address].driver
+            uses_dma(driver)
             for address in group.devices
-            if address in devices and address not in ours
+            if address in devices and (driver := devices[address].driver) is not None
         )
         if ours and is_in_the_way and group.viable is False:
             reason = group.viability_reason or "not viable"
@@ -627,8 +627,9 @@ TESTS = (
            "units must have the same width; look for 'SVM disabled' in the kernel log"),
     _check("shared-domains", shared_domains, "the domain of every sdmdev parent can be shared",
            "attaching an sdmdev fails while its parent is not on a default domain that translates",
-           "write DMA to the type of the group with no driver bound, or have the process let go "
-           "that holds the parent through VFIO"),
+           "a group on identity: write DMA to its type with no driver bound; a parent held through "
+           "VFIO: have that process let go; a parent in no group: nothing translates for it, use "
+           "one behind an IOMMU"),
     _check("orphans", orphans, "every mediated device has a holder",
            "it keeps a queue that nobody else can have, until it is removed",
            "sdmtop remove UUID, if whoever made it does not come back"),

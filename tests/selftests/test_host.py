@@ -374,13 +374,14 @@ def test_a_sibling_in_the_way_of_a_device_on_vfio_is_a_fault(
         assert "snd_hda_intel" in failing(result)
 
 
-def test_a_device_on_vfio_that_is_alone_has_no_sibling_in_its_way() -> None:
+@pytest.mark.parametrize("driver", [None, "pcieport", "pci-stub"])
+def test_a_region_that_firmware_insists_on_is_no_sibling_in_the_way(driver: str | None) -> None:
     why = "its region 0x0 is direct: firmware wants it mapped one to one"
     box = snapshot(
         groups=[group(1, DEVICE, SIBLING, viable=False, viability_reason=why)],
         devices=[
             device(DEVICE, driver="vfio-pci", group=1),
-            device(SIBLING, driver=None, group=1),
+            device(SIBLING, driver=driver, group=1),
         ],
     )
     assert examine("siblings", box).result == "pass"
@@ -581,6 +582,10 @@ def test_a_queue_whose_holders_cannot_be_told_is_no_pass() -> None:
 
 def test_on_one_node_everything_is_near() -> None:
     assert near([line(affinity="0")], {}).result == "pass"
+
+
+def test_what_to_do_about_a_parent_in_no_group_is_said() -> None:
+    assert "in no group" in BY_NAME["shared-domains"].remedy
 
 
 # -- each check in a place that is well, and in one that is not ------------------------------
