@@ -60,7 +60,8 @@ def grouping_reasons(host: Host, snapshot: Snapshot, group: IommuGroup) -> tuple
     for member in members:
         slots.setdefault(member.address.rpartition(".")[0], []).append(member)
     for slot, functions in slots.items():
-        if len(functions) > 1 and not any(_isolates(host, one) for one in functions):
+        isolating = [_isolates(host, one) for one in functions]
+        if len(functions) > 1 and True not in isolating and False in isolating:
             words = f"the {len(functions)} functions of slot {slot} have no access control (ACS)"
             found[slot] = Reason(words=words, by=slot, mendable=False)
     return tuple(found.values()) or (
@@ -143,9 +144,12 @@ def _off(acs: Bits) -> list[str]:
     return [name for bit, name in _ACS_NAMES.items() if acs.capability & bit & ~acs.control]
 
 
-def _isolates(host: Host, function: Device) -> bool:
+def _isolates(host: Host, function: Device) -> bool | None:
+    """Whether its access control is on; None: it cannot be told."""
     found = _capabilities(host, function)
-    return bool(found and found.acs and not _off(found.acs))
+    if found is None or not (found.acs or found.readable):
+        return None
+    return found.acs is not None and not _off(found.acs)
 
 
 def _capabilities(host: Host, device: Device) -> Capabilities | None:

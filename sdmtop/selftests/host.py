@@ -12,7 +12,7 @@ from sdmtop.errors import because
 from sdmtop.lookup import devices_of
 from sdmtop.model import Device, IommuGroup, Snapshot
 from sdmtop.readers.grouping import grouping_reasons
-from sdmtop.readers.groups import is_vfio
+from sdmtop.readers.groups import is_vfio, uses_dma
 from sdmtop.readers.interrupts import InterruptTable
 from sdmtop.readers.iommu_units import CLASS
 from sdmtop.readers.kernel_log import read_faults
@@ -44,6 +44,8 @@ MEMLOCK = 64 << 20
 _CAP_IPC_LOCK = 14  # include/uapi/linux/capability.h
 _UNSAFE_MODES = {
     "/sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts":
+        "devices without interrupt remapping may be given to processes",
+    "/sys/module/iommufd/parameters/allow_unsafe_interrupts":
         "devices without interrupt remapping may be given to processes",
     "/sys/module/vfio/parameters/enable_unsafe_noiommu_mode":
         "devices without an IOMMU may be given to processes",
@@ -109,12 +111,13 @@ def interrupt_remapping(trial: Trial) -> str:
         trial.skip("no IOMMU is active")
     rows = [row for row in trial.snapshot.interrupts if row.chip and "MSI" in row.chip]
     remapped = [row for row in rows if "IR-" in (row.chip or "") or "ITS" in (row.chip or "")]
-    # The units' own interrupts are never remapped, nor those of AMD's PCI function.
+    # The units' own interrupts are never remapped, nor those of AMD's PCI function. What VMD has
+    # below itself comes by VMD's own vectors, and these are looked at (controller/vmd.c).
     plain = [
         row
         for row in rows
         if row not in remapped
-        and not (row.chip or "").startswith("DMAR")
+        and not (row.chip or "").startswith(("DMAR", "VMD"))
         and not any(action.startswith("AMD-Vi") for action in row.actions)
     ]
     if not remapped and not plain:
@@ -168,6 +171,7 @@ def grouping(trial: Trial) -> str:
     """Groups of several devices have a reason that no setting can mend."""
     groups = [group for group in _real(trial.snapshot) if len(group.devices) > 1]
     faults = []
+    untold = []
     for group in groups:
         trial.say(f"group {group.id}")
         for reason in grouping_reasons(trial.host, trial.snapshot, group):
@@ -178,7 +182,11 @@ def grouping(trial: Trial) -> str:
                 )
             else:
                 trial.note(f"group {group.id}", reason.words)
+            if reason.by is None:
+                untold.append(f"group {group.id}: {reason.words}")
     _conclude(trial, faults, "devices share a group that a setting may part")
+    if untold:
+        trial.skip("; ".join(untold))
     return f"{plural(len(groups), 'group')} of several devices"
 
 
@@ -190,8 +198,13 @@ def pasid(trial: Trial) -> str:
     snapshot = trial.snapshot
     units = {unit.name: unit for unit in snapshot.iommu_units}
     wanting = [device for device in snapshot.devices if _wants_pasid(snapshot, device)]
+    hidden = [
+        f"whether other devices have PASIDs is not told: {one.path} ({one.errno}), {one.what}"
+        for one in snapshot.unknown
+        if one.path.endswith("/config")
+    ]
     if not wanting:
-        trial.skip("no device here has, or promises, PASIDs")
+        trial.skip(hidden[0] if hidden else "no device here has, or promises, PASIDs")
     faults = []
     untold = 0
     for device in wanting:
@@ -211,6 +224,8 @@ def pasid(trial: Trial) -> str:
     _conclude(trial, faults, "PASIDs are wanted and not to be had")
     if untold:
         trial.skip(f"the IOMMU of {plural(untold, 'device')} does not tell whether it has PASIDs")
+    if hidden:
+        trial.skip(hidden[0])
     return f"{plural(len(wanting), 'device')}, all with PASIDs"
 
 
@@ -331,7 +346,13 @@ def siblings(trial: Trial) -> str:
             if address in devices and is_vfio(devices[address].driver or "")
         ]
         given += len(ours)
-        if ours and group.viable is False:
+        # A group may also not be viable for a region of its own: that is another check.
+        is_in_the_way = any(
+            uses_dma(driver)
+            for address in group.devices
+            if address in devices and (driver := devices[address].driver) is not None
+        )
+        if ours and is_in_the_way and group.viable is False:
             reason = group.viability_reason or "not viable"
             faults.append(_Fault(f"group {group.id} of {', '.join(ours)}", "viable", reason))
     _conclude(trial, faults, "a device on VFIO cannot be used")
@@ -377,7 +398,8 @@ def overrides(trial: Trial) -> str:
         (
             _Fault(device.address, f"driver {device.driver_override}", device.driver or "no driver")
             for device in asked
-            if device.driver != device.driver_override
+            # `none` keeps every driver away (Documentation/ABI/testing/sysfs-bus-pci).
+            if (device.driver or "none") != device.driver_override
         ),
         "an override was set and not carried out",
     )
@@ -443,13 +465,18 @@ def interrupt_storm(trial: Trial) -> str:
             who = ", ".join(row.actions) or row.device or "?"
             few = f"fewer than {UNHANDLED} unhandled"
             faults.append(_Fault(f"interrupt {row.irq} ({who})", few, f"{count} unhandled"))
-    before, began = _totals(host), host.now()
+    before, began = _counts(host), host.now()
     trial.say(f"counting for {LOOK} s")
     host.sleep(LOOK)
-    after, seconds = _totals(host), host.now() - began
+    after, seconds = _counts(host), host.now() - began
     if seconds > 0:
-        for label, total in after.items():
-            rate = (total - before.get(label, total)) % (1 << 32) / seconds
+        for label, counts in after.items():
+            earlier = before.get(label, ())
+            # A CPU that came or went takes its counts along, and a line that was freed and
+            # requested begins anew: neither tells a rate.
+            if len(earlier) != len(counts) or sum(counts) < sum(earlier):
+                continue
+            rate = (sum(counts) - sum(earlier)) / seconds
             if rate >= STORM:
                 faults.append(
                     _Fault(f"interrupt {label}", f"fewer than {STORM}/s", f"{rate:.0f}/s")
@@ -460,17 +487,15 @@ def interrupt_storm(trial: Trial) -> str:
     return f"{plural(len(lines), 'line')}"
 
 
-def _totals(host: Host) -> dict[str, int]:
-    """Interrupts of each device's line so far."""
+def _counts(host: Host) -> dict[str, tuple[int, ...]]:
+    """Interrupts of each device's line so far, on each CPU."""
     try:
         data = host.read("/proc/interrupts", 16 << 20)
     except OSError as error:
         if is_absent(error):
             return {}
         raise
-    return {
-        row.label: sum(row.per_cpu) for row in InterruptTable().parse(data) if row.label.isdecimal()
-    }
+    return {row.label: row.per_cpu for row in InterruptTable().parse(data) if row.label.isdecimal()}
 
 
 def memlock(trial: Trial) -> str:
@@ -506,6 +531,7 @@ def numa(trial: Trial) -> str:
     if len(nodes) < 2:
         return "one NUMA node"
     found = []
+    untold = 0
     for device in snapshot.devices:
         near = nodes.get(device.numa_node) if device.numa_node is not None else None
         if not near:
@@ -521,12 +547,18 @@ def numa(trial: Trial) -> str:
             found.append(_Fault(f"interrupts of {device.address}", "one near to it",
                                 f"{where}, {place}"))  # fmt: skip
         for queue in snapshot.sdmdevs:
-            for pid in (queue.holders or ()) if queue.parent == device.address else ():
+            if queue.parent != device.address:
+                continue
+            if queue.holders is None:
+                untold += 1
+            for pid in queue.holders or ():
                 allowed = _allowed_cpus(trial.host, pid)
                 if allowed and near.isdisjoint(numbers_of_list(allowed)):
                     got = f"allowed on CPU {allowed} only, {place}"
                     found.append(_Fault(f"process {pid}", f"near to {queue.id}", got))
     _conclude(trial, found, "work is done far from its device")
+    if untold:
+        trial.skip(f"it cannot be told who holds {plural(untold, 'queue')}")
     return f"{len(nodes)} NUMA nodes"
 
 
@@ -595,8 +627,9 @@ TESTS = (
            "units must have the same width; look for 'SVM disabled' in the kernel log"),
     _check("shared-domains", shared_domains, "the domain of every sdmdev parent can be shared",
            "attaching an sdmdev fails while its parent is not on a default domain that translates",
-           "write DMA to the type of the group with no driver bound, or have the process let go "
-           "that holds the parent through VFIO"),
+           "a group on identity: write DMA to its type with no driver bound; a parent held through "
+           "VFIO: have that process let go; a parent in no group: nothing translates for it, use "
+           "one behind an IOMMU"),
     _check("orphans", orphans, "every mediated device has a holder",
            "it keeps a queue that nobody else can have, until it is removed",
            "sdmtop remove UUID, if whoever made it does not come back"),

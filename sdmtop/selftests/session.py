@@ -67,6 +67,8 @@ class Session:
         self._jobs: list[Job] = []
         self._means: tuple[Snapshot, Lender] | None = None
         self._run: Run | None = None
+        self._idle = threading.Event()
+        self._idle.set()
 
     def prepare(self) -> None:
         """Find out what would be run and taken; ends with `Ready`, or `Ended` with a reason."""
@@ -79,12 +81,25 @@ class Session:
             lender.confirmed = True
             run = self._run = Run(self._host, snapshot, self._jobs, self._tell, lender)
             kept = History(self._host, snapshot.host.kernel, lambda: lender.store.journal)
+            self._idle.clear()
             self._start(lambda: self._follow(run, kept))
 
     def cancel(self) -> None:
         """End the test under way at its next step; all is given back before `Ended`."""
         if self._run is not None:
             self._run.cancel()
+
+    stop = cancel
+    """As those of a plan are called, for who leaves."""
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether tests run, or what they had taken is being given back."""
+        return not self._idle.is_set()
+
+    def wait(self) -> None:
+        """Wait for the run that is under way, if one is."""
+        self._idle.wait()
 
     def _start(self, work: Callable[[], None]) -> None:
         thread = threading.Thread(target=self._guarded, args=(work,), name="sdmtop-tests")
@@ -119,8 +134,11 @@ class Session:
         self._tell(Ready(tuple(self._jobs), lines, said, before))
 
     def _follow(self, run: Run, kept: History) -> None:
-        for outcome in run:
-            if isinstance(outcome, Result):
-                kept.keep(outcome)
-                self._tell(outcome)
+        try:
+            for outcome in run:
+                if isinstance(outcome, Result):
+                    kept.keep(outcome)
+                    self._tell(outcome)
+        finally:
+            self._idle.set()
         self._tell(Ended(kept.trouble))

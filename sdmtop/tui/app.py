@@ -60,6 +60,7 @@ if TYPE_CHECKING:
 
     # It brings SQLite, which the live console does without.
     from sdmtop.replay import Replayer
+    from sdmtop.selftests.session import Session as TestSession
     from sdmtop.tui.operations import Maker
 
 PANES = ("tree", "inspector", "pasids", "interrupts", "events", "domains")
@@ -193,6 +194,7 @@ class Console(App[None]):
         if not settings.animation:
             self.animation_level = "none"
         self._sessions: dict[Host, OperationSession] = {}
+        self._tests: TestSession | None = None
         self._stops = False
         self._leaves = False
         self._refusal = sampler.host.refusal()
@@ -560,7 +562,9 @@ class Console(App[None]):
         target = self._tree.cursor
         if target is not None:
             self._tree.settle()
-            self.push_screen(SelftestScreen(self._session, target), self._tested)
+            screen = SelftestScreen(self._session, target)
+            self._tests = screen.session
+            self.push_screen(screen, self._tested)
             self._show_footer()
 
     def _tested(self, why_not: str | None) -> None:
@@ -1137,8 +1141,8 @@ class Console(App[None]):
         timer.daemon = True
         timer.start()
 
-    def _stop(self, busy: "list[OperationSession]", status: int) -> None:
-        """Have plans stop that are being carried out, and leave once they have."""
+    def _stop(self, busy: "list[OperationSession | TestSession]", status: int) -> None:
+        """Have plans and tests stop that are under way, and leave once they have."""
         if self._stops:
             return  # A terminal that goes says so, and sends a signal as well.
         self._stops = True
@@ -1155,10 +1159,14 @@ class Console(App[None]):
     def _leave(self, status: int) -> None:
         """End in good order; by force if that takes longer than a person would wait.
 
-        But not in the middle of a plan: what was done of it is taken back first.
+        But not in the middle of a plan, or of tests: what was done is taken back first.
         """
         self._leaves = True
-        busy = [session for session in self._sessions.values() if session.is_busy]
+        busy: list[OperationSession | TestSession] = [
+            session for session in self._sessions.values() if session.is_busy
+        ]
+        if self._tests is not None and self._tests.is_busy:
+            busy.append(self._tests)
         if busy:
             self._stop(busy, status)
             return

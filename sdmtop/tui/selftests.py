@@ -113,7 +113,7 @@ class SelftestScreen(Fitting, Screen[str]):
         """Of the tests of this target."""
         super().__init__()
         self._target = target
-        self._session = Session(console, target, self._told)
+        self.session = Session(console, target, self._told)
         self._is_ready = False
         self._is_running = False
         self._leaves = False
@@ -130,7 +130,7 @@ class SelftestScreen(Fitting, Screen[str]):
         """Begin to look."""
         self.query_one(Matrix).focus()
         self._show()
-        self._session.prepare()
+        self.session.prepare()
 
     def _told(self, update: Update) -> None:
         """Called in the session's thread."""
@@ -214,12 +214,12 @@ class SelftestScreen(Fitting, Screen[str]):
             self._is_running = True
             self._matrix.results.clear()
             self._matrix.has_begun = True
-            self._session.run()
+            self.session.run()
             self._show()
 
     def action_cancel(self) -> None:
         """End the run; what was taken is given back."""
-        self._session.cancel()
+        self.session.cancel()
 
     def action_leave(self) -> None:
         """Close; a run is cancelled first, and what it had taken given back."""
@@ -228,5 +228,5 @@ class SelftestScreen(Fitting, Screen[str]):
             return
         self._leaves = True
         self._ends = "cancelled: giving back"
-        self._session.cancel()
+        self.session.cancel()
         self._show()

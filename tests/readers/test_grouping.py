@@ -92,9 +92,17 @@ SLOT = {"0000:00:08.0": "0000:00:08.0", "0000:00:08.1": "0000:00:08.1"}
 
 
 def test_the_functions_of_a_slot_are_together_without_access_control() -> None:
-    (reason,) = reasons({}, SLOT, tuple(SLOT))
+    plain = {address: config(ENDPOINT) for address in SLOT}
+    (reason,) = reasons(plain, SLOT, tuple(SLOT))
     assert reason.by == "0000:00:08"
     assert not reason.mendable
+
+
+def test_of_functions_that_are_hidden_nothing_is_claimed() -> None:
+    hidden = {address: config(ENDPOINT)[:64] for address in SLOT}
+    for configs in ({}, hidden):
+        (reason,) = reasons(configs, SLOT, tuple(SLOT))
+        assert reason.by is None
 
 
 @pytest.mark.parametrize("acs", [(0x0C, 0x0C), (0x00, 0x00)])

@@ -128,6 +128,13 @@ def test_the_interrupts_of_the_units_themselves_are_never_remapped(own: Interrup
     assert remapping(line(), own).result == "pass"
 
 
+def test_what_is_below_vmd_comes_by_the_vectors_of_vmd() -> None:
+    below = line("130", "VMD-MSI", actions=("nvme0q0",))
+    assert remapping(line(), below).result == "pass"
+    assert "interrupt 40" in failing(remapping(line(chip="PCI-MSI"), below))
+    assert "by" in skipped(remapping(below))
+
+
 def test_without_a_message_interrupt_nothing_is_told() -> None:
     assert "by" in skipped(remapping(line(chip="IO-APIC")))
 
@@ -136,6 +143,7 @@ def test_without_a_message_interrupt_nothing_is_told() -> None:
     ("path", "text"),
     [
         (ALLOW, "Y\n"),
+        ("/sys/module/iommufd/parameters/allow_unsafe_interrupts", "Y\n"),
         ("/sys/module/vfio/parameters/enable_unsafe_noiommu_mode", "1\n"),
         ("/proc/cmdline", "quiet pcie_acs_override=downstream,multifunction\n"),
     ],
@@ -186,8 +194,13 @@ def without_access_control() -> Result:
 
 def test_a_port_that_could_part_its_devices_is_a_fault() -> None:
     assert f"port {PORT} lacks access control" in failing(without_access_control())
-    # Without the right to look, nothing is claimed.
-    assert behind_a_port(Failure(errno.EACCES)).result == "pass"
+
+
+def test_a_group_that_nothing_explains_is_no_pass() -> None:
+    assert "configuration space is for root" in skipped(behind_a_port(Failure(errno.EACCES)))
+    assert "group 18: nothing that can be read" in skipped(
+        captured("grouping", "debian-6.1-intel-plain")
+    )
 
 
 # -- sharing ---------------------------------------------------------------------------------
@@ -217,6 +230,16 @@ def test_units_that_differ_in_width_are_a_fault() -> None:
 
 def test_a_unit_that_does_not_tell_is_no_pass() -> None:
     assert "does not tell" in skipped(pasids(unit(pasid=None)))
+
+
+@pytest.mark.parametrize("able", [None, DevicePasid(capable=True, enabled=True, max=1 << 20)])
+def test_where_configuration_space_is_hidden_nobody_knows_who_has_pasids(
+    able: DevicePasid | None,
+) -> None:
+    one = device(DEVICE, iommu="dmar0", pasid=able)
+    note = Unknown(path=f"{one.path}/config", errno="EACCES", what="its capabilities")
+    box = snapshot(iommu_units=(unit(),), devices=[one], unknown=[note])
+    assert "not told" in skipped(examine("pasid", box))
 
 
 def test_who_promises_a_pasid_for_each_process_needs_them() -> None:
@@ -340,12 +363,28 @@ def test_a_sibling_in_the_way_of_a_device_on_vfio_is_a_fault(
     reason = None if viable else f"{SIBLING} is bound to snd_hda_intel"
     box = snapshot(
         groups=[group(1, DEVICE, SIBLING, viable=viable, viability_reason=reason)],
-        devices=[device(DEVICE, driver=driver, group=1)],
+        devices=[
+            device(DEVICE, driver=driver, group=1),
+            device(SIBLING, driver="snd_hda_intel", group=1),
+        ],
     )
     result = examine("siblings", box)
     assert result.result == verdict
     if verdict == "fail":
         assert "snd_hda_intel" in failing(result)
+
+
+@pytest.mark.parametrize("driver", [None, "pcieport", "pci-stub"])
+def test_a_region_that_firmware_insists_on_is_no_sibling_in_the_way(driver: str | None) -> None:
+    why = "its region 0x0 is direct: firmware wants it mapped one to one"
+    box = snapshot(
+        groups=[group(1, DEVICE, SIBLING, viable=False, viability_reason=why)],
+        devices=[
+            device(DEVICE, driver="vfio-pci", group=1),
+            device(SIBLING, driver=driver, group=1),
+        ],
+    )
+    assert examine("siblings", box).result == "pass"
 
 
 @pytest.mark.parametrize(("number", "verdict"), [("EBUSY", "fail"), ("EIO", "skip")])
@@ -379,6 +418,8 @@ def test_of_an_unbind_that_waits_those_are_named_who_hold_the_device_or_a_queue_
         ("e1000e", "vfio-pci", "fail"),
         ("vfio-pci", "vfio-pci", "pass"),
         (None, None, "pass"),
+        (None, "none", "pass"),
+        ("e1000e", "none", "fail"),
     ],
 )
 def test_an_override_that_was_not_carried_out_is_a_fault(
@@ -447,6 +488,27 @@ def test_a_line_that_comes_without_end_is_a_storm(rate: int, verdict: str) -> No
     assert result.result == verdict
 
 
+@pytest.mark.parametrize(
+    "looks",
+    [
+        ((900_000, 900_000), (900_001,)),  # A CPU went offline,
+        ((900_000,), (900_001, 900_000)),  # and came back.
+        ((900_000, 900_000), (3, 0)),  # The line was freed, and requested anew.
+    ],
+)
+def test_counts_that_begin_anew_are_no_storm(looks: tuple[tuple[int, ...], ...]) -> None:
+    class Renewed(Ticking):
+        def _rows(self) -> bytes:
+            counts = looks[self.now() > 100.0]
+            head = "".join(f"{f'CPU{cpu}':>11}" for cpu in range(len(counts)))
+            cells = "".join(f"{count:>11}" for count in counts)
+            return f"    {head}\n 40:{cells}  IR-PCI-MSI 0-edge  x\n".encode()
+
+    (result,) = Run(Renewed(0), snapshot(), [Job(BY_NAME["interrupt-storm"], HOST)])
+    assert isinstance(result, Result)
+    assert (result.result, result.evidence) == ("pass", ())
+
+
 @pytest.mark.parametrize(("count", "verdict"), [(99_900, "fail"), (3, "pass")])
 def test_interrupts_that_nobody_handles_are_a_fault(count: int, verdict: str) -> None:
     files = {"/proc/irq/40/spurious": f"count 7\nunhandled {count}\nlast_unhandled 4 ms\n"}
@@ -511,8 +573,19 @@ def test_a_holder_that_may_only_run_far_from_its_queue_is_a_fault() -> None:
     assert near([], {**NODES, **anywhere}).result == "pass"
 
 
+def test_a_queue_whose_holders_cannot_be_told_is_no_pass() -> None:
+    box = snapshot(
+        devices=[device(DEVICE, numa_node=1)], sdmdevs=[queue(UUID, parent=DEVICE, holders=None)]
+    )
+    assert "who holds 1 queue" in skipped(examine("numa", box, NODES))
+
+
 def test_on_one_node_everything_is_near() -> None:
     assert near([line(affinity="0")], {}).result == "pass"
+
+
+def test_what_to_do_about_a_parent_in_no_group_is_said() -> None:
+    assert "in no group" in BY_NAME["shared-domains"].remedy
 
 
 # -- each check in a place that is well, and in one that is not ------------------------------

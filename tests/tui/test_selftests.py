@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import re
+import threading
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -12,6 +13,7 @@ from sdmtop.operations.journal import Journal, Judged
 from sdmtop.readers.snapshot import read_snapshot
 from sdmtop.selftests.lease import Lender
 from sdmtop.selftests.runner import Need
+from sdmtop.selftests.trial import Trial
 from sdmtop.tui.app import Console
 from sdmtop.tui.bars import Bar
 from sdmtop.tui.lines import LinesPane
@@ -181,6 +183,34 @@ def test_closing_while_it_runs_cancels_and_gives_back_first() -> None:
 
     play(host, scene)
     assert read_snapshot(host).devices == before
+
+
+def test_a_console_that_is_left_gives_back_what_the_tests_had_taken_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    host = LyingHost("edu")
+    before = read_snapshot(host).sdmdevs
+    begun, go_on = threading.Event(), threading.Event()
+    say = Trial.say
+
+    def slowly(trial: Trial, step: str) -> None:
+        begun.set()
+        go_on.wait(5)
+        say(trial, step)
+
+    async def scene(pilot: Pilot[None]) -> None:
+        await pilot.press("enter")
+        await until(pilot, begun.is_set)
+        assert read_snapshot(host).sdmdevs != before
+        await pilot.press("ctrl+q")
+        await pilot.pause()
+        assert pilot.app.return_code is None
+        go_on.set()
+        await until(pilot, lambda: pilot.app.return_code is not None)
+        assert read_snapshot(host).sdmdevs == before
+
+    monkeypatch.setattr(Trial, "say", slowly)
+    play(host, scene)
 
 
 def test_a_start_of_the_console_gives_back_what_a_killed_run_had_taken(
