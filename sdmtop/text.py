@@ -95,7 +95,7 @@ def cell(text: str, cells: int) -> str:
 
 def wrap_at(text: str, cells: int) -> int:
     """Characters after which to wrap a text, so that no line takes more than so many cells."""
-    return cells if width(text) == len(text) else cells // 2
+    return cells if all(_char_width(char) < 2 for char in text) else cells // 2
 
 
 def _is_narrow(text: str) -> bool:
