@@ -173,8 +173,10 @@ class _Work:
         device = self.attached.device
         self._trial.say(f"{n}!")
         device.handle.write_at(device.region(_DOORBELL).offset, n.to_bytes(4, "little"))
-        device.wait(int(PATIENCE * 1000))
+        woken = device.wait(int(PATIENCE * 1000))
         got = int.from_bytes(self.doorbell.view[4:8], "little")
+        if not woken and got != math.factorial(n):
+            self._trial.fail(f"{n}!: WAIT ended after {PATIENCE:g} s: no interrupt came")
         self._trial.expect(f"{n}!", math.factorial(n), got)
 
     def repeat(self, count: int) -> None:

@@ -108,6 +108,7 @@ class Trial:
     ) -> None:
         """Make a call that the kernel must refuse with one of these errnos."""
         wanted = " or ".join(errno.errorcode[number] for number in allowed)
+        before, self.step = self.step, what  # It is what is told should the call hang.
         try:
             call(*arguments)
         except OSError as error:
@@ -116,6 +117,8 @@ class Trial:
             if error.errno not in allowed:
                 self.fail(f"{what}: expected {wanted}, got {name} ({error.strerror})")
             return
+        finally:
+            self.step = before
         self.evidence.append(Evidence(what, wanted, "accepted"))
         self.fail(f"{what}: expected {wanted}, and it was accepted")
 

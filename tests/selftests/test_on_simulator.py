@@ -350,6 +350,16 @@ def test_a_domain_that_nothing_keeps_from_being_shared_is_a_failure(number: int)
     assert "it is refused" in (result.reason or "")
 
 
+def test_a_job_whose_interrupt_does_not_come_is_not_taken_for_a_wrong_answer() -> None:
+    host = LyingHost("edu")
+    host.lies[vfio.SDMDEV_WAIT.number] = lambda _call, _argument: 0
+    result = run("sdmdev.job", host, "0000:01:00.0")
+    assert (result.result, result.reason) == (
+        "fail",
+        "1!: WAIT ended after 2 s: no interrupt came",
+    )
+
+
 def test_another_refusal_than_that_of_who_shares_a_domain_is_a_failure() -> None:
     host = LyingHost("no-pasid")
     host.lies[vfio.SET_IOMMU.number] = busy

@@ -156,8 +156,19 @@ def test_a_timeout_is_a_result_and_spares_the_target_what_is_left() -> None:
         trial.say("waiting for the kernel")
         release.wait(10)
 
+    def hang_in_a_call(trial: Trial) -> None:
+        trial.say("opening")
+        trial.refused("first", (errno.EINVAL,), refuse, errno.EINVAL)
+        trial.refused("second", (errno.EINVAL,), release.wait, 10)
+
+    def refuse(number: int) -> None:
+        raise OSError(number, "no")
+
     first, second = outcomes(a_test(hang, limit=0.05), a_test(lambda _trial: None))
+    (third,) = outcomes(a_test(hang_in_a_call, limit=0.05))
     release.set()
+    assert isinstance(third, Result)
+    assert (third.reason or "").startswith("no end after 0.05 s, at: second")
     assert isinstance(first, Result)
     assert isinstance(second, Result)
     assert first.result == "fail"
