@@ -98,13 +98,13 @@ def _is_open(entry: Entry) -> bool:
 
 
 def leftovers(host: Host, entries: Iterable[Entry]) -> list[Entry]:
-    """Plans of self-tests that were killed before they gave back what they had taken."""
+    """Plans of self-tests that ended, or hung, before they gave back what they had taken."""
     return [
         entry
         for entry in entries
         if entry.begun.plan.command.startswith(SELFTEST)
         and entry.undone_by is None
-        and (entry.ended is None or entry.ended.ending == "done")
+        and (entry.ended is None or entry.ended.ending in ("done", "stuck"))
         and not entry.is_running
         and is_of_this_boot(host, entry)
         and patiently(host, in_force, host, entry)
@@ -132,9 +132,9 @@ def name_leftovers(host: Host, journal: Journal, why: str) -> Iterator[tuple[Kin
 def _say(entry: Entry, what: str) -> str:
     begun = entry.begun
     more = "" if what == "given back" else f"; 'sdmtop undo {begun.number}' does it"
+    how = "hung" if entry.ended is not None and entry.ended.ending == "stuck" else "was killed"
     return (
-        f"plan {begun.number} ({begun.plan.command}), left by a self-test that was killed: "
-        f"{what}{more}"
+        f"plan {begun.number} ({begun.plan.command}), left by a self-test that {how}: {what}{more}"
     )
 
 

@@ -20,7 +20,7 @@ from sdmtop.operations.plan import Plan, Write
 from sdmtop.operations.recovery import SELFTEST, give_back
 from sdmtop.operations.store import Store, open_store
 from sdmtop.patience import patiently
-from sdmtop.selftests.runner import Need
+from sdmtop.selftests.runner import Need, StuckError
 from sdmtop.selftests.sdmdev import spare_type, spare_types
 from sdmtop.selftests.trial import plural
 
@@ -83,8 +83,8 @@ class Lender:
     def lend(self, snapshot: Snapshot, target: str, need: Need) -> Loan:
         """Take what the tests need, all of it or nothing.
 
-        Raises `RefusedError` where it is not to be had, `OSError` where the journal cannot be
-        written.
+        Raises `RefusedError` where it is not to be had, a `StuckError` where taking it hangs,
+        `OSError` where the journal cannot be written.
         """
         # What was shown is what is done, to the last UUID.
         plans = self._shown.pop((target, need), None) or self.plans(snapshot, target, need)
@@ -113,6 +113,11 @@ class Lender:
             )
         consent = Consent(confirmed=True)
         result = execute(self._host, plan, store=self.store, kept=self._kept, consent=consent)
+        if result.ending == "stuck":
+            raise StuckError(
+                f"it could not be taken: {result.trouble} ('sdmtop undo {result.number}' gives "
+                "back what was, once that has returned)"
+            )
         if result.ending != "done":
             raise RefusedError(f"it could not be taken: {result.trouble}")
         return result.number

@@ -87,6 +87,10 @@ _REFUSED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 """What a call answers who has no right to it; it tells nothing of the device."""
 
 
+class StuckError(RefusedError):
+    """Taking something does not return: what was taken by then is not given back."""
+
+
 class Run:
     """One run over some jobs; iterating it makes it, in the caller's thread."""
 
@@ -99,7 +103,7 @@ class Run:
         lender: Lender | None = None,
     ) -> None:
         self._host = host
-        self._snapshot = snapshot
+        self._snapshot = self._before = snapshot
         self._jobs = jobs
         self._on_step = on_step
         self._lender = lender
@@ -113,24 +117,29 @@ class Run:
 
     def __iter__(self) -> Iterator[Result | Measurement]:
         """The outcome of each job, as soon as it is there."""
+        if self._lender is not None and self._targets:
+            # While the operator looked at the plans, others may have changed something.
+            self._before = patiently(self._host, read_snapshot, self._host)
         numbered = enumerate(self._jobs, 1)
         for (target, need), group in groupby(numbered, lambda one: wants(one[1])):
             if self._lender is None or need == NOTHING:
                 yield from self._run(group, self._snapshot, ())
             else:
                 yield from self._borrowed(self._lender, target, need, [*group])
-        if self._lender is not None:
+        if self._lender is not None and self._targets:
             yield from self._compared()
+
+    @property
+    def _targets(self) -> set[str]:
+        """What is tested; the checks of the box only look."""
+        return {job.target for job in self._jobs} - {HOST}
 
     def _compared(self) -> Iterator[Result]:
         """The host as it is now beside how it was before; nothing where it is the same."""
         began = time.monotonic()
-        targets = {job.target for job in self._jobs} - {HOST}
-        if not targets:
-            return  # The checks of the box only look.
-        ours = in_reach(self._snapshot, targets) | self._lent
+        ours = in_reach(self._before, self._targets) | self._lent
         after = patiently(self._host, read_snapshot, self._host)
-        near, far = left_behind(self._host, self._snapshot, after, ours)
+        near, far = left_behind(self._host, self._before, after, ours)
         if near or far:
             words = "; ".join(f"{one.what}: {one.expected} -> {one.got}" for one in near or far)
             seconds = round(time.monotonic() - began, 3)
@@ -153,6 +162,9 @@ class Run:
             for _, job in group:
                 outcome = _Outcome(self._trial(job, self._snapshot, ()), "skip", why)
                 yield _worded(job, outcome, 0.0)
+            if isinstance(error, StuckError):
+                seconds = round(time.monotonic() - began, 3)
+                yield Result(RESTORED, target, "fail", f"not as it was: {why}", (), seconds)
             return
         self._lent.update(loan.queues)
         try:

@@ -43,6 +43,15 @@ def test_a_run_that_leaves_all_as_it_was_says_nothing_of_it() -> None:
     assert RESTORED not in {one.test for one in found if isinstance(one, Result)}
 
 
+def test_what_others_changed_before_the_run_began_is_not_put_on_it() -> None:
+    host = LyingHost("edu")
+    snapshot = read_snapshot(host)
+    made = jobs(chosen(["edu.identity"]), host, snapshot, EDU)
+    found = Run(host, snapshot, made, lender=Lender(host, confirmed=True))
+    host.do(f"/sys/bus/pci/devices/{EDU}/driver_override", "sdmdev_edu")
+    assert [one.test for one in found if isinstance(one, Result)] == ["edu.identity"]
+
+
 def left(host: LyingHost, does: Callable[[], None], target: str = EDU) -> Result:
     _, result = after(host, does, target)
     assert (result.test, result.target) == (RESTORED, HOST)

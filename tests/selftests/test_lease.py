@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import threading
 from functools import cache
 from typing import TYPE_CHECKING, cast
 
@@ -185,6 +186,24 @@ def test_killed_at_any_moment_the_next_start_gives_back_and_says_so_once(
     assert facts(host) == facts_of(before)
     assert bool(told) == changed
     assert all(kind == "changed" and text.endswith(": given back") for kind, text in told)
+    assert start(host, lender.store) == []
+
+
+@pytest.mark.usefixtures("mortal")
+def test_a_taking_that_hangs_is_a_failure_and_the_next_start_gives_back() -> None:
+    broken, lender, host = faulty(0, "hangs after the effect")
+    skipped, *failed = results(cast("LyingHost", broken), lender, "edu.identity")
+    assert (skipped.test, skipped.result) == ("edu.identity", "skip")
+    assert {(one.test, one.result) for one in failed} == {(RESTORED, "fail")}
+    assert "'sdmtop undo 1' gives back what was" in (failed[0].reason or "")
+    assert driver(host) is None
+    broken.hanging[0].returned = True
+    for thread in threading.enumerate():
+        if thread.name == "sdmtop-late":
+            thread.join()
+    ((kind, text),) = start(host, lender.store)
+    assert (kind, driver(host)) == ("changed", "sdmdev_edu")
+    assert text.endswith("left by a self-test that hung: given back")
     assert start(host, lender.store) == []
 
 
